@@ -1,0 +1,233 @@
+"""Settings from YAML files and from `section.key=value` words: strict, with the nearest valid name in every error."""
+
+import dataclasses
+import difflib
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from radiodiff_jax.config import Config, LDMConfig, VAEConfig
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.files import write_text
+
+TRUNKS: dict[str, type] = {"vae": VAEConfig, "ldm": LDMConfig}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads `1e-4` as a string; every other tool, and every user, as a number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
+    list("-+.0123456789"),
+)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises UserError for a missing file, bad YAML or something that is no mapping."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the settings in {path}: {error}") from error
+    value = parse_yaml(text, str(path))
+    if value is None:
+        value = {}
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds a {type(value).__name__}, not `key: value` settings")
+    return value
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """One YAML value. Raises UserError that names `where`."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def shipped_names(kind: str, folder: Path) -> list[str]:
+    """Names of the presets that come with the package."""
+    return sorted(path.stem for path in (folder / kind).glob("*.yaml"))
+
+
+def load_config(kind: str, name_or_path: str, overrides: list[str], folder: Path) -> Config:
+    """The settings of a preset or YAML file with `section.key=value` words applied on top.
+
+    `kind` is "vae" or "ldm", `folder` holds the presets as `{kind}/{name}.yaml`. Raises UserError for an unknown
+    preset, key or value, naming the nearest valid one.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        names = shipped_names(kind, folder)
+        if name_or_path not in names:
+            raise UserError(
+                f"there is no {kind} preset '{name_or_path}'{nearest(name_or_path, names)}; choose one of "
+                f"{', '.join(names)} or give the path of a YAML file"
+            )
+        path = folder / kind / f"{name_or_path}.yaml"
+    tree = read_yaml(path)
+    for word in overrides:
+        apply_override(TRUNKS[kind], tree, word)
+    return build_config(kind, tree, str(path))
+
+
+def build_config(kind: str, tree: dict[str, Any], where: str) -> Config:
+    """Check a nested mapping against the tree of settings. Raises UserError in one line."""
+    check_keys(TRUNKS[kind], tree, where)
+    if tree.get("kind", kind) != kind:
+        raise UserError(f"{where} holds settings of kind '{tree['kind']}', but this command needs '{kind}'")
+    try:
+        return TypeAdapter(TRUNKS[kind]).validate_python({"kind": kind, **tree})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"] if not isinstance(part, str) or part.isidentifier())
+        raise UserError(f"{where}: {place} is {first['input']!r}, but {_lower_first(first['msg'])}") from error
+
+
+def apply_override(trunk: type, tree: dict[str, Any], word: str) -> None:
+    """Write one `section.key=value` word into a nested mapping; the value is YAML."""
+    name, equals, text = word.partition("=")
+    if not equals:
+        raise UserError(f"'{word}' is not of the form section.key=value, such as training.steps=1000", exit_code=2)
+    keys = name.split(".")
+    check_path(trunk, keys, f"'{word}'")
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[keys[-1]] = parse_yaml(text, f"the value in '{word}'")
+
+
+def check_path(trunk: type, keys: list[str], where: str) -> None:
+    """Raise UserError unless `keys` lead from `trunk` to one setting."""
+    place: Any = trunk
+    for depth, key in enumerate(keys):
+        if not dataclasses.is_dataclass(place):
+            raise UserError(f"{where}: {'.'.join(keys[:depth])} is a single setting and has no '{key}' below it")
+        known = field_types(place)
+        if key not in known:
+            raise UserError(_unknown(where, keys[:depth], key, trunk, known))
+        place = known[key]
+    if dataclasses.is_dataclass(place):
+        raise UserError(f"{where}: {'.'.join(keys)} is a section; name a setting in it: {', '.join(field_types(place))}")
+
+
+def check_keys(place: type, tree: dict[str, Any], where: str, path: tuple[str, ...] = (), trunk: type | None = None):
+    """Raise UserError for the first key of a nested mapping that the tree of settings does not have."""
+    trunk = trunk or place
+    known = field_types(place)
+    for key, value in tree.items():
+        if key not in known:
+            raise UserError(_unknown(where, list(path), str(key), trunk, known))
+        if dataclasses.is_dataclass(known[key]):
+            if not isinstance(value, dict):
+                raise UserError(
+                    f"{where}: {'.'.join([*path, key])} is a section, so it takes settings "
+                    f"({', '.join(field_types(known[key]))}), not {value!r}"
+                )
+            check_keys(known[key], value, where, (*path, key), trunk)
+
+
+def field_types(place: type) -> dict[str, Any]:
+    """Setting names and their types, in the order of the dataclass."""
+    hints = typing.get_type_hints(place)
+    return {item.name: hints[item.name] for item in dataclasses.fields(place)}
+
+
+def settings(trunk: type, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Every setting of a tree: dotted name -> (type, default)."""
+    found = {}
+    defaults = trunk()
+    for name, kind in field_types(trunk).items():
+        if dataclasses.is_dataclass(kind):
+            found |= settings(kind, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = (kind, getattr(defaults, name))
+    return found
+
+
+def settings_help(config: Config) -> str:
+    """The settings of a preset as lines `section.key=value   type`, for `--help`."""
+    flat = flatten(to_tree(config))
+    kinds = {name: kind for name, (kind, _) in settings(type(config)).items()}
+    width = max(len(f"{name}={_plain(value)}") for name, value in flat.items())
+    return "\n".join(f"  {f'{name}={_plain(value)}':<{width}}  {_type_name(kinds[name])}" for name, value in flat.items())
+
+
+def to_tree(config: Config) -> dict[str, Any]:
+    """A nested mapping of plain YAML values (tuples become lists)."""
+    return TypeAdapter(type(config)).dump_python(config, mode="json")
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mapping -> dotted names."""
+    found = {}
+    for key, value in tree.items():
+        found |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Lines `section.key: old -> new` for what differs between two nested mappings."""
+    old, new = flatten(old), flatten(new)
+    return [
+        f"{name}: {_plain(old.get(name, 'absent'))} -> {_plain(new.get(name, 'absent'))}"
+        for name in dict.fromkeys([*old, *new])
+        if old.get(name, "absent") != new.get(name, "absent")
+    ]
+
+
+def write_config(path: Path, config: Config) -> None:
+    """Write every setting, resolved, as YAML that `load_config` reads back to the same tree."""
+    write_text(path, yaml.safe_dump(to_tree(config), sort_keys=False, default_flow_style=None))
+
+
+def read_config(path: Path) -> Config:
+    """Read what `write_config` wrote; the kind is in the file."""
+    tree = read_yaml(path)
+    kind = tree.get("kind")
+    if kind not in TRUNKS:
+        raise UserError(f"{path}: kind is {kind!r}, but it must be one of {', '.join(TRUNKS)}")
+    return build_config(kind, tree, str(path))
+
+
+def nearest(name: str, known: typing.Iterable[str]) -> str:
+    """'; did you mean X?' for the closest known name, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _unknown(where: str, path: list[str], key: str, trunk: type, known: dict[str, Any]) -> str:
+    name = ".".join([*path, key])
+    everywhere = list(settings(trunk))
+    leaf = {full.rsplit(".", 1)[-1]: full for full in everywhere}
+    full_names = [".".join([*path, here]) for here in known]
+    hint = nearest(name, [*full_names, *everywhere]) if key not in leaf else f"; did you mean '{leaf[key]}'?"
+    return f"{where}: there is no setting '{name}'{hint}"
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"[{', '.join(map(_plain, value))}]" if isinstance(value, (list, tuple)) else str(value)
+
+
+def _type_name(kind: Any) -> str:
+    origin = typing.get_origin(kind)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_type_name(part) for part in typing.get_args(kind))
+    if origin is typing.Literal:
+        return " | ".join(map(str, typing.get_args(kind)))
+    if origin is tuple:
+        return "list of " + _type_name(typing.get_args(kind)[0])
+    return "null" if kind is type(None) else kind.__name__
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

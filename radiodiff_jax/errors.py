@@ -1,0 +1,13 @@
+"""The one exception that a user is meant to read."""
+
+
+class UserError(Exception):
+    """Bad input, told in one sentence: what is wrong, where, and what to do about it.
+
+    Commands print the sentence and leave with `exit_code` (1: the work found fault or failed; 2: wrong usage);
+    no traceback is shown.
+    """
+
+    def __init__(self, sentence: str, exit_code: int = 1):
+        super().__init__(sentence)
+        self.exit_code = exit_code

@@ -1,0 +1,39 @@
+"""Whole files or none: everything is written under a temporary name in the same folder and then renamed."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def write_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
+    """Call `write(temporary_path)`, then rename the temporary file to `path`; on any failure leave nothing behind.
+
+    The temporary name keeps the suffix of `path`, because image writers choose their format by it. Parent folders
+    are created.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write `text` as UTF-8, whole or not at all."""
+    return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: str | Path, value: Any) -> Path:
+    """Write `value` as indented JSON with a final newline, whole or not at all."""
+    return write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,252 @@
+"""Layers that every network here shares, with the conventions of the original (PyTorch) where Linen's differ.
+
+Convolutions and dense layers run in `dtype`; normalisations always compute in float32 and hand back `dtype`.
+"""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax import lax
+from jaxtyping import Array, Float
+
+DType = jnp.dtype | type | str
+fan_in_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # U(-b, b), b = 1 / sqrt(fan in)
+
+
+def uniform_bias(fan_in: int):
+    """Bias initialiser U(-b, b), b = 1 / sqrt(fan_in): the default of PyTorch's convolutions and linear layers."""
+    bound = 1 / math.sqrt(fan_in)
+
+    def initialise(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return initialise
+
+
+def swish(x: Array) -> Array:
+    """x * sigmoid(x)."""
+    return x * nn.sigmoid(x)
+
+
+class Dense(nn.Module):
+    """Linear layer on the last axis, [..., in] -> [..., features]."""
+
+    features: int
+    use_bias: bool = True
+    dtype: DType = jnp.float32
+    param_dtype: DType = jnp.float32
+    kernel_init: nn.initializers.Initializer = fan_in_uniform
+    bias_init: nn.initializers.Initializer | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... channels"]) -> Float[Array, "... features"]:
+        fan_in = x.shape[-1]
+        kernel = self.param("kernel", self.kernel_init, (fan_in, self.features), self.param_dtype)
+        y = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        if self.use_bias:
+            initialiser = self.bias_init or uniform_bias(fan_in)
+            y += self.param("bias", initialiser, (self.features,), self.param_dtype).astype(self.dtype)
+        return y
+
+
+class Convolution(nn.Module):
+    """2-D convolution (cross-correlation), kernel HWIO, zero padding given as ((top, bottom), (left, right)).
+
+    `standardise` replaces the kernel by (W - mean) / sqrt(var + 1e-5) over each output filter (weight
+    standardisation, arXiv 1903.10520), in float32.
+    """
+
+    features: int
+    kernel_size: int = 3
+    stride: int = 1
+    padding: int | tuple[tuple[int, int], tuple[int, int]] | None = None  # None: kernel_size // 2 on all sides
+    use_bias: bool = True
+    standardise: bool = False
+    dtype: DType = jnp.float32
+    param_dtype: DType = jnp.float32
+    kernel_init: nn.initializers.Initializer = fan_in_uniform
+    bias_init: nn.initializers.Initializer | None = None
+
+    def parameters(self, channels: int) -> tuple[Array, Array | None]:
+        """(kernel HWIO, bias or None), in `dtype`."""
+        shape = (self.kernel_size, self.kernel_size, channels, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        if self.standardise:
+            kernel = kernel.astype(jnp.float32)
+            mean = kernel.mean((0, 1, 2))
+            variance = jnp.square(kernel - mean).mean((0, 1, 2))
+            kernel = (kernel - mean) * lax.rsqrt(variance + 1e-5)
+        bias = None
+        if self.use_bias:
+            initialiser = self.bias_init or uniform_bias(math.prod(shape[:3]))
+            bias = self.param("bias", initialiser, (self.features,), self.param_dtype).astype(self.dtype)
+        return kernel.astype(self.dtype), bias
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch rows columns features"]:
+        kernel, bias = self.parameters(x.shape[-1])
+        around = self.kernel_size // 2 if self.padding is None else self.padding
+        padding = ((around, around), (around, around)) if isinstance(around, int) else around
+        y = convolve(x.astype(self.dtype), kernel, self.stride, padding)
+        return y if bias is None else y + bias
+
+
+class UpsampleConvolution(Convolution):
+    """Nearest upsampling by two, then a 3x3 convolution with padding 1, without ever making the upsampled image.
+
+    Each of the four output phases sees only 2x2 input pixels, so the 3x3 kernel folds into four 2x2 kernels: 16
+    multiplications an input pixel and channel pair where the plain order needs 36. Equal to it but for rounding.
+    """
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch rows columns features"]:
+        kernel, bias = self.parameters(x.shape[-1])
+        x = x.astype(self.dtype)
+        top, middle, bottom = kernel
+        halves = [(jnp.stack([top, middle + bottom]), (1, 0)), (jnp.stack([top + middle, bottom]), (0, 1))]
+        rows = []
+        for row_kernel, row_padding in halves:
+            left, centre, right = jnp.moveaxis(row_kernel, 1, 0)
+            columns = [
+                (jnp.stack([left, centre + right], 1), (1, 0)),
+                (jnp.stack([left + centre, right], 1), (0, 1)),
+            ]
+            rows.append(jnp.stack([convolve(x, k, 1, (row_padding, padding)) for k, padding in columns], 3))
+        y = jnp.stack(rows, 2)  # [batch, height, row phase, width, column phase, features]
+        batch, height, _, width, _, features = y.shape
+        y = y.reshape(batch, 2 * height, 2 * width, features)
+        return y if bias is None else y + bias
+
+
+def convolve(x: Array, kernel: Array, stride: int, padding: Sequence[tuple[int, int]]) -> Array:
+    """NHWC image, HWIO kernel -> NHWC image; a 1x1 kernel is a matrix product."""
+    if kernel.shape[:2] == (1, 1) and stride == 1 and tuple(padding) == ((0, 0), (0, 0)):
+        return x @ kernel[0, 0]
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+class GroupNorm(nn.Module):
+    """Group normalisation in float32 with gain and bias; eps as given (1e-6 in the autoencoder, 1e-5 in the U-Net)."""
+
+    groups: int
+    epsilon: float
+    dtype: DType = jnp.float32
+    param_dtype: DType = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch height width channels"]:
+        batch, height, width, channels = x.shape
+        scale = self.param("scale", nn.initializers.ones, (channels,), self.param_dtype).astype(jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype).astype(jnp.float32)
+        grouped = x.astype(jnp.float32).reshape(batch, height * width, self.groups, channels // self.groups)
+        mean = grouped.mean((1, 3), keepdims=True)
+        variance = jnp.square(grouped - mean).mean((1, 3), keepdims=True)
+        inverse = lax.rsqrt(variance + self.epsilon)
+        shape = (batch, 1, self.groups, channels // self.groups)
+        gain = jnp.broadcast_to(inverse, shape).reshape(batch, 1, 1, channels) * scale
+        shift = bias - jnp.broadcast_to(mean, shape).reshape(batch, 1, 1, channels) * gain
+        return (x.astype(jnp.float32) * gain + shift).astype(self.dtype)
+
+
+class ChannelLayerNorm(nn.Module):
+    """Layer normalisation over channels with a gain and no bias, population variance, eps 1e-5."""
+
+    dtype: DType = jnp.float32
+    param_dtype: DType = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... channels"]) -> Float[Array, "... channels"]:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), self.param_dtype).astype(jnp.float32)
+        x = x.astype(jnp.float32)
+        centred = x - x.mean(-1, keepdims=True)
+        inverse = lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5)
+        return (centred * inverse * scale).astype(self.dtype)
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation over channels with gain and bias, eps 1e-5."""
+
+    dtype: DType = jnp.float32
+    param_dtype: DType = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... channels"]) -> Float[Array, "... channels"]:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), self.param_dtype).astype(jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), self.param_dtype).astype(jnp.float32)
+        x = x.astype(jnp.float32)
+        centred = x - x.mean(-1, keepdims=True)
+        inverse = lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5)
+        return (centred * inverse * scale + bias).astype(self.dtype)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation that keeps PyTorch's books: normalise by the biased variance, remember the unbiased one.
+
+    `momentum` is the weight of the new batch (PyTorch's convention). Running values live in "batch_stats" and move
+    only when that collection is mutable. The statistics are those of the whole batch, across devices too.
+    """
+
+    momentum: float
+    epsilon: float
+    dtype: DType = jnp.float32
+    param_dtype: DType = jnp.float32
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"], train: bool) -> Float[Array, "batch height width channels"]:
+        channels = x.shape[-1]
+        scale = self.param("scale", self.scale_init, (channels,), self.param_dtype).astype(jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype).astype(jnp.float32)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,), jnp.float32)
+        running_variance = self.variable("batch_stats", "variance", jnp.ones, (channels,), jnp.float32)
+        x = x.astype(jnp.float32)
+        if train:
+            count = math.prod(x.shape[:3])
+            mean = x.mean((0, 1, 2))
+            variance = jnp.square(x - mean).mean((0, 1, 2))
+            if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
+                keep = 1 - self.momentum
+                unbiased = variance * (count / max(count - 1, 1))
+                running_mean.value = keep * running_mean.value + self.momentum * lax.stop_gradient(mean)
+                running_variance.value = keep * running_variance.value + self.momentum * lax.stop_gradient(unbiased)
+        else:
+            mean, variance = running_mean.value, running_variance.value
+        gain = scale * lax.rsqrt(variance + self.epsilon)
+        return ((x - mean) * gain + bias).astype(self.dtype)
+
+
+def resize_matrix(size_in: int, size_out: int) -> np.ndarray:
+    """[size_out, size_in] weights of linear interpolation with aligned corners: source = i (in - 1) / (out - 1)."""
+    if size_out == 1 or size_in == 1:
+        position = np.zeros(size_out)
+    else:
+        position = np.arange(size_out, dtype=np.float64) * (size_in - 1) / (size_out - 1)
+    low = np.minimum(np.floor(position).astype(int), size_in - 1)
+    high = np.minimum(low + 1, size_in - 1)
+    weight = position - low
+    matrix = np.zeros((size_out, size_in))
+    np.add.at(matrix, (np.arange(size_out), low), 1 - weight)
+    np.add.at(matrix, (np.arange(size_out), high), weight)
+    return matrix.astype(np.float32)
+
+
+def resize_aligned(x: Float[Array, "batch height width channels"], size: tuple[int, int]) -> Array:
+    """Bilinear resize with aligned corners, in float32, as two small matrix products; the identity at equal size."""
+    dtype = x.dtype
+    for axis, out in ((1, size[0]), (2, size[1])):
+        if x.shape[axis] != out:
+            matrix = resize_matrix(x.shape[axis], out)
+            moved = jnp.tensordot(matrix, x.astype(jnp.float32), (1, axis), precision=lax.Precision.HIGHEST)
+            x = jnp.moveaxis(moved, 0, axis)
+    return x.astype(dtype)
+
+
+def softmax(logits: Array, axis: int = -1) -> Array:
+    """Softmax in float32, handed back in the dtype of `logits`."""
+    return nn.softmax(logits.astype(jnp.float32), axis).astype(logits.dtype)

@@ -1,0 +1,152 @@
+"""Swin transformer as condition encoder: four maps of a scene, at 1/4 to 1/32 of its size.
+
+Liu et al., arXiv 2103.14030; the variant of SPEC section 7. Stateless: whether windows are shifted depends on the size
+of the map alone, where the original remembers the last small map it saw.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from radiodiff_jax.config import PrecisionConfig, SwinConfig
+from radiodiff_jax.models.layers import Convolution, Dense, DType, LayerNorm, softmax
+
+small_normal = nn.initializers.truncated_normal(0.02)
+
+
+def relative_position_index(window: int) -> np.ndarray:
+    """[window^2, window^2] index (dy + w - 1)(2w - 1) + dx + w - 1 into the bias table; dy = query row - key row."""
+    rows, columns = np.divmod(np.arange(window * window), window)
+    dy = rows[:, None] - rows[None, :] + window - 1
+    dx = columns[:, None] - columns[None, :] + window - 1
+    return dy * (2 * window - 1) + dx
+
+
+def shift_mask(size: tuple[int, int], window: int, shift: tuple[int, int]) -> np.ndarray:
+    """[windows, window^2, window^2]: -100 between tokens that only the cyclic shift brought together, else 0."""
+
+    def regions(length: int, offset: int) -> np.ndarray:
+        label = np.zeros(length, int)
+        if offset:
+            label[length - window : length - offset] = 1
+            label[length - offset :] = 2
+        return label
+
+    label = 3 * regions(size[0], shift[0])[:, None] + regions(size[1], shift[1])[None, :]
+    label = label.reshape(size[0] // window, window, size[1] // window, window).transpose(0, 2, 1, 3)
+    label = label.reshape(-1, window * window)
+    return np.where(label[:, :, None] != label[:, None, :], -100.0, 0.0).astype(np.float32)
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention inside windows of the (shifted) map, with a learned bias for each relative position.
+
+    The map is padded with zeros at bottom and right to whole windows; padding takes part as keys, as in the original.
+    """
+
+    window: int
+    heads: int
+    shifted: bool
+    dtype: DType = jnp.float32
+    param_dtype: DType = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch height width channels"]:
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        batch, height, width, channels = x.shape
+        window, head_channels = self.window, channels // self.heads
+        padded = tuple(-(-side // window) * window for side in (height, width))
+        shift = tuple(window // 2 if self.shifted and side > window else 0 for side in padded)
+        x = jnp.pad(x, ((0, 0), (0, padded[0] - height), (0, padded[1] - width), (0, 0)))
+        x = jnp.roll(x, (-shift[0], -shift[1]), (1, 2))
+        windows = (padded[0] // window, padded[1] // window)
+        x = x.reshape(batch, windows[0], window, windows[1], window, channels)
+        tokens = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, windows[0] * windows[1], window**2, channels)
+
+        mixed = Dense(3 * channels, **types, kernel_init=small_normal, bias_init=nn.initializers.zeros, name="qkv")(tokens)
+        mixed = mixed.reshape(*mixed.shape[:3], 3, self.heads, head_channels)
+        query, key, value = jnp.moveaxis(mixed, 3, 0)
+        logits = jnp.einsum("bnqhc,bnkhc->bnhqk", query * head_channels**-0.5, key)
+        table = self.param("position_bias", small_normal, ((2 * window - 1) ** 2, self.heads), self.param_dtype)
+        bias = table[relative_position_index(window).reshape(-1)].reshape(window**2, window**2, self.heads)
+        logits = logits.astype(jnp.float32) + bias.transpose(2, 0, 1).astype(jnp.float32)
+        if any(shift):
+            logits += shift_mask(padded, window, shift)[None, :, None]
+        out = jnp.einsum("bnhqk,bnkhc->bnqhc", softmax(logits).astype(self.dtype), value)
+        out = out.reshape(tokens.shape)
+        out = Dense(channels, **types, kernel_init=small_normal, bias_init=nn.initializers.zeros, name="projection")(out)
+
+        out = out.reshape(batch, *windows, window, window, channels).transpose(0, 1, 3, 2, 4, 5)
+        out = jnp.roll(out.reshape(batch, *padded, channels), shift, (1, 2))
+        return out[:, :height, :width]
+
+
+class SwinBlock(nn.Module):
+    """x + drop(attention(norm(x))), then x + drop(MLP(norm(x))); drop removes the branch of whole examples."""
+
+    window: int
+    heads: int
+    shifted: bool
+    mlp_ratio: int = 4
+    stochastic_depth: float = 0.0
+    dtype: DType = jnp.float32
+    param_dtype: DType = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"], train: bool = False) -> Array:
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        channels = x.shape[-1]
+        dense = types | {"kernel_init": nn.initializers.xavier_uniform(), "bias_init": nn.initializers.normal(1e-6)}
+        drop = nn.Dropout(self.stochastic_depth, broadcast_dims=(1, 2, 3), deterministic=not train)
+        attention = WindowAttention(self.window, self.heads, self.shifted, **types, name="attention")
+        x = x + drop(attention(LayerNorm(**types, name="norm1")(x)))
+        h = Dense(self.mlp_ratio * channels, **dense, name="hidden")(LayerNorm(**types, name="norm2")(x))
+        h = Dense(channels, **dense, name="output")(nn.gelu(h, approximate=False))
+        return x + drop(h)
+
+
+class PatchMerging(nn.Module):
+    """2x2 neighbours to one token of twice the channels; odd sizes are padded with zeros at the end."""
+
+    dtype: DType = jnp.float32
+    param_dtype: DType = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch rows columns double"]:
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        _, height, width, channels = x.shape
+        x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
+        x = jnp.concatenate([x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]], -1)
+        x = LayerNorm(**types, name="norm")(x)
+        return Dense(2 * channels, use_bias=False, **types, kernel_init=small_normal, name="reduction")(x)
+
+
+class SwinEncoder(nn.Module):
+    """[batch, height, width, 3] -> one map a stage: C channels at 1/4, 2C at 1/8, 4C at 1/16, 8C at 1/32 of the size.
+
+    Sizes not divisible by 4 lose the remainder; stages halve with rounding up. No norm after the stages.
+    """
+
+    config: SwinConfig
+    precision: PrecisionConfig = PrecisionConfig()
+
+    @nn.compact
+    def __call__(self, condition: Float[Array, "batch height width channels"], train: bool = False) -> list[Array]:
+        config = self.config
+        types = {"dtype": jnp.dtype(self.precision.compute), "param_dtype": jnp.dtype(self.precision.parameters)}
+        condition = condition[:, : condition.shape[1] // 4 * 4, : condition.shape[2] // 4 * 4]
+        x = Convolution(config.embedding_channels, 4, 4, 0, **types, name="patch_embedding")(condition)
+        x = LayerNorm(**types, name="patch_norm")(x)
+        total, index, maps = sum(config.depths), 0, []
+        for stage, (depth, heads) in enumerate(zip(config.depths, config.heads, strict=True)):
+            if stage:
+                x = PatchMerging(**types, name=f"merging_{stage - 1}")(x)
+            for block in range(depth):
+                rate = config.stochastic_depth * index / max(total - 1, 1)
+                shifted = block % 2 == 1
+                name = f"stage_{stage}_block_{block}"
+                x = SwinBlock(config.window, heads, shifted, config.mlp_ratio, rate, **types, name=name)(x, train)
+                index += 1
+            maps.append(x)
+        return maps
