@@ -6,7 +6,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from radiodiff_jax.config import AutoencoderConfig, PrecisionConfig
-from radiodiff_jax.models.layers import Convolution, DType, GroupNorm, UpsampleConvolution, softmax, swish
+from radiodiff_jax.models.layers import Convolution, DType, GroupNorm, UpsampleConvolution, attend, swish
 
 
 class ResidualBlock(nn.Module):
@@ -44,11 +44,10 @@ class AttentionBlock(nn.Module):
         batch, height, width, channels = x.shape
         h = GroupNorm(self.groups, 1e-6, **types, name="norm")(x)
         query, key, value = (
-            Convolution(channels, 1, **types, name=name)(h).reshape(batch, height * width, channels)
+            Convolution(channels, 1, **types, name=name)(h).reshape(batch, height * width, 1, channels)
             for name in ("query", "key", "value")
         )
-        weights = softmax(jnp.einsum("bqc,bkc->bqk", query * channels**-0.5, key))
-        h = jnp.einsum("bqk,bkc->bqc", weights, value).reshape(x.shape)
+        h = attend(query, key, value, channels**-0.5).reshape(x.shape)
         return x + Convolution(channels, 1, **types, name="projection")(h)
 
 

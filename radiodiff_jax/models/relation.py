@@ -7,7 +7,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from radiodiff_jax.models.layers import BatchNorm, Convolution, Dense, DType, GroupNorm, resize_aligned, softmax
+from radiodiff_jax.models.layers import BatchNorm, Convolution, Dense, DType, GroupNorm, attend, resize_aligned
 
 kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 zeros = nn.initializers.zeros
@@ -68,8 +68,7 @@ class CrossAttention(nn.Module):
             return tokens.reshape(batch, math.prod(pooled.shape[1:3]), self.heads, channels // self.heads)
 
         query, key, value = project(asking, "query"), project(answering, "key"), project(answering, "value")
-        weights = softmax(jnp.einsum("bqhc,bkhc->bhqk", query, key))
-        y = asking + jnp.einsum("bhqk,bkhc->bqhc", weights, value).reshape(asking.shape)
+        y = asking + attend(query, key, value, 1.0).reshape(asking.shape)
         h = drop(nn.relu(Convolution(2 * channels, 1, **convolution, name="hidden")(y)))
         y = y + drop(Convolution(channels, 1, **convolution, name="output")(h))
         return base + Convolution(channels, 1, **convolution, name="projection")(resize_aligned(y, (height, width)))

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from radiodiff_jax.models.layers import ChannelLayerNorm, Convolution, Dense, DType, GroupNorm, softmax
+from radiodiff_jax.models.layers import ChannelLayerNorm, Convolution, Dense, DType, GroupNorm, attend, softmax
 
 
 class StandardisedBlock(nn.Module):
@@ -95,8 +95,7 @@ class FullAttention(nn.Module):
         inner = self.heads * self.head_channels
         h = ChannelLayerNorm(**types, name="norm")(x)
         query, key, value = split_heads(Convolution(3 * inner, 1, use_bias=False, **types, name="qkv")(h), self.heads)
-        weights = softmax(jnp.einsum("bqhc,bkhc->bhqk", query * self.head_channels**-0.5, key))
-        h = jnp.einsum("bhqk,bkhc->bqhc", weights, value).reshape(batch, height, width, inner)
+        h = attend(query, key, value, self.head_channels**-0.5).reshape(batch, height, width, inner)
         return x + Convolution(channels, 1, **types, name="projection")(h)
 
 

@@ -1,7 +1,7 @@
 """Loss of the autoencoder and of its discriminator (SPEC section 5; Esser et al., arXiv 2012.09841, equation 7)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,44 +46,61 @@ def discriminator_loss(real: Array, fake: Array, form: str) -> Scalar:
     return 0.5 * (jnp.mean(jax.nn.softplus(-real)) + jnp.mean(jax.nn.softplus(fake)))
 
 
-def cotangent_at_output(
-    config: GANObjectiveConfig,
-    truth: Image,
-    output: Image,
-    log_variance: Scalar | float,
-    step: Array | int,
-    judge: Callable[[Image], tuple[Array, Any]],
-    last_layer_vjp: Callable[[Image], Array],
-    perceptual: Callable[[Image, Image], Array] | None = None,
-) -> tuple[Scalar, Image, dict[str, Scalar], Any]:
-    """The whole generator loss but for KL, and its gradient at the reconstruction.
+class AdversarialTerms(NamedTuple):
+    """What one look of the discriminator at a batch yields for both sides."""
 
-    The two parts of the loss meet the network at one place, the reconstruction. Their cotangents there give the last
-    layer's two gradients (`last_layer_vjp(cotangent) -> kernel gradient`), hence the adaptive weight; the weighted sum
-    of the cotangents is then all that the one backward pass through the autoencoder needs.
+    generator_loss: Scalar  # g = -mean(D(r))
+    generator_cotangent: Image  # d g / d r
+    loss: Scalar  # of the discriminator
+    gradients: Any  # d loss / d discriminator parameters
+    batch_stats: Any  # after the truth, then the reconstruction
+    metrics: dict[str, Scalar]
 
-    `judge(image) -> (logits, aux)` is the discriminator (aux: its new batch statistics); `perceptual(truth, output)`
-    has shape [batch, 1, 1, 1]. Returns loss, cotangent, metrics and the aux of the judge.
+
+Discriminate = Callable[[Any, Any, Image], tuple[Array, Any]]  # (params, batch stats, image) -> (logits, batch stats)
+
+
+def adversarial_terms(
+    config: GANObjectiveConfig, discriminate: Discriminate, params: Any, batch_stats: Any, truth: Image, output: Image
+) -> AdversarialTerms:
+    """Both losses of the game from two forward passes of the discriminator (the original needs three).
+
+    Generator and discriminator look at the same D(r) before either moves, so its forward pass is shared; the truth and
+    the reconstruction go through apart, each with its own batch statistics, as in the original.
     """
+
+    def on_truth(params: Any) -> tuple[Array, Any]:
+        return discriminate(params, batch_stats, truth)
+
+    real, pull_real, after_real = jax.vjp(on_truth, params, has_aux=True)
+
+    def on_output(params: Any, image: Image) -> tuple[Array, Any]:
+        return discriminate(params, after_real, image)
+
+    fake, pull_fake, after_both = jax.vjp(on_output, params, lax.stop_gradient(output), has_aux=True)
+
+    def both(real: Array, fake: Array) -> Scalar:
+        return discriminator_loss(real, fake, config.discriminator_loss)
+
+    loss, (along_real, along_fake) = jax.value_and_grad(both, (0, 1))(real, fake)
+    gradients = jax.tree.map(jnp.add, pull_real(along_real)[0], pull_fake(along_fake)[0])
+    _, cotangent = pull_fake(jnp.full_like(fake, -1 / fake.size))
+    metrics = {"disc_loss": loss, "logits_real": jnp.mean(real), "logits_fake": jnp.mean(fake)}
+    return AdversarialTerms(-jnp.mean(fake), cotangent, loss, gradients, after_both, metrics)
+
+
+def likelihood_terms(
+    config: GANObjectiveConfig, truth: Image, output: Image, perceptual: Callable[[Image, Image], Array] | None = None
+) -> tuple[Scalar, Image, Scalar]:
+    """(nll, d nll / d reconstruction, mean error a pixel). `perceptual(truth, output)` has shape [batch, 1, 1, 1]."""
 
     def likelihood(output: Image) -> tuple[Scalar, Scalar]:
         distance = None if perceptual is None else perceptual(truth, output)
         error = reconstruction_error(truth, output, distance, config.perceptual_weight)
-        return negative_log_likelihood(error, log_variance), jnp.mean(error)
+        return negative_log_likelihood(error, config.log_variance), jnp.mean(error)
 
-    def adversarial(output: Image) -> tuple[Scalar, Any]:
-        logits, aux = judge(output)
-        return -jnp.mean(logits), aux
-
-    (nll, error), likelihood_cotangent = jax.value_and_grad(likelihood, has_aux=True)(output)
-    (g, aux), adversarial_cotangent = jax.value_and_grad(adversarial, has_aux=True)(output)
-    weight = adaptive_weight(
-        last_layer_vjp(likelihood_cotangent), last_layer_vjp(adversarial_cotangent), config.discriminator_weight
-    )
-    factor = discriminator_factor(config, step)
-    loss = nll + weight * factor * g
-    metrics = {"nll_loss": nll, "rec_loss": error, "g_loss": g, "d_weight": weight, "disc_factor": factor}
-    return loss, likelihood_cotangent + weight * factor * adversarial_cotangent, metrics, aux
+    (nll, error), cotangent = jax.value_and_grad(likelihood, has_aux=True)(output)
+    return nll, cotangent, error
 
 
 def kl_loss(moments: Float[Array, "batch h w channels"]) -> Scalar:

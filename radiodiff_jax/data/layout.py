@@ -1,0 +1,182 @@
+"""RadioMapSeer folders: which maps and transmitters there are, and their images, read when asked for.
+
+    ROOT/png/buildings_complete/{map}.png      255 = building
+    ROOT/png/cars/{map}.png                    255 = car
+    ROOT/png/antennas/{map}_{transmitter}.png  one pixel 255
+    ROOT/gain/{simulation}/{map}_{transmitter}.png
+"""
+
+import re
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from radiodiff_jax.data.grey_images import Grey, read_grey
+from radiodiff_jax.errors import UserError
+
+SIMULATIONS = ("DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4")
+SIZE_MULTIPLE = 32
+BRIGHT = 128
+"""Mask pixels from this grey level on are set."""
+MAPS_KEPT = 1024  # decoded buildings and cars stay in memory: 64 KB a map at 256 x 256
+
+Pair = tuple[int, int]
+
+
+class RadioMapFolder:
+    """Reader of one simulation of a RadioMapSeer folder. Safe to use from several threads.
+
+    Raises UserError at once if the folder, the simulation or its maps are missing; files are read later.
+    """
+
+    def __init__(self, root: str | Path, simulation: str = "DPM"):
+        self.root = Path(root)
+        self.simulation = simulation
+        self.gain_folder = self.root / "gain" / simulation
+        if not self.root.is_dir():
+            raise UserError(f"there is no folder {self.root}; give the root of a RadioMapSeer folder")
+        if not (self.root / "gain").is_dir() or not (self.root / "png").is_dir():
+            raise UserError(f"{self.root} is no RadioMapSeer folder: it must hold the folders png and gain")
+        if not self.gain_folder.is_dir():
+            there = ", ".join(simulations_in(self.root)) or "none"
+            raise UserError(f"{self.gain_folder} is missing; simulations in this folder: {there}")
+        self.pairs: list[Pair] = numbered_pairs(self.gain_folder)
+        """(map, transmitter) of every gain file, in rising order."""
+        if not self.pairs:
+            raise UserError(f"{self.gain_folder} holds no radio maps; they must be named MAP_TRANSMITTER.png, as 0_0.png")
+        self.maps: list[int] = sorted({number for number, _ in self.pairs})
+        self._positions: dict[Pair, Pair] = {}
+        # A cache an instance, so that a folder that changed on disk can be opened anew.
+        self.buildings = lru_cache(MAPS_KEPT)(self._buildings)
+        self.cars = lru_cache(MAPS_KEPT)(self._cars)
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the first gain file, which every other image must have. UserError if no multiple of 32."""
+        path = gain_path(self.root, self.simulation, *self.pairs[0])
+        height, width = read_grey(path).shape
+        if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
+            raise UserError(
+                f"{path} is {height} x {width} pixels, but both sides must be multiples of {SIZE_MULTIPLE}; "
+                "crop or pad the maps"
+            )
+        return height, width
+
+    @property
+    def has_cars(self) -> bool:
+        """Whether there is a folder of car masks."""
+        return cars_path(self.root, 0).parent.is_dir()
+
+    def gain(self, number: int, transmitter: int) -> Grey:
+        """Path gain in grey levels."""
+        return self._read(gain_path(self.root, self.simulation, number, transmitter))
+
+    def _buildings(self, number: int) -> Grey:
+        """Building mask of a map, 0 or 255 (kept in memory)."""
+        return as_mask(self._read(buildings_path(self.root, number)))
+
+    def _cars(self, number: int) -> Grey:
+        """Car mask of a map, 0 or 255 (kept in memory)."""
+        return as_mask(self._read(cars_path(self.root, number)))
+
+    def transmitter(self, number: int, transmitter: int) -> Pair:
+        """(row, column) of a transmitter. Raises UserError unless the antenna image has exactly one bright pixel."""
+        pair = number, transmitter
+        if pair not in self._positions:
+            path = antenna_path(self.root, number, transmitter)
+            self._positions[pair] = single_bright_pixel(self._read(path), path)
+        return self._positions[pair]
+
+    def record(self, number: int, transmitter: int, cars: bool) -> dict[str, int | Grey]:
+        """Everything about one radio map: map, transmitter, row, column, buildings, cars if asked for, gain."""
+        row, column = self.transmitter(number, transmitter)
+        record = {"map": number, "transmitter": transmitter, "row": row, "column": column}
+        record["buildings"] = self.buildings(number)
+        if cars:
+            record["cars"] = self.cars(number)
+        return record | {"gain": self.gain(number, transmitter)}
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the names, sizes and CRC-32 of every file that this simulation uses (car masks where present).
+
+        Two folders with the same content have the same fingerprint, wherever they lie. Reads every file once.
+        """
+        paths = [gain_path(self.root, self.simulation, *pair) for pair in self.pairs]
+        paths += [antenna_path(self.root, *pair) for pair in self.pairs]
+        paths += [buildings_path(self.root, number) for number in self.maps]
+        paths += [path for number in self.maps if (path := cars_path(self.root, number)).is_file()]
+
+        def line(path: Path) -> str:
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise UserError(f"{path} cannot be read ({error.strerror}); restore it") from error
+            return f"{path.relative_to(self.root).as_posix()} {len(content)} {zlib.crc32(content):08x}\n"
+
+        with ThreadPoolExecutor(4) as pool:
+            return sha256("".join(sorted(pool.map(line, paths))).encode()).hexdigest()
+
+    def _read(self, path: Path) -> Grey:
+        grey = read_grey(path)
+        if grey.shape != self.size:
+            raise UserError(
+                f"{path} is {grey.shape[0]} x {grey.shape[1]} pixels, but the first map of the set is "
+                f"{self.size[0]} x {self.size[1]}; all images of a set must have one size"
+            )
+        return grey
+
+
+def gain_path(root: Path, simulation: str, number: int, transmitter: int) -> Path:
+    """File of a radio map."""
+    return root / "gain" / simulation / f"{number}_{transmitter}.png"
+
+
+def antenna_path(root: Path, number: int, transmitter: int) -> Path:
+    """File of a transmitter's position."""
+    return root / "png" / "antennas" / f"{number}_{transmitter}.png"
+
+
+def buildings_path(root: Path, number: int) -> Path:
+    """File of a map's buildings."""
+    return root / "png" / "buildings_complete" / f"{number}.png"
+
+
+def cars_path(root: Path, number: int) -> Path:
+    """File of a map's cars."""
+    return root / "png" / "cars" / f"{number}.png"
+
+
+def simulations_in(root: Path) -> list[str]:
+    """The known simulations that a RadioMapSeer folder has gains of."""
+    return [name for name in SIMULATIONS if (root / "gain" / name).is_dir()]
+
+
+def numbered_pairs(folder: Path) -> list[Pair]:
+    """(map, transmitter) of the files named MAP_TRANSMITTER.png in a folder, in rising order."""
+    found = (re.fullmatch(r"(0|[1-9]\d*)_(0|[1-9]\d*)\.png", path.name) for path in folder.glob("*.png"))
+    return sorted((int(match[1]), int(match[2])) for match in found if match)
+
+
+def numbered_maps(folder: Path) -> list[int]:
+    """Numbers of the files named MAP.png in a folder, in rising order."""
+    found = (re.fullmatch(r"0|[1-9]\d*", path.stem) for path in folder.glob("*.png"))
+    return sorted(int(match[0]) for match in found if match)
+
+
+def as_mask(grey: Grey) -> Grey:
+    """0 or 255 at every pixel."""
+    return np.where(grey >= BRIGHT, np.uint8(255), np.uint8(0))
+
+
+def single_bright_pixel(grey: Grey, path: Path) -> Pair:
+    """(row, column) of the one pixel of a transmitter image. Raises UserError for none or several."""
+    bright = np.argwhere(grey >= BRIGHT)
+    if len(bright) != 1:
+        raise UserError(
+            f"{path} has {len(bright) or 'no'} bright pixels, but a transmitter is exactly one; make the image again"
+        )
+    return int(bright[0, 0]), int(bright[0, 1])

@@ -1,0 +1,62 @@
+"""Which maps are for training, validation and test. Always by map: transmitters of one map are not independent."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from radiodiff_jax.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+RULES = ("auto", "radiounet", "radiodiff", "by_map")
+REAL_MAPS = 701
+Split = dict[str, list[int]]
+
+
+def split_maps(maps: Sequence[int], rule: str = "auto") -> Split:
+    """The map numbers of `train`, `validation` and `test`, disjoint, in rising order; a split may be empty.
+
+    - `radiounet` is the field's standard for the 701 maps of RadioMapSeer (RadioUNet, arXiv 1911.09002): 501 / 100 / 99,
+      map 0 unused.
+    - `radiodiff` is RadioDiff's (arXiv 2408.08593) without its overlaps: 600 / 0 / 100, map 0 unused. The original
+      trains on 601 maps, one of which is also a test map, and validates inside the test set; this one has no
+      validation maps.
+    - `by_map` is 80 / 10 / 10 of whatever maps there are, in an order fixed by their numbers; each part gets at least
+      one map from 3 maps on, and fewer are all for training.
+    - `auto` is `radiounet` if the set is RadioMapSeer (at least 600 maps, all numbered 0..700), else `by_map`.
+
+    Maps that are not in `maps` are left out. Raises UserError for an unknown rule.
+    """
+    if rule not in RULES:
+        raise UserError(f"there is no split rule '{rule}'; choose one of {', '.join(RULES)}")
+    maps = sorted(set(maps))
+    rule = chosen_rule(maps, rule)
+    if rule == "by_map":
+        parts = _by_map(maps)
+    else:
+        order = _published_order()
+        parts = (order[:501], order[501:601], order[601:]) if rule == "radiounet" else (order[:600], [], order[600:])
+    present = set(maps)
+    return {name: sorted(present.intersection(part)) for name, part in zip(SPLITS, parts, strict=True)}
+
+
+def chosen_rule(maps: Sequence[int], rule: str) -> str:
+    """What `auto` means for these maps; other rules as they are."""
+    if rule != "auto":
+        return rule
+    real = len(maps) >= 600 and min(maps) >= 0 and max(maps) < REAL_MAPS
+    return "radiounet" if real else "by_map"
+
+
+def _published_order() -> list[int]:
+    """Maps 1..700 in the order that RadioUNet and RadioDiff shuffle them into."""
+    order = np.arange(0, 700)
+    np.random.RandomState(42).shuffle(order)
+    return (order + 1).tolist()
+
+
+def _by_map(maps: list[int]) -> tuple[list[int], list[int], list[int]]:
+    if len(maps) < 3:
+        return maps, [], []
+    order = np.random.RandomState(0).permutation(maps).tolist()
+    held_out = max(1, round(0.1 * len(maps)))
+    return order[2 * held_out :], order[:held_out], order[held_out : 2 * held_out]

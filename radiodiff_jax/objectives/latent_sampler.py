@@ -1,0 +1,41 @@
+"""Scene to radio map: the condition's features once, the diffusion steps, the decoder."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from radiodiff_jax.models.autoencoder import Autoencoder
+from radiodiff_jax.models.unet import UNet
+from radiodiff_jax.objectives import decoupled_diffusion as diffusion
+
+Tree = Any
+
+
+def sample_gain(
+    unet: UNet, variables: Tree, autoencoder: Autoencoder, frozen: Tree,
+    condition: Float[Array, "batch height width channels"], key: PRNGKeyArray, steps: int, smallest_time: float,
+    size: tuple[int, int, int],
+) -> Float[Array, "batch height width 1"]:  # fmt: skip
+    """Scene images in {-1, 1} -> path gain maps in [0, 1], by `steps` diffusion steps and the decoder.
+
+    `variables` are the U-Net's, `frozen` holds the autoencoder's parameters and the latents' "scale", `size` is the
+    latent's (height, width, channels).
+
+    The condition's features are computed once. Noise of map i depends on (key, i) alone, so a map comes out the same
+    in any batch.
+    """
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(condition.shape[0]))
+
+    def draw(number: int) -> Array:
+        return jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, number), size))(keys)
+
+    features = unet.apply(variables, condition, method="encode_condition")
+
+    def denoiser(x: Array, t: Array, noise: bool) -> tuple[Array, Array]:
+        return unet.apply(variables, x, t, features, noise=noise, method="denoise")
+
+    z = diffusion.sample(denoiser, draw(0), lambda i: draw(i + 1), steps, smallest_time)
+    image = autoencoder.apply({"params": frozen["autoencoder"]}, z / frozen["scale"], method="decode")
+    return diffusion.latent_to_gain(image)

@@ -1,0 +1,140 @@
+"""Path gain maps by the dominant path model (after Woelfle and Landstorfer), as fitted to RadioMapSeer's DPM maps.
+
+A receiver gets one path, the one of least loss: straight, around corners on the ground, or over the roofs.
+`prepare` does once what all transmitters of a map share; `path_gain_grey` then takes about a tenth of a second.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from radiodiff_jax.simulation.constants import CONSTANTS, VISIBILITY, DominantPathConstants
+from radiodiff_jax.simulation.ground_paths import GroundPaths, add_ground_paths, ground_paths
+from radiodiff_jax.simulation.polygons import Ring, orient, trace
+from radiodiff_jax.simulation.roof_paths import RoofPaths, add_roof_paths, buildings_crossed, roof_paths
+from radiodiff_jax.simulation.visibility import FAR, Views, depth_map, pixel_views, visible_pixels, visible_points
+from radiodiff_jax.simulation.walls import Corners, corners_of, move_outside, roof_points_of, walls_of
+
+
+@dataclass(frozen=True)
+class PreparedMap:
+    """All that is known of a map before a transmitter is placed."""
+
+    buildings: Bool[np.ndarray, "height width"]
+    rings: list[Ring]
+    walls: Float[np.ndarray, "walls 4"]
+    corners: Corners
+    corner_views: Views
+    mutually_visible: Bool[np.ndarray, "corners corners"]
+    roof_points: Float[np.ndarray, "points 2"]
+    roof_views: Views
+    crossed: UInt8[np.ndarray, "points points"]
+
+
+def prepare(buildings: Bool[np.ndarray, "height width"], polygons: Sequence[Ring] | None = None) -> PreparedMap:
+    """Find corners and roof edges of a map and all that they see.
+
+    `polygons` are rings in (row, column), pixel-centre coordinates, courtyards as rings of their own; they must agree
+    with the mask. Where they are unknown they are traced from the mask. Takes about 2 s for a real map of 256 x 256.
+    """
+    buildings = np.ascontiguousarray(buildings, bool)
+    if buildings.ndim != 2 or buildings.size == 0:
+        raise ValueError(f"buildings must be a mask [height, width], not of shape {buildings.shape}")
+    height, width = buildings.shape
+    rings = trace(buildings) if polygons is None else orient([np.asarray(ring, np.float64) for ring in polygons])
+    walls = walls_of(rings)
+    corners = corners_of(rings, height, width)
+    roof_points = roof_points_of(walls, height, width)
+
+    depths = _depth_maps(corners.points, walls, VISIBILITY.bins)
+    visible = [
+        visible_points(*point, depth, corners.points, VISIBILITY.corner_to_corner)
+        for point, depth in zip(corners.points, depths, strict=True)
+    ]
+    visible = np.array(visible, bool).reshape(len(depths), len(depths))
+    roof_depths = _depth_maps(roof_points, walls, VISIBILITY.roof_bins)
+    return PreparedMap(
+        buildings=buildings,
+        rings=rings,
+        walls=walls,
+        corners=corners,
+        corner_views=pixel_views(corners.points, depths, buildings, VISIBILITY.point_to_pixel),
+        mutually_visible=visible & visible.T & ~np.eye(len(depths), dtype=bool),
+        roof_points=roof_points,
+        roof_views=pixel_views(roof_points, roof_depths, buildings, VISIBILITY.point_to_pixel),
+        crossed=buildings_crossed(roof_points, buildings),
+    )
+
+
+def path_gain_grey(prepared: PreparedMap, row: int, column: int) -> UInt8[np.ndarray, "height width"]:
+    """Dominant path map in grey levels for a transmitter at a pixel centre.
+
+    Buildings and places without any path are 0, the transmitter is 255. A transmitter in a building, or touching one,
+    radiates from just outside the nearest wall. Raises ValueError where the pixel is not in the map.
+    """
+    gain = path_gain_db(prepared, row, column)
+    grey = np.clip(np.rint(255 * (gain + 147.0) / 99.16), 0, 255).astype(np.uint8)
+    grey[prepared.buildings] = 0
+    grey[row, column] = 255
+    return grey
+
+
+def path_gain_db(prepared: PreparedMap, row: int, column: int) -> Float[np.ndarray, "height width"]:
+    """Path gain in dB (negative), not limited to the range of grey levels; -inf where no path leads."""
+    height, width = prepared.buildings.shape
+    if not (0 <= row < height and 0 <= column < width):
+        raise ValueError(f"the transmitter ({row}, {column}) is outside the map of {height} x {width} pixels")
+    asked = np.array([row, column], np.float64)
+    place = move_outside(asked, prepared.rings, prepared.walls, VISIBILITY.wall_clearance)
+    moved = bool(np.any(place != asked))
+    nearest_hit = VISIBILITY.nearest_hit_moved if moved else VISIBILITY.nearest_hit
+    depth = depth_map(*place, prepared.walls, VISIBILITY.bins, nearest_hit)
+    lit = visible_pixels(*place, depth, prepared.buildings, VISIBILITY.transmitter_to_pixel)[0]
+
+    # Lit pixels take the straight path whatever else there is, so no other path is tried there.
+    loss = np.full(height * width, FAR)
+    loss[lit] = -FAR
+    _add_ground(loss, prepared, place, depth, CONSTANTS)
+    _add_roofs(loss, prepared, place, depth, CONSTANTS)
+    gain = np.where(loss < FAR, -CONSTANTS.loss_at_one_metre - loss, -np.inf)
+    gain[lit] = _line_of_sight_gain(lit, width, row, column, CONSTANTS)
+    return gain.reshape(height, width)
+
+
+def _depth_maps(points: np.ndarray, walls: np.ndarray, bins: int) -> list[np.ndarray]:
+    return [depth_map(*point, walls, bins, VISIBILITY.nearest_hit) for point in points]
+
+
+def _line_of_sight_gain(
+    pixels: np.ndarray, width: int, row: int, column: int, constants: DominantPathConstants
+) -> np.ndarray:
+    """Free space law without break point; the data show an offset of d^2 along the axes and the diagonals."""
+    rows, columns = np.abs(pixels // width - row), np.abs(pixels % width - column)
+    squared = (rows**2 + columns**2 + ((rows == 0) | (columns == 0)) + 2 * (rows == columns)).astype(np.float64)
+    return -constants.loss_at_one_metre - constants.line_of_sight_slope / 2 * np.log10(squared)
+
+
+def _add_ground(
+    loss: np.ndarray, prepared: PreparedMap, place: np.ndarray, depth: np.ndarray, constants: DominantPathConstants
+) -> None:
+    corners = prepared.corners
+    visible = visible_points(*place, depth, corners.points, VISIBILITY.transmitter_to_point)
+    paths = GroundPaths(*ground_paths(*place, visible, *corners, prepared.mutually_visible, constants))
+    order = np.argsort(paths.loss, kind="stable")
+    add_ground_paths(
+        loss, order, paths, corners.into_building, corners.half_opening, prepared.corner_views, constants
+    )
+
+
+def _add_roofs(
+    loss: np.ndarray, prepared: PreparedMap, place: np.ndarray, depth: np.ndarray, constants: DominantPathConstants
+) -> None:
+    points = prepared.roof_points
+    visible = visible_points(*place, depth, points, VISIBILITY.transmitter_to_point)
+    paths = RoofPaths(*roof_paths(*place, visible, points, prepared.crossed, constants))
+    by_loss = np.argsort(paths.loss, axis=1, kind="stable")
+    paths = RoofPaths(*(np.take_along_axis(field, by_loss, axis=1) for field in paths))
+    order = np.argsort(paths.loss[:, 0], kind="stable")
+    add_roof_paths(loss, order, paths, prepared.roof_views, constants)

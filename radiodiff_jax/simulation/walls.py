@@ -1,0 +1,96 @@
+"""What stands in the way and what bends paths: walls, convex corners, points along roof edges.
+
+Rings are oriented (see `polygons.py`). Positions are (row, column), azimuths are atan2(row, column) in radians.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from radiodiff_jax.simulation.polygons import Ring, inside
+
+SMALLEST_TURN = np.radians(5.0)
+CORNER_PUSH = 0.05  # pixels outward, so that a corner does not hide behind its own walls
+ROOF_PUSH = 0.1
+ROOF_SPACING = 6.0  # metres between points along a roof edge
+SHORTEST_ROOF_EDGE = 0.3
+BORDER = 0.4  # points farther than this outside the outermost pixel centres are dropped
+
+
+class Corners(NamedTuple):
+    """Convex vertical edges: place, azimuth that points straight into the building, half opening of the building."""
+
+    points: Float[np.ndarray, "corners 2"]
+    into_building: Float[np.ndarray, " corners"]
+    half_opening: Float[np.ndarray, " corners"]
+
+
+def walls_of(rings: Sequence[Ring]) -> Float[np.ndarray, "walls 4"]:
+    """Every side of every ring as (row, column, end row, end column)."""
+    sides = [np.hstack([ring, np.roll(ring, -1, axis=0)]) for ring in rings]
+    return np.ascontiguousarray(np.vstack(sides), np.float64) if sides else np.zeros((0, 4))
+
+
+def corners_of(rings: Sequence[Ring], height: int, width: int) -> Corners:
+    """Convex corners that turn by 5 degrees or more, pushed a little outward, of those within the picture."""
+    points, into_building, half_opening = [np.zeros((0, 2))], [np.zeros(0)], [np.zeros(0)]
+    for ring in rings:
+        along = _unit(np.roll(ring, -1, axis=0) - ring)
+        before = np.roll(along, 1, axis=0)
+        outward = before - along
+        turn = 2 * np.arcsin(np.minimum(1.0, np.hypot(*outward.T) / 2))
+        convex = before[:, 0] * along[:, 1] - before[:, 1] * along[:, 0] < 0
+        outward = _unit(outward)
+        pushed = ring + CORNER_PUSH * outward
+        keep = convex & (turn >= SMALLEST_TURN) & _within(pushed, height, width)
+        points.append(pushed[keep])
+        into_building.append(np.arctan2(-outward[keep, 0], -outward[keep, 1]))
+        half_opening.append((np.pi - turn[keep]) / 2)
+    return Corners(np.ascontiguousarray(np.vstack(points)), np.concatenate(into_building), np.concatenate(half_opening))
+
+
+def roof_points_of(walls: Float[np.ndarray, "walls 4"], height: int, width: int) -> Float[np.ndarray, "points 2"]:
+    """Middles of equal pieces of about 6 m of every wall, pushed a little outward, of those within the picture."""
+    points = [np.zeros((0, 2))]
+    for wall in walls:
+        start, side = wall[:2], wall[2:] - wall[:2]
+        length = np.hypot(*side)
+        if length < SHORTEST_ROOF_EDGE:
+            continue
+        pieces = max(1, round(length / ROOF_SPACING))
+        outward = np.array([-side[1], side[0]]) / length
+        points.append(start + (np.arange(pieces) + 0.5)[:, None] / pieces * side + ROOF_PUSH * outward)
+    stacked = np.vstack(points)
+    return np.ascontiguousarray(stacked[_within(stacked, height, width)])
+
+
+def move_outside(
+    point: Float[np.ndarray, " 2"], rings: Sequence[Ring], walls: Float[np.ndarray, "walls 4"], clearance: float
+) -> Float[np.ndarray, " 2"]:
+    """The point itself, or, if it lies in a building or nearer than `clearance` to a wall, a place just outside."""
+    if len(walls) == 0:
+        return point
+    start, side = walls[:, :2], walls[:, 2:] - walls[:, :2]
+    squared = np.maximum(np.sum(side**2, axis=1), 1e-12)
+    feet = start + np.clip(np.sum((point - start) * side, axis=1) / squared, 0.0, 1.0)[:, None] * side
+    distances = np.hypot(*(point - feet).T)
+    nearest = int(np.argmin(distances))
+    indoors = bool(inside(point[None], rings)[0])
+    if not indoors and distances[nearest] >= clearance:
+        return point
+    if distances[nearest] < 1e-6:  # on the wall itself: only the wall says where outside is
+        outward = np.array([-side[nearest, 1], side[nearest, 0]]) / np.sqrt(squared[nearest])
+    else:
+        outward = (point - feet[nearest]) / distances[nearest] * (-1 if indoors else 1)
+    return feet[nearest] + clearance * outward
+
+
+def _unit(vectors: Float[np.ndarray, "vectors 2"]) -> Float[np.ndarray, "vectors 2"]:
+    return vectors / np.maximum(np.hypot(*vectors.T), 1e-9)[:, None]
+
+
+def _within(points: Float[np.ndarray, "points 2"], height: int, width: int) -> np.ndarray:
+    row, column = points.T
+    return (row > -BORDER) & (row < height - 1 + BORDER) & (column > -BORDER) & (column < width - 1 + BORDER)
