@@ -1,1 +1,1 @@
-"""Radio map data sets: folders of PNG files, packed ArrayRecord files, and the batches that training draws from them."""
+"""Radio map data sets: folders of PNG files, packed ArrayRecord files, and the batches drawn from them."""

@@ -48,6 +48,7 @@ class RadioMaps(tfds.core.GeneratorBasedBuilder):
     """TFDS builder of radio maps; `folder` and `parts` are needed for writing only."""
 
     name = NAME
+    code_path = None  # where TFDS would look for checksums of downloads, with a package that it forgets to require
     VERSION = tfds.core.Version(VERSION)
     BUILDER_CONFIGS = [
         RadioMapsConfig(name=config_name(simulation, cars), version=VERSION, simulation=simulation, cars=cars)
@@ -77,11 +78,14 @@ class RadioMaps(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split: str, maps: list[int]) -> Iterator[tuple[int, Record]]:
         chosen = set(maps)
         pairs = [pair for pair in self._folder.pairs if pair[0] in chosen]
+        masks: dict[str, bytes] = {}
+        packed_map = None
         for index, pair in enumerate(tqdm(pairs, desc=f"packing {split}", unit="map")):
             record = self._folder.record(*pair, cars=self.builder_config.cars)
-            for name in image_names(self.builder_config.cars):
-                record[name] = encode_grey(record[name])
-            yield index * (KEY_SPACE // len(pairs)), record
+            if pair[0] != packed_map:  # pairs are sorted, so the masks of a map are encoded once
+                packed_map = pair[0]
+                masks = {name: encode_grey(record[name]) for name in ("buildings", "cars") if name in record}
+            yield index * (KEY_SPACE // len(pairs)), record | masks | {"gain": encode_grey(record["gain"])}
 
 
 def image_names(cars: bool) -> tuple[str, ...]:

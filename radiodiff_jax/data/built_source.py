@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from radiodiff_jax.data.builder import DESCRIPTION_FILE, NAME, VERSION, config_name, image_names
-from radiodiff_jax.data.grey_images import Grey, decode_grey
+from radiodiff_jax.data.grey_images import decode_grey
 from radiodiff_jax.data.layout import MAPS_KEPT
 from radiodiff_jax.data.source import Record, check_not_empty
 from radiodiff_jax.errors import UserError
@@ -28,9 +28,9 @@ class BuiltSource:
         self.size = tuple(facts["image_size"])
         self.maps = facts["maps"][split]
         self.cars = cars
-        version = version_folder(data_path, simulation, facts["cars"])
+        self._folder = version_folder(data_path, simulation, facts["cars"])
         skip = {name: tfds.decode.SkipDecoding() for name in image_names(facts["cars"])}
-        self._source = tfds.builder_from_directory(version).as_data_source(split, decoders=skip)
+        self._source = tfds.builder_from_directory(self._folder).as_data_source(split, decoders=skip)
         # Masks repeat over the transmitters of a map: equal bytes are decoded once.
         self._mask = lru_cache(2 * MAPS_KEPT)(decode_grey)
 
@@ -38,17 +38,19 @@ class BuiltSource:
         return len(self._source)
 
     def __getitem__(self, index: int) -> Record:
-        stored = self._source[index]
+        try:
+            stored = self._source[index]
+        except RuntimeError as error:  # what ArrayRecord raises for missing, cut and altered files alike
+            raise UserError(
+                f"{self._folder} is damaged ({error}); remove it and build it again with "
+                "`python -m experiments.dataset build`"
+            ) from error
         record = {name: int(stored[name]) for name in ("map", "transmitter", "row", "column")}
         record["buildings"] = self._mask(stored["buildings"])
         if self.cars:
             record["cars"] = self._mask(stored["cars"])
-        record["gain"] = self._gain(stored["gain"])
+        record["gain"] = decode_grey(stored["gain"])
         return record
-
-    @staticmethod
-    def _gain(png: bytes) -> Grey:
-        return decode_grey(png)
 
 
 def version_folder(data_path: Path, simulation: str, cars: bool) -> Path:
@@ -63,8 +65,12 @@ def read_description(data_path: Path, simulation: str, cars: bool) -> dict[str, 
     """
     folders = [version_folder(data_path, simulation, with_cars) for with_cars in ([True] if cars else [False, True])]
     for folder in folders:
-        if (folder / DESCRIPTION_FILE).is_file():
-            return json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        path = folder / DESCRIPTION_FILE
+        if path.is_file():
+            try:
+                return json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise UserError(f"{path} is damaged; remove {folder} and build it again") from error
     wanted = f"simulation {simulation}{' with cars' if cars else ''}"
     for folder in folders:
         others = [path.name for path in folder.parent.glob("*.*.*")]
@@ -74,4 +80,6 @@ def read_description(data_path: Path, simulation: str, cars: bool) -> dict[str, 
                 "build it again with `python -m experiments.dataset build`"
             )
     there = ", ".join(sorted(path.name for path in (data_path / NAME).iterdir() if path.is_dir())) or "none"
-    raise UserError(f"{data_path} has no {wanted}; built in it: {there}; add it with `python -m experiments.dataset build`")
+    raise UserError(
+        f"{data_path} has no {wanted}, only {there}; add it with `python -m experiments.dataset build`"
+    )

@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from radiodiff_jax.data.grey_images import Grey, read_grey
 from radiodiff_jax.errors import UserError
@@ -38,16 +39,19 @@ class RadioMapFolder:
         self.simulation = simulation
         self.gain_folder = self.root / "gain" / simulation
         if not self.root.is_dir():
-            raise UserError(f"there is no folder {self.root}; give the root of a RadioMapSeer folder")
+            raise UserError(f"there is no folder {self.root}; give the root of a RadioMapSeer folder or of a built one")
         if not (self.root / "gain").is_dir() or not (self.root / "png").is_dir():
-            raise UserError(f"{self.root} is no RadioMapSeer folder: it must hold the folders png and gain")
+            raise UserError(
+                f"{self.root} is neither a RadioMapSeer folder (it must hold png and gain) nor one that "
+                "`python -m experiments.dataset build` wrote (it must hold radio_maps)"
+            )
         if not self.gain_folder.is_dir():
             there = ", ".join(simulations_in(self.root)) or "none"
             raise UserError(f"{self.gain_folder} is missing; simulations in this folder: {there}")
         self.pairs: list[Pair] = numbered_pairs(self.gain_folder)
         """(map, transmitter) of every gain file, in rising order."""
         if not self.pairs:
-            raise UserError(f"{self.gain_folder} holds no radio maps; they must be named MAP_TRANSMITTER.png, as 0_0.png")
+            raise UserError(f"{self.gain_folder} holds no radio maps; their names must be as 0_0.png (map_transmitter)")
         self.maps: list[int] = sorted({number for number, _ in self.pairs})
         self._positions: dict[Pair, Pair] = {}
         # A cache an instance, so that a folder that changed on disk can be opened anew.
@@ -118,7 +122,8 @@ class RadioMapFolder:
             return f"{path.relative_to(self.root).as_posix()} {len(content)} {zlib.crc32(content):08x}\n"
 
         with ThreadPoolExecutor(4) as pool:
-            return sha256("".join(sorted(pool.map(line, paths))).encode()).hexdigest()
+            lines = sorted(tqdm(pool.map(line, paths), total=len(paths), desc="fingerprint", unit="file", delay=2))
+        return sha256("".join(lines).encode()).hexdigest()
 
     def _read(self, path: Path) -> Grey:
         grey = read_grey(path)

@@ -58,7 +58,8 @@ def open_source(
     if split not in SPLITS:
         raise UserError(f"there is no split '{split}'; choose one of {', '.join(SPLITS)}")
     if is_built(data_path):
-        from radiodiff_jax.data.built_source import BuiltSource  # loads TFDS, a second that a plain folder need not wait
+        # Loads TFDS, which takes a second that a plain folder need not wait.
+        from radiodiff_jax.data.built_source import BuiltSource
 
         return BuiltSource(Path(data_path), split, simulation, cars, rule)
     folder = RadioMapFolder(data_path, simulation)

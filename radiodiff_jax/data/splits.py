@@ -15,8 +15,8 @@ Split = dict[str, list[int]]
 def split_maps(maps: Sequence[int], rule: str = "auto") -> Split:
     """The map numbers of `train`, `validation` and `test`, disjoint, in rising order; a split may be empty.
 
-    - `radiounet` is the field's standard for the 701 maps of RadioMapSeer (RadioUNet, arXiv 1911.09002): 501 / 100 / 99,
-      map 0 unused.
+    - `radiounet` is the field's standard for the 701 maps of RadioMapSeer (RadioUNet, arXiv 1911.09002):
+      501 / 100 / 99, map 0 unused.
     - `radiodiff` is RadioDiff's (arXiv 2408.08593) without its overlaps: 600 / 0 / 100, map 0 unused. The original
       trains on 601 maps, one of which is also a test map, and validates inside the test set; this one has no
       validation maps.

@@ -29,9 +29,8 @@ class VisibilitySettings(NamedTuple):
     transmitter_to_point: float = 0.5
     point_to_pixel: float = 0.3
     corner_to_corner: float = 0.3
-    nearest_hit: float = 1e-6
-    nearest_hit_moved: float = 0.8  # for a transmitter that was moved out of a building
-    wall_clearance: float = 0.3  # a transmitter nearer than this to a wall is moved
+    nearest_hit: float = 1e-6  # a point does not hide behind a wall that it touches
+    wall_clearance: float = 0.3  # a transmitter or receiver in a building is moved this far out of it
 
 
 CONSTANTS = DominantPathConstants()

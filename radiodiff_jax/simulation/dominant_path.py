@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from radiodiff_jax.simulation.constants import CONSTANTS, VISIBILITY, DominantPathConstants
 from radiodiff_jax.simulation.ground_paths import GroundPaths, add_ground_paths, ground_paths
-from radiodiff_jax.simulation.polygons import Ring, orient, trace
+from radiodiff_jax.simulation.polygons import Ring, orient, rasterise, trace
 from radiodiff_jax.simulation.roof_paths import RoofPaths, add_roof_paths, buildings_crossed, roof_paths
-from radiodiff_jax.simulation.visibility import FAR, Views, depth_map, pixel_views, visible_pixels, visible_points
+from radiodiff_jax.simulation.visibility import FAR, Views, depth_map, look, views_of, visible
 from radiodiff_jax.simulation.walls import Corners, corners_of, move_outside, roof_points_of, walls_of
+from radiodiff_jax.units import db_to_gain, gain_to_grey
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class PreparedMap:
     """All that is known of a map before a transmitter is placed."""
 
     buildings: Bool[np.ndarray, "height width"]
+    outdoors: Int[np.ndarray, " receivers"]  # row * width + column
+    receivers: Float[np.ndarray, "receivers 2"]
     rings: list[Ring]
     walls: Float[np.ndarray, "walls 4"]
     corners: Corners
@@ -48,22 +51,24 @@ def prepare(buildings: Bool[np.ndarray, "height width"], polygons: Sequence[Ring
     corners = corners_of(rings, height, width)
     roof_points = roof_points_of(walls, height, width)
 
+    outdoors = np.flatnonzero(~buildings)
+    receivers = _receivers(buildings, outdoors, rings, walls)
     depths = _depth_maps(corners.points, walls, VISIBILITY.bins)
-    visible = [
-        visible_points(*point, depth, corners.points, VISIBILITY.corner_to_corner)
-        for point, depth in zip(corners.points, depths, strict=True)
-    ]
-    visible = np.array(visible, bool).reshape(len(depths), len(depths))
+    seen = np.zeros((len(depths), len(depths)), bool)
+    for index, (point, depth) in enumerate(zip(corners.points, depths, strict=True)):
+        seen[index] = visible(point, depth, corners.points, VISIBILITY.corner_to_corner)
     roof_depths = _depth_maps(roof_points, walls, VISIBILITY.roof_bins)
     return PreparedMap(
         buildings=buildings,
+        outdoors=outdoors,
+        receivers=receivers,
         rings=rings,
         walls=walls,
         corners=corners,
-        corner_views=pixel_views(corners.points, depths, buildings, VISIBILITY.point_to_pixel),
-        mutually_visible=visible & visible.T & ~np.eye(len(depths), dtype=bool),
+        corner_views=views_of(corners.points, depths, receivers, VISIBILITY.point_to_pixel),
+        mutually_visible=seen & seen.T & ~np.eye(len(depths), dtype=bool),
         roof_points=roof_points,
-        roof_views=pixel_views(roof_points, roof_depths, buildings, VISIBILITY.point_to_pixel),
+        roof_views=views_of(roof_points, roof_depths, receivers, VISIBILITY.point_to_pixel),
         crossed=buildings_crossed(roof_points, buildings),
     )
 
@@ -74,33 +79,40 @@ def path_gain_grey(prepared: PreparedMap, row: int, column: int) -> UInt8[np.nda
     Buildings and places without any path are 0, the transmitter is 255. A transmitter in a building, or touching one,
     radiates from just outside the nearest wall. Raises ValueError where the pixel is not in the map.
     """
-    gain = path_gain_db(prepared, row, column)
-    grey = np.clip(np.rint(255 * (gain + 147.0) / 99.16), 0, 255).astype(np.uint8)
-    grey[prepared.buildings] = 0
+    grey = gain_to_grey(db_to_gain(path_gain_db(prepared, row, column)))
     grey[row, column] = 255
     return grey
 
 
 def path_gain_db(prepared: PreparedMap, row: int, column: int) -> Float[np.ndarray, "height width"]:
-    """Path gain in dB (negative), not limited to the range of grey levels; -inf where no path leads."""
+    """Path gain in dB, not limited to the range of grey levels; -inf in buildings and where no path leads."""
     height, width = prepared.buildings.shape
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"the transmitter ({row}, {column}) is outside the map of {height} x {width} pixels")
-    asked = np.array([row, column], np.float64)
-    place = move_outside(asked, prepared.rings, prepared.walls, VISIBILITY.wall_clearance)
-    moved = bool(np.any(place != asked))
-    nearest_hit = VISIBILITY.nearest_hit_moved if moved else VISIBILITY.nearest_hit
-    depth = depth_map(*place, prepared.walls, VISIBILITY.bins, nearest_hit)
-    lit = visible_pixels(*place, depth, prepared.buildings, VISIBILITY.transmitter_to_pixel)[0]
+    centre = np.array([row, column], np.float64)
+    place = move_outside(centre, prepared.rings, prepared.walls, VISIBILITY.wall_clearance)
+    depth = depth_map(*place, prepared.walls, VISIBILITY.bins, VISIBILITY.nearest_hit)
+    lit = look(*place, depth, prepared.receivers, VISIBILITY.transmitter_to_pixel)[0]
 
-    # Lit pixels take the straight path whatever else there is, so no other path is tried there.
-    loss = np.full(height * width, FAR)
+    # Lit receivers take the straight path whatever else there is, so no other path is tried there.
+    loss = np.full(len(prepared.receivers), FAR)
     loss[lit] = -FAR
     _add_ground(loss, prepared, place, depth, CONSTANTS)
     _add_roofs(loss, prepared, place, depth, CONSTANTS)
     gain = np.where(loss < FAR, -CONSTANTS.loss_at_one_metre - loss, -np.inf)
-    gain[lit] = _line_of_sight_gain(lit, width, row, column, CONSTANTS)
-    return gain.reshape(height, width)
+    gain[lit] = _line_of_sight_gain(prepared.outdoors[lit], width, row, column, CONSTANTS)
+    picture = np.full(height * width, -np.inf)
+    picture[prepared.outdoors] = gain
+    return picture.reshape(height, width)
+
+
+def _receivers(buildings: np.ndarray, outdoors: np.ndarray, rings: list[Ring], walls: np.ndarray) -> np.ndarray:
+    """Where the rays of outdoor pixels end: at their centres, or just outside where a traced wall encloses these."""
+    height, width = buildings.shape
+    receivers = np.stack(np.divmod(outdoors, width), axis=1).astype(np.float64)
+    for index in np.flatnonzero(rasterise(rings, height, width).ravel()[outdoors]):
+        receivers[index] = move_outside(receivers[index], rings, walls, VISIBILITY.wall_clearance)
+    return receivers
 
 
 def _depth_maps(points: np.ndarray, walls: np.ndarray, bins: int) -> list[np.ndarray]:
@@ -120,20 +132,18 @@ def _add_ground(
     loss: np.ndarray, prepared: PreparedMap, place: np.ndarray, depth: np.ndarray, constants: DominantPathConstants
 ) -> None:
     corners = prepared.corners
-    visible = visible_points(*place, depth, corners.points, VISIBILITY.transmitter_to_point)
-    paths = GroundPaths(*ground_paths(*place, visible, *corners, prepared.mutually_visible, constants))
+    seen = visible(place, depth, corners.points, VISIBILITY.transmitter_to_point)
+    paths = GroundPaths(*ground_paths(*place, seen, *corners, prepared.mutually_visible, constants))
     order = np.argsort(paths.loss, kind="stable")
-    add_ground_paths(
-        loss, order, paths, corners.into_building, corners.half_opening, prepared.corner_views, constants
-    )
+    add_ground_paths(loss, order, paths, corners.into_building, corners.half_opening, prepared.corner_views, constants)
 
 
 def _add_roofs(
     loss: np.ndarray, prepared: PreparedMap, place: np.ndarray, depth: np.ndarray, constants: DominantPathConstants
 ) -> None:
     points = prepared.roof_points
-    visible = visible_points(*place, depth, points, VISIBILITY.transmitter_to_point)
-    paths = RoofPaths(*roof_paths(*place, visible, points, prepared.crossed, constants))
+    seen = visible(place, depth, points, VISIBILITY.transmitter_to_point)
+    paths = RoofPaths(*roof_paths(*place, seen, points, prepared.crossed, constants))
     by_loss = np.argsort(paths.loss, axis=1, kind="stable")
     paths = RoofPaths(*(np.take_along_axis(field, by_loss, axis=1) for field in paths))
     order = np.argsort(paths.loss[:, 0], kind="stable")

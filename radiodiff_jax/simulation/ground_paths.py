@@ -39,7 +39,7 @@ def bend_loss(angle, constants):
 
 @numba.njit(cache=True)
 def bends_around(into_building, half_opening, incoming, outgoing):
-    """Tangent rule: the whole wedge of the building lies on one side of the incoming ray, the path turns to that side."""
+    """Tangent rule: the building's wedge lies wholly on one side of the incoming ray, the path turns to that side."""
     turn = angle_between(outgoing, incoming)
     if abs(turn) < NO_TURN:
         turn = 0.0
@@ -99,19 +99,19 @@ def ground_paths(row, column, visible, points, into_building, half_opening, mutu
 
 @numba.njit(cache=True)
 def add_ground_paths(best, order, paths, into_building, half_opening, views, constants):
-    """Lower `best` [pixels], loss in dB, by the paths that leave the corners in `order` towards the pixels they see."""
+    """Lower `best` [receivers], loss in dB, by the paths from the corners in `order` to the receivers they see."""
     for c in order:
         if paths.loss[c] >= FAR:
             continue
         floor = paths.loss[c] + constants.bend_offset
         for e in range(views.start[c], views.start[c + 1]):
-            pixel = views.pixel[e]
-            if floor >= best[pixel]:
+            receiver = views.receiver[e]
+            if floor >= best[receiver]:
                 continue
             if not bends_around(into_building[c], half_opening[c], paths.azimuth[c], views.azimuth[e]):
                 continue
             length = max(paths.length[c] + views.distance[e], 1.0)
             angle = abs(angle_between(views.azimuth[e], paths.azimuth[c]))
             loss = constants.path_slope * np.log10(length) + paths.bend_loss[c] + bend_loss(angle, constants)
-            if loss < best[pixel]:
-                best[pixel] = loss
+            if loss < best[receiver]:
+                best[receiver] = loss

@@ -96,19 +96,19 @@ def roof_paths(row, column, visible, points, crossed, constants):
 
 @numba.njit(cache=True)
 def add_roof_paths(best, order, paths, views, constants):
-    """Lower `best` [pixels], loss in dB, by paths descending from the roof points in `order`; bins sorted by loss."""
+    """Lower `best` [receivers], loss in dB, by paths down from the roof points in `order`; bins sorted by loss."""
     for d in order:
         for e in range(views.start[d], views.start[d + 1]):
-            pixel = views.pixel[e]
+            receiver = views.receiver[e]
             horizontal = max(views.distance[e], 0.3)
             slant = np.sqrt(horizontal * horizontal + constants.roof_height**2)
             for k in range(ARRIVAL_BINS):
-                if paths.loss[d, k] + constants.bend_offset >= best[pixel]:
+                if paths.loss[d, k] + constants.bend_offset >= best[receiver]:
                     break
                 known = constants.path_slope * np.log10(paths.length[d, k] + slant) + paths.extra_loss[d, k]
-                if known + constants.bend_offset >= best[pixel]:
+                if known + constants.bend_offset >= best[receiver]:
                     continue
                 turn = angle_between(views.azimuth[e], paths.azimuth[d, k])
                 loss = known + bend_loss(slanted_bend(turn, horizontal, slant), constants)
-                if loss < best[pixel]:
-                    best[pixel] = loss
+                if loss < best[receiver]:
+                    best[receiver] = loss

@@ -1,5 +1,6 @@
 """What a point sees: polar depth maps (distance to the nearest wall for every azimuth) and tests against them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numba
@@ -10,10 +11,10 @@ FAR = 1e9
 
 
 class Views(NamedTuple):
-    """For each of several points the pixels that it sees: those of point i are at [start[i], start[i + 1])."""
+    """For each of several points the receivers that it sees: those of point i are at [start[i], start[i + 1])."""
 
     start: Int64[np.ndarray, " points_and_one"]
-    pixel: Int32[np.ndarray, " entries"]  # row * width + column
+    receiver: Int32[np.ndarray, " entries"]
     distance: Float32[np.ndarray, " entries"]
     azimuth: Float32[np.ndarray, " entries"]
 
@@ -52,56 +53,48 @@ def depth_map(row, column, walls, bins, nearest_hit):
 
 
 @numba.njit(cache=True)
-def visible_points(row, column, depth, points, tolerance):
-    """Which of the points [n, 2] are not hidden by more than `tolerance`."""
+def look(row, column, depth, points, tolerance):
+    """Indices of the points [n, 2] not hidden by more than `tolerance`, their distances and azimuths."""
     bins = depth.shape[0]
-    visible = np.zeros(points.shape[0], np.bool_)
+    scale = bins / (2 * np.pi)
+    index = np.empty(points.shape[0], np.int32)
+    distance = np.empty(points.shape[0], np.float32)
+    azimuth = np.empty(points.shape[0], np.float32)
+    count = 0
     for k in range(points.shape[0]):
         rows = points[k, 0] - row
         columns = points[k, 1] - column
-        azimuth_bin = int(np.floor(np.arctan2(rows, columns) / (2 * np.pi) * bins)) % bins
-        visible[k] = np.sqrt(rows * rows + columns * columns) <= depth[azimuth_bin] + tolerance
-    return visible
+        far = np.sqrt(rows * rows + columns * columns)
+        angle = np.arctan2(rows, columns)
+        if far <= depth[int(np.floor(angle * scale)) % bins] + tolerance:
+            index[count] = k
+            distance[count] = far
+            azimuth[count] = angle
+            count += 1
+    return index[:count].copy(), distance[:count].copy(), azimuth[:count].copy()
 
 
-@numba.njit(cache=True)
-def visible_pixels(row, column, depth, buildings, tolerance):
-    """Outdoor pixels not hidden by more than `tolerance`: their indices, distances and azimuths."""
-    height, width = buildings.shape
-    bins = depth.shape[0]
-    scale = bins / (2 * np.pi)
-    reach = depth.max() + tolerance
-    pixel = np.empty(height * width, np.int32)
-    distance = np.empty(height * width, np.float32)
-    azimuth = np.empty(height * width, np.float32)
-    count = 0
-    for i in range(height):
-        rows = i - row
-        for j in range(width):
-            if buildings[i, j]:
-                continue
-            columns = j - column
-            far = np.sqrt(rows * rows + columns * columns)
-            if far > reach:
-                continue
-            angle = np.arctan2(rows, columns)
-            if far <= depth[int(np.floor(angle * scale)) % bins] + tolerance:
-                pixel[count] = i * width + j
-                distance[count] = far
-                azimuth[count] = angle
-                count += 1
-    return pixel[:count].copy(), distance[:count].copy(), azimuth[:count].copy()
-
-
-def pixel_views(
+def visible(
+    point: Float[np.ndarray, " 2"],
+    depth: Float[np.ndarray, " bins"],
     points: Float[np.ndarray, "points 2"],
-    depths: Float[np.ndarray, "points bins"],
-    buildings: Bool[np.ndarray, "height width"],
+    tolerance: float,
+) -> Bool[np.ndarray, " points"]:
+    """Which of the points are not hidden by more than `tolerance`."""
+    result = np.zeros(len(points), bool)
+    result[look(*point, depth, points, tolerance)[0]] = True
+    return result
+
+
+def views_of(
+    points: Float[np.ndarray, "points 2"],
+    depths: Sequence[Float[np.ndarray, " bins"]],
+    receivers: Float[np.ndarray, "receivers 2"],
     tolerance: float,
 ) -> Views:
-    """The pixels that each point sees, ready to be walked through transmitter after transmitter."""
-    seen = [visible_pixels(*point, depth, buildings, tolerance) for point, depth in zip(points, depths, strict=True)]
-    start = np.cumsum([0] + [len(pixel) for pixel, _, _ in seen], dtype=np.int64)
+    """The receivers that each point sees, ready to be walked through transmitter after transmitter."""
+    seen = [look(*point, depth, receivers, tolerance) for point, depth in zip(points, depths, strict=True)]
+    start = np.cumsum([0] + [len(index) for index, _, _ in seen], dtype=np.int64)
     kinds = (np.int32, np.float32, np.float32)
     columns = [np.concatenate([np.zeros(0, kind)] + [view[k] for view in seen]) for k, kind in enumerate(kinds)]
     return Views(start, *columns)

@@ -1,0 +1,92 @@
+"""What every command shares: how it fails, how it explains itself, how it prints a table.
+
+A command's file ends with
+
+    if __name__ == "__main__":
+        run_command(main)
+
+where `main()` returns the exit code (None is 0). Exit codes: 0 done, 1 the work found fault or failed, 2 wrong usage,
+130 interrupted.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from radiodiff_jax.errors import UserError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+PIPE_CLOSED = 141  # 128 + SIGPIPE
+
+
+def run_command(main: Callable[[], int | None]) -> NoReturn:
+    """Call `main` and leave with its exit code; faults that a user can mend are one line on stderr, no traceback."""
+    try:
+        code = main() or 0
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; without this the interpreter complains when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = PIPE_CLOSED
+    sys.exit(code)
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults where there are any, and keeps the lines of the description and of the example."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.required or action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def command_help(description: str, example: str) -> dict:
+    """Keyword arguments for `ArgumentParser(...)` or `add_parser(name, ...)`: description, one example, formatter."""
+    return {
+        "description": description,
+        "epilog": f"example:\n  {example}",
+        "formatter_class": HelpFormatter,
+    }
+
+
+def whole_number(smallest: int) -> Callable[[str], int]:
+    """An argparse type: an integer of at least `smallest`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = smallest - 1
+        if value < smallest:
+            raise argparse.ArgumentTypeError(f"'{text}' is no whole number of at least {smallest}")
+        return value
+
+    return parse
+
+
+def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows under their head: text to the left, numbers to the right with 4 decimals, '-' for None."""
+
+    def cell(value: object) -> str:
+        if value is None:
+            return "-"
+        return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+    lines = [list(head), *([cell(value) for value in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    left = [all(isinstance(row[column], str) for row in rows) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if is_text else text.rjust(width)
+            for text, width, is_text in zip(line, widths, left, strict=True)
+        ).rstrip()
+        for line in lines
+    )

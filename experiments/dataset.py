@@ -1,0 +1,190 @@
+"""Make, check, pack, compare and look at data sets of radio maps."""
+
+import argparse
+import os
+from pathlib import Path
+
+from experiments.command import command_help, run_command, text_table, whole_number
+from radiodiff_jax.data.layout import SIMULATIONS, SIZE_MULTIPLE, RadioMapFolder, simulations_in
+from radiodiff_jax.data.splits import RULES
+from radiodiff_jax.files import write_json
+
+SHOWN = 50  # lines of a long list that are printed; --json has them all
+
+
+def main(words: list[str] | None = None) -> int:
+    """Parse the command line and do what it says; returns the exit code."""
+    arguments = make_parser().parse_args(words)
+    return arguments.call(arguments) or 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line of all subcommands."""
+    command = "python -m experiments.dataset"
+    parser = argparse.ArgumentParser(
+        prog=command, **command_help(__doc__, f"{command} simulate --out demo/maps --maps 40 --transmitters 8")
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, call, description: str, example: str) -> argparse.ArgumentParser:
+        sentence = description[0].lower() + description[1:].rstrip(".")
+        added = commands.add_parser(name, help=sentence, **command_help(description, f"{command} {name} {example}"))
+        added.set_defaults(call=call)
+        return added
+
+    simulate = add("simulate", run_simulate, "Radio maps by the dominant path model, of made-up or given cities.",
+                   "--out demo/maps --maps 40 --transmitters 8 --size 256 --seed 0")  # fmt: skip
+    simulate.add_argument("--out", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder to write")
+    simulate.add_argument("--scenes", type=Path, metavar="ROOT",
+                          help="use the buildings and antennas of this folder; the next four have no part")  # fmt: skip
+    simulate.add_argument("--maps", type=whole_number(1), default=40, help="number of cities")
+    simulate.add_argument("--transmitters", type=whole_number(1), default=8, help="transmitters in each city")
+    simulate.add_argument("--size", type=image_size, default="256", metavar="SIDE|HEIGHTxWIDTH",
+                          help=f"pixels (= metres), multiples of {SIZE_MULTIPLE}")  # fmt: skip
+    simulate.add_argument("--seed", type=whole_number(0), default=0, help="the same seed makes the same cities")
+    add_workers(simulate)
+
+    compare = add("compare", run_compare, "Figures of merit of one folder's radio maps against another's.",
+                  "--truth RadioMapSeer --other demo/maps --json compare.json")  # fmt: skip
+    compare.add_argument("--truth", type=Path, required=True, metavar="ROOT", help="folder that is taken as true")
+    compare.add_argument("--other", type=Path, required=True, metavar="DIR", help="folder that is judged")
+    add_simulation(compare)
+    add_json(compare)
+
+    build = add("build", run_build, "Pack a folder of PNG files into TFDS (ArrayRecord) files for training.",
+                "--root RadioMapSeer --out tfds --simulation DPM")  # fmt: skip
+    add_root(build)
+    build.add_argument("--out", type=Path, required=True, metavar="TFDS_DIR", help="folder to write below")
+    add_simulation(build)
+    build.add_argument("--cars", action="store_true", help="pack the car masks too")
+    build.add_argument("--split", choices=RULES, default="auto", help="how maps are shared out")
+
+    check = add("check", run_check, "What is missing, damaged or odd in a folder; exit code 1 if there is any error.",
+                "--root RadioMapSeer")  # fmt: skip
+    add_root(check)
+    add_workers(check)
+    add_json(check)
+
+    explore = add("explore", run_explore, "Numbers and figures about a folder.", "--root RadioMapSeer --out explore")
+    add_root(explore)
+    add_simulation(explore)
+    explore.add_argument("--out", type=Path, default=Path("explore"), metavar="DIR", help="folder for the figures")
+    return parser
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """--root"""
+    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="a RadioMapSeer folder (png/, gain/)")
+
+
+def add_simulation(parser: argparse.ArgumentParser) -> None:
+    """--simulation"""
+    parser.add_argument("--simulation", choices=SIMULATIONS, default="DPM", help="which of the folders below gain/")
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """--workers"""
+    parser.add_argument("--workers", type=whole_number(1), metavar="N", help="how many at once (default: one a core)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json"""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON too")
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """An argparse type: `256` or `128x192` (height x width), multiples of 32."""
+    sides = text.lower().split("x")
+    fitting = [side.isdecimal() and int(side) > 0 and int(side) % SIZE_MULTIPLE == 0 for side in sides]
+    if len(sides) > 2 or not all(fitting):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no size; give one side or HEIGHTxWIDTH in pixels, each a multiple of {SIZE_MULTIPLE}"
+        )
+    return int(sides[0]), int(sides[-1])
+
+
+def run_simulate(arguments: argparse.Namespace) -> None:
+    """Write simulated radio maps."""
+    from radiodiff_jax import simulation  # compiles with numba: other subcommands need not wait for it
+
+    workers = arguments.workers or os.cpu_count()
+    if arguments.scenes:
+        simulation.write_gains_for_scenes(arguments.scenes, arguments.out, workers=workers, progress=True)
+    else:
+        simulation.write_simulated_folder(
+            arguments.out, maps=arguments.maps, transmitters=arguments.transmitters, size=arguments.size,
+            seed=arguments.seed, workers=workers, progress=True,
+        )  # fmt: skip
+    written = RadioMapFolder(arguments.out)
+    print(f"{arguments.out}: {len(written.pairs)} radio maps of {len(written.maps)} maps")
+
+
+def run_compare(arguments: argparse.Namespace) -> None:
+    """Print one row a radio map, then mean and median."""
+    from radiodiff_jax.data.compare import FIGURES, compare_folders
+
+    result = compare_folders(arguments.truth, arguments.other, arguments.simulation)
+    rows = [[f"{row['map']}_{row['transmitter']}", *(row[name] for name in FIGURES)] for row in result["maps"]]
+    summary = [[name, *(result[name][figure] for figure in FIGURES)] for name in ("mean", "median")]
+    head = ["map", "RMSE", "NMSE", "SSIM", "PSNR (dB)", "within 1", "within 2", "within 5 grey levels"]
+    print(text_table(head, rows[:SHOWN] + summary))
+    print(f"{len(rows)} radio maps, raw protocol, all pixels{_more(rows, '; the mean and the median are of all')}")
+    for side in ("truth", "other"):
+        if result[f"only_in_{side}"]:
+            print(f"left out: {result[f'only_in_{side}']} radio maps that only {getattr(arguments, side)} has")
+    if arguments.json:
+        write_json(arguments.json, result)
+
+
+def run_build(arguments: argparse.Namespace) -> None:
+    """Pack a folder and print what is in each split."""
+    from radiodiff_jax.data.builder import build
+    from radiodiff_jax.data.built_source import read_description
+
+    folder = build(arguments.root, arguments.out, arguments.simulation, arguments.cars, arguments.split)
+    facts = read_description(arguments.out, arguments.simulation, arguments.cars)
+    rows = [[split, len(maps), facts["records"][split]] for split, maps in facts["maps"].items()]
+    print(text_table(["split", "maps", "radio maps"], rows))
+    print(f"{folder}: split rule {facts['rule']}; train with --data {arguments.out}")
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """Print findings; 1 if any is an error."""
+    from radiodiff_jax.data.check import check_folder
+
+    findings = check_folder(arguments.root, arguments.workers)
+    for finding in findings[:SHOWN]:
+        print(f"{finding.severity}: {finding.file} {finding.sentence}")
+    if len(findings) > SHOWN:
+        print(f"... and {len(findings) - SHOWN} more (all of them with --json FILE)")
+    errors = sum(finding.severity == "error" for finding in findings)
+    print(f"{arguments.root} ({', '.join(simulations_in(arguments.root)) or 'no simulations'}): "
+          f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'warning')}")  # fmt: skip
+    if arguments.json:
+        write_json(arguments.json, [finding.to_json() for finding in findings])
+    return 1 if errors else 0
+
+
+def run_explore(arguments: argparse.Namespace) -> None:
+    """Print numbers, write figures."""
+    from radiodiff_jax.data.survey import survey_folder, survey_numbers
+    from radiodiff_jax.reporting.data_figures import save_data_figures
+
+    survey = survey_folder(RadioMapFolder(arguments.root, arguments.simulation))
+    numbers = survey_numbers(survey)
+    print(text_table(["", "value"], [[name, value] for name, value in numbers.items()]))
+    written = [write_json(arguments.out / "numbers.json", numbers), *save_data_figures(survey, arguments.out)]
+    print("\n".join(map(str, written)))
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _more(rows: list, clause: str) -> str:
+    return f" ({len(rows) - SHOWN} not shown{clause})" if len(rows) > SHOWN else ""
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,89 @@
+"""Predict the radio map of one scene: an 8-bit grey PNG, a labelled picture beside it, decibels if asked for."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from experiments.command import command_help, run_command, whole_number
+from radiodiff_jax.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, call, print."""
+    arguments = parse(argv)
+
+    from radiodiff_jax.data.grey_images import write_grey
+    from radiodiff_jax.files import write_whole
+    from radiodiff_jax.inference.scene import read_scene
+    from radiodiff_jax.inference.trained import load_radio_map_model
+    from radiodiff_jax.reporting.map_figures import save_labelled_map, save_spread
+    from radiodiff_jax.units import DB_PER_GAIN, gain_to_db, gain_to_grey
+
+    model = load_radio_map_model(arguments.run)
+    if model.config.data.cars and arguments.cars is None:
+        raise UserError(f"{arguments.run} was trained with cars; give the scene's car mask with --cars C.png")
+    if arguments.cars is not None and not model.config.data.cars:
+        raise UserError(f"{arguments.run} was trained without cars, so it cannot use --cars; leave it out")
+    scene = read_scene(arguments.buildings, arguments.tx, arguments.cars, model.config.image_size)
+    steps = arguments.steps or model.config.objective.sampling_steps
+    condition = scene.condition()[None]
+    samples = np.stack([model.predict(condition, steps, arguments.seed + i)[0, ..., 0] for i in range(arguments.samples)])
+    gain = samples.mean(0)
+
+    write_grey(arguments.out, gain_to_grey(gain))
+    labelled = arguments.out.with_name(f"{arguments.out.stem}_labelled.png")
+    count = f", mean of {arguments.samples} samples" if arguments.samples > 1 else ""
+    title = f"predicted path gain ({steps} step{'s' if steps > 1 else ''}{count})"
+    save_labelled_map(labelled, gain, scene.buildings, scene.transmitter, title)
+    print(f"radio map (8-bit grey, gain = grey / 255)  {arguments.out}")
+    print(f"labelled picture                           {labelled}")
+    if arguments.samples > 1:
+        spread = DB_PER_GAIN * samples.std(0)
+        picture = arguments.out.with_name(f"{arguments.out.stem}_spread.png")
+        save_spread(picture, spread, scene.buildings, f"spread of {arguments.samples} samples")
+        outdoors = spread[~scene.buildings]
+        print(f"spread of the samples                      {picture} (mean {outdoors.mean():.2f} dB outdoors)")
+    if arguments.db is not None:
+        write_whole(arguments.db, lambda path: _save_array(path, gain_to_db(gain).astype(np.float32)))
+        print(f"path gain in dB (float32, NumPy)           {arguments.db}")
+    return 0
+
+
+def _save_array(path: Path, array: np.ndarray) -> None:
+    with path.open("wb") as file:
+        np.save(file, array)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Arguments of the command."""
+    example = "python -m experiments.predict --run runs/ldm --buildings city.png --tx 128,90 --out map.png"
+    parser = argparse.ArgumentParser(prog="python -m experiments.predict", **command_help(__doc__, example))
+    parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run of experiments.ldm")
+    parser.add_argument("--buildings", type=Path, required=True, metavar="B.png", help="mask, 255 = building")
+    parser.add_argument("--tx", type=row_and_column, required=True, metavar="ROW,COL", help="pixel of the transmitter")
+    parser.add_argument("--cars", type=Path, metavar="C.png", help="mask, 255 = car; for models trained with cars")
+    parser.add_argument("--out", type=Path, required=True, metavar="MAP.png", help="grey PNG to write")
+    parser.add_argument("--steps", type=whole_number(1), metavar="N", help="diffusion steps (default: as in the settings)")
+    parser.add_argument("--samples", type=whole_number(1), default=1, metavar="N", help="samples to draw; --out is their mean")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of the first sample")
+    parser.add_argument("--db", type=Path, metavar="MAP.npy", help="also write path gain in dB")
+    arguments = parser.parse_args(argv)
+    if arguments.out.suffix.lower() != ".png":
+        parser.error(f"--out {arguments.out} must end in .png")
+    if arguments.db is not None and arguments.db.suffix != ".npy":
+        parser.error(f"--db {arguments.db} must end in .npy")
+    return arguments
+
+
+def row_and_column(text: str) -> tuple[int, int]:
+    """'ROW,COL' -> two integers."""
+    try:
+        row, column = (int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form ROW,COL, such as 128,90") from None
+    return row, column
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,80 @@
+"""What `experiments.vae` and `experiments.ldm` share: arguments, data, and the call of the one training loop."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.command import command_help
+from radiodiff_jax.config import Config
+from radiodiff_jax.config_files import load_config, settings_help, shipped_names
+from radiodiff_jax.data.pipeline import evaluation_batches, training_batches
+from radiodiff_jax.data.source import RecordSource, fingerprint, open_source
+from radiodiff_jax.errors import UserError
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+def parse_training(kind: str, description: str, example: str, argv: list[str] | None) -> argparse.Namespace:
+    """Arguments of a training command; `--help` lists every setting of the chosen preset with its value."""
+    chosen = argparse.ArgumentParser(add_help=False)
+    chosen.add_argument("--config", default="tiny")
+    name = chosen.parse_known_args(argv)[0].config
+    parser = argparse.ArgumentParser(prog=f"python -m experiments.{kind}", **command_help(description, example))
+    names = shipped_names(kind, CONFIGS)
+    parser.add_argument("--config", default="tiny", metavar="NAME|FILE", help=f"{', '.join(names)}, or a YAML file")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder or built TFDS folder")
+    if kind == "ldm":
+        parser.add_argument("--vae", type=Path, metavar="RUN", help="run of the autoencoder; not needed to go on with a run")
+    parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run folder, made or gone on with")
+    parser.add_argument("settings", nargs="*", metavar="section.key=value", help="settings to change, listed below")
+    try:
+        listing = settings_help(load_config(kind, name, [], CONFIGS))
+        parser.epilog += f"\n\nsettings, as in '{name}':\n{listing}"
+    except UserError:
+        pass  # said again, as an error, when the settings are really read
+    return parser.parse_intermixed_args(argv)
+
+
+def read_settings(kind: str, arguments: argparse.Namespace) -> Config:
+    """The settings that the arguments name."""
+    return load_config(kind, arguments.config, arguments.settings, CONFIGS)
+
+
+def open_split(config: Config, data: Path, split: str) -> RecordSource:
+    """One split of the data; raises UserError if its images are not of the configured size."""
+    source = open_source(data, split, config.data.simulation, config.data.cars, config.data.split)
+    if tuple(source.size) != config.image_size:
+        raise UserError(
+            f"the maps of {data} are {source.size[0]} x {source.size[1]} pixels, but image_size is "
+            f"{list(config.image_size)}; add image_size=[{source.size[0]},{source.size[1]}] to the command"
+        )
+    return source
+
+
+def data_arguments(config: Config, data: Path) -> dict[str, Any]:
+    """What the training loop needs of the data: batches, fixed validation batches, fingerprint."""
+    train, validation = open_split(config, data, "train"), open_split(config, data, "validation")
+    settings, reading = config.training, {"threads": config.data.threads, "prefetch": config.data.prefetch}
+    whole = settings.batch_size * config.optimizer.accumulate
+
+    def validation_batches() -> Any:
+        return evaluation_batches(validation, settings.batch_size, settings.validation_maps, **reading)
+
+    return {
+        "batches": training_batches(train, whole, settings.seed, config.data.augment, **reading),
+        "validation_batches": validation_batches,
+        "data_fingerprint": fingerprint(data, config.data.simulation),
+    }
+
+
+def first_gains(config: Config, data: Path, count: int = 64) -> Callable[[], np.ndarray]:
+    """A function that reads the gains of some training maps, [count, height, width, 1]."""
+
+    def read() -> np.ndarray:
+        batches = evaluation_batches(open_split(config, data, "train"), 16, count)
+        return np.concatenate([batch["gain"] for batch in batches])
+
+    return read

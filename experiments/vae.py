@@ -1,0 +1,30 @@
+"""Train the autoencoder: alone at first, against a patch discriminator later."""
+
+from experiments.command import run_command
+from experiments.training import data_arguments, parse_training, read_settings
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, call, print."""
+    arguments = parse_training(
+        "vae",
+        __doc__,
+        "python -m experiments.vae --config small --data RadioMapSeer --run runs/vae training.steps=2000",
+        argv,
+    )
+    config = read_settings("vae", arguments)
+    data = data_arguments(config, arguments.data)
+
+    from radiodiff_jax.reporting.map_figures import save_comparison
+    from radiodiff_jax.training.loop import train
+    from radiodiff_jax.training.perceptual_file import read_perceptual
+    from radiodiff_jax.training.vae_task import make_vae_task
+
+    frozen, extras = read_perceptual(config.objective)
+    train(make_vae_task(config), config, arguments.run, frozen=frozen, extras=extras, draw_samples=save_comparison, **data)
+    print(f"next: python -m experiments.ldm --config NAME --data {arguments.data} --vae {arguments.run} --run runs/ldm")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

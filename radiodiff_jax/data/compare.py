@@ -1,0 +1,59 @@
+"""One folder's radio maps against another's, map by map."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from radiodiff_jax.data.layout import BRIGHT, Pair, RadioMapFolder
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.metrics import protocol_figures
+from radiodiff_jax.units import grey_to_gain
+
+FIGURES = ("rmse", "nmse", "ssim", "psnr_db", "within_1", "within_2", "within_5")
+"""Raw protocol, all pixels; `within_N` is the share of pixels that differ by at most N grey levels."""
+
+
+def compare_folders(truth: str | Path, other: str | Path, simulation: str = "DPM") -> dict[str, object]:
+    """Figures of the radio maps that both folders have.
+
+    Returns {"maps": [{"map", "transmitter", **FIGURES}], "mean": {...}, "median": {...}, "only_in_truth": number,
+    "only_in_other": number}. Building masks are not compared. Raises UserError if there is no common map.
+    """
+    folders = RadioMapFolder(truth, simulation), RadioMapFolder(other, simulation)
+    pairs = [set(folder.pairs) for folder in folders]
+    common = sorted(pairs[0] & pairs[1])
+    if not common:
+        raise UserError(f"{folders[0].gain_folder} and {folders[1].gain_folder} have no radio map of the same name")
+    if folders[0].size != folders[1].size:
+        sizes = " and ".join(f"{height} x {width}" for height, width in (folder.size for folder in folders))
+        raise UserError(f"the radio maps of {truth} and {other} are {sizes} pixels; only equal sizes can be compared")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        rows = pool.map(lambda pair: compare_map(*folders, pair), common)
+        rows = list(tqdm(rows, total=len(common), desc="comparing", unit="map"))
+    return {
+        "maps": rows,
+        "mean": _over_maps(rows, np.mean),
+        "median": _over_maps(rows, np.median),
+        "only_in_truth": len(pairs[0] - pairs[1]),
+        "only_in_other": len(pairs[1] - pairs[0]),
+    }
+
+
+def compare_map(truth: RadioMapFolder, other: RadioMapFolder, pair: Pair) -> dict[str, float | int | None]:
+    """Figures of one radio map."""
+    grey = [folder.gain(*pair) for folder in (truth, other)]
+    gain = [grey_to_gain(image).astype(np.float64) for image in grey]
+    outdoor = truth.buildings(pair[0]) < BRIGHT
+    figures = protocol_figures(gain[0], gain[1], outdoor, "raw")["all"]
+    difference = np.abs(grey[0].astype(int) - grey[1].astype(int))
+    within = {f"within_{levels}": float((difference <= levels).mean()) for levels in (1, 2, 5)}
+    chosen = {name: figures[name] for name in FIGURES if name in figures}
+    return {"map": pair[0], "transmitter": pair[1]} | chosen | within
+
+
+def _over_maps(rows: list[dict], reduce) -> dict[str, float | None]:
+    columns = {name: [row[name] for row in rows if row[name] is not None] for name in FIGURES}
+    return {name: float(reduce(values)) if values else None for name, values in columns.items()}

@@ -1,0 +1,152 @@
+"""From records to batches, with Grain: endless and shuffled for training, once and in order for evaluation.
+
+A batch is a dictionary of NumPy arrays:
+
+    gain         float32 [batch, height, width, 1]   path gain in [0, 1]
+    condition    float32 [batch, height, width, 3]   -1 or +1: buildings, transmitter, cars (or buildings again)
+    map          int32 [batch]                       number of the city map
+    transmitter  int32 [batch]                       number of the transmitter
+    position     int32 [batch, 2]                    (row, column) of the transmitter in these images
+    mask         float32 [batch]                     evaluation only: 1, or 0 for what fills up the last batch
+
+What is in the batch of a step depends on the seed and the step alone, not on the number of threads or processes.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import grain
+import numpy as np
+
+from radiodiff_jax.data.grey_images import Grey
+from radiodiff_jax.data.source import Record, RecordSource
+from radiodiff_jax.data.symmetries import symmetries_of, transform_image, transform_position
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.units import grey_to_gain
+
+Batch = dict[str, np.ndarray]
+IMAGES = ("buildings", "cars", "gain")
+
+
+def training_batches(
+    source: RecordSource,
+    batch_size: int,
+    seed: int,
+    augment: bool = True,
+    threads: int = 2,
+    prefetch: int = 4,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> grain.DatasetIterator:
+    """Endless shuffled batches; every epoch has its own order, and batches run across the ends of epochs.
+
+    `batch_size` counts the whole batch of all processes; this process gets its contiguous part, so that the parts of
+    processes 0, 1, ... one after the other are the batch that a single process would get. The iterator's
+    `get_state()` / `set_state(state)` say where it is ({"next_index": ...}: batches drawn by this process, whatever
+    the number of threads), and `grain.checkpoint` saves it. Raises UserError if the batch cannot be shared evenly.
+    """
+    local_size = _local_size(batch_size, process_count)
+    records = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+    if augment:
+        records = records.random_map(random_symmetry)
+    batches = records.map(example).batch(local_size, drop_remainder=True)
+    return iter(_read(batches[process_index::process_count], threads, prefetch))
+
+
+def evaluation_batches(
+    source: RecordSource,
+    batch_size: int,
+    count: int | None = None,
+    threads: int = 2,
+    prefetch: int = 4,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterable[Batch]:
+    """Every record once, in the order (map, transmitter), in batches of one size with the key `mask`.
+
+    The last batch is filled up by repeating the last record with mask 0. With `count`, only that many records are
+    drawn, evenly spread over the split so that they cover as many maps as possible. Processes share batches as in
+    `training_batches`.
+    """
+    local_size = _local_size(batch_size, process_count)
+    batches = grain.MapDataset.source(_Padded(source, batch_size, count)).map(masked_example).batch(local_size)
+    return _read(batches[process_index::process_count], threads, prefetch)
+
+
+def example(record: Record) -> dict[str, Any]:
+    """A record (uint8 images) -> one element of a batch."""
+    buildings = record["buildings"]
+    transmitter = np.zeros(buildings.shape, bool)
+    transmitter[record["row"], record["column"]] = True
+    return {
+        "gain": grey_to_gain(record["gain"])[..., None],
+        "condition": condition_image(buildings, transmitter, record.get("cars", buildings)),
+        "map": np.int32(record["map"]),
+        "transmitter": np.int32(record["transmitter"]),
+        "position": np.array([record["row"], record["column"]], np.int32),
+    }
+
+
+def condition_image(buildings: np.ndarray, transmitter: np.ndarray, cars: np.ndarray) -> np.ndarray:
+    """What a model is told about a scene: float32 [height, width, 3], each -1 or +1, as in RadioDiff.
+
+    The channels come from three masks [height, width], boolean or grey with 0 as empty: buildings, the transmitter as
+    a single pixel, cars (the buildings again where there are no cars).
+    """
+    condition = np.empty((*buildings.shape, 3), np.float32)
+    for channel, mask in enumerate((buildings, transmitter, cars)):
+        condition[..., channel] = np.where(mask, np.float32(1), np.float32(-1))
+    return condition
+
+
+def masked_example(record: Record) -> dict[str, Any]:
+    """As `example`, with `mask`."""
+    return example(record) | {"mask": np.float32(record["mask"])}
+
+
+def random_symmetry(record: Record, generator: np.random.Generator) -> Record:
+    """The record, turned or mirrored at random: images and transmitter position together."""
+    size = record["gain"].shape
+    return transform_record(record, int(generator.integers(symmetries_of(size))))
+
+
+def transform_record(record: Record, symmetry: int) -> Record:
+    """The record under one symmetry (see `symmetries`)."""
+    row, column = transform_position(record["row"], record["column"], record["gain"].shape, symmetry)
+    images: dict[str, Grey] = {
+        name: np.ascontiguousarray(transform_image(record[name], symmetry)) for name in IMAGES if name in record
+    }
+    return record | images | {"row": row, "column": column}
+
+
+class _Padded:
+    """The records of an evaluation: some or all, then the last again with mask 0 until the batch is full."""
+
+    def __init__(self, source: RecordSource, batch_size: int, count: int | None):
+        total = len(source)
+        self._chosen = range(total)
+        if count is not None and count < total:
+            self._chosen = np.linspace(0, total - 1, count).round().astype(int).tolist()
+        self._source = source
+        self._length = -(-len(self._chosen) // batch_size) * batch_size
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Record:
+        real = index < len(self._chosen)
+        return self._source[self._chosen[index if real else -1]] | {"mask": real}
+
+
+def _local_size(batch_size: int, process_count: int) -> int:
+    if batch_size % process_count:
+        raise UserError(
+            f"a batch of {batch_size} cannot be shared evenly by {process_count} processes; "
+            "choose a multiple as training.batch_size"
+        )
+    return batch_size // process_count
+
+
+def _read(batches: grain.MapDataset, threads: int, prefetch: int) -> grain.IterDataset:
+    # Threads, not worker processes: those take seconds to start, and their states depend on how many they are.
+    return batches.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=prefetch))

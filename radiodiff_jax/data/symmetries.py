@@ -1,0 +1,39 @@
+"""The dihedral group of the square, acting on images and on pixel positions.
+
+Radio propagation does not care which way is north, so turning or mirroring a scene turns or mirrors its radio map
+exactly. Symmetry 0..7 is: transpose if bit 2 is set, then flip rows if bit 0, then flip columns if bit 1. Those without
+transpose (0..3) keep the shape of a rectangle.
+"""
+
+import numpy as np
+
+SQUARE = 8
+RECTANGLE = 4
+
+
+def symmetries_of(size: tuple[int, int]) -> int:
+    """How many symmetries keep (height, width): 8 for a square, 4 for a rectangle (numbers 0..3)."""
+    return SQUARE if size[0] == size[1] else RECTANGLE
+
+
+def transform_image(image: np.ndarray, symmetry: int) -> np.ndarray:
+    """An image [height, width, ...] under a symmetry, as a view."""
+    if symmetry & 4:
+        image = image.swapaxes(0, 1)
+    if symmetry & 1:
+        image = image[::-1]
+    if symmetry & 2:
+        image = image[:, ::-1]
+    return image
+
+
+def transform_position(row: int, column: int, size: tuple[int, int], symmetry: int) -> tuple[int, int]:
+    """Where the pixel (row, column) of an image of `size` (height, width) goes under a symmetry."""
+    height, width = size
+    if symmetry & 4:
+        row, column, height, width = column, row, width, height
+    if symmetry & 1:
+        row = height - 1 - row
+    if symmetry & 2:
+        column = width - 1 - column
+    return row, column

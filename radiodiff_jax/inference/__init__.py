@@ -1,0 +1,1 @@
+"""From a trained run to radio maps and to figures of merit."""

@@ -1,0 +1,1 @@
+"""Figures and pages from runs and data: reads files and arrays, never trains."""

@@ -1,0 +1,181 @@
+"""The command `experiments.dataset`, and the shell that all commands share."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import dataset
+from experiments.command import run_command, text_table, whole_number
+from radiodiff_jax.data.grey_images import read_grey, write_grey
+from radiodiff_jax.errors import UserError
+from tests.data.example_folder import write_example_folder
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_example_folder(tmp_path / "maps", maps=4)
+
+
+def call(*words):
+    """Exit code of `python -m experiments.dataset words...`, within this process."""
+    with pytest.raises(SystemExit) as left:
+        run_command(lambda: dataset.main([str(word) for word in words]))
+    return left.value.code
+
+
+def test_runs_as_a_module_from_the_repository_root(root):
+    words = [sys.executable, "-m", "experiments.dataset", "check", "--root", str(root)]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout == f"{root} (DPM): 0 errors, 0 warnings\n"
+
+
+def test_check_fails_on_errors_and_writes_all_findings(root, tmp_path, capsys):
+    (root / "gain/DPM/1_1.png").unlink()
+    assert call("check", "--root", root, "--json", tmp_path / "found.json") == 1
+    sentence = "gain/DPM/1_1.png is missing, but needed by png/antennas/1_1.png"
+    assert capsys.readouterr().out.splitlines() == [f"error: {sentence}", f"{root} (DPM): 1 error, 0 warnings"]
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found == [{"severity": "error", "file": sentence.split()[0], "sentence": sentence.split(" ", 1)[1]}]
+
+
+def test_check_passes_on_warnings_and_shortens_long_lists(root, capsys):
+    for number in range(60):
+        (root / f"gain/DPM/stray{number}.png").write_bytes(b"x")
+    assert call("check", "--root", root) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 52 and lines[50] == "... and 10 more (all of them with --json FILE)"
+
+
+def test_build_tells_what_it_packed(root, tmp_path, capsys):
+    assert call("build", "--root", root, "--out", tmp_path / "tfds") == 0
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[1].split() == ["train", "2", "4"]
+    assert f"train with --data {tmp_path / 'tfds'}" in printed
+
+
+def test_compare(root, tmp_path, capsys):
+    other = write_example_folder(tmp_path / "other", maps=3)
+    changed = read_grey(other / "gain/DPM/2_0.png")
+    write_grey(other / "gain/DPM/2_0.png", np.where(changed < 253, changed + 2, changed).astype(np.uint8))
+    assert call("compare", "--truth", root, "--other", other, "--json", tmp_path / "compare.json") == 0
+    printed = capsys.readouterr().out
+    assert "6 radio maps, raw protocol" in printed and "left out: 2 radio maps that only" in printed
+    result = json.loads((tmp_path / "compare.json").read_text())
+    rows = {(row["map"], row["transmitter"]): row for row in result["maps"]}
+    assert rows[0, 0]["rmse"] == 0 and rows[0, 0]["psnr_db"] == 100 and rows[0, 0]["within_1"] == 1
+    row = rows[2, 0]
+    assert row["rmse"] == pytest.approx(2 / 255, rel=0.01) and row["within_1"] < 0.01 and row["within_2"] == 1
+    assert result["mean"]["rmse"] == pytest.approx(row["rmse"] / 6) and result["median"]["rmse"] == 0
+
+
+def test_compare_needs_common_maps_of_one_size(root, tmp_path, capsys):
+    other = write_example_folder(tmp_path / "wide", maps=1, size=(32, 64))
+    assert call("compare", "--truth", root, "--other", other) == 1
+    assert "are 32 x 32 and 32 x 64 pixels; only equal sizes" in capsys.readouterr().err
+    for path in (other / "gain/DPM").iterdir():
+        path.rename(path.with_name(f"9{path.name}"))
+    assert call("compare", "--truth", root, "--other", other) == 1
+    assert "have no radio map of the same name" in capsys.readouterr().err
+
+
+def test_explore_writes_numbers_and_figures(root, tmp_path, capsys):
+    assert call("explore", "--root", root, "--out", tmp_path / "figures") == 0
+    assert "built share of a map, mean" in capsys.readouterr().out
+    numbers = json.loads((tmp_path / "figures/numbers.json").read_text())
+    assert numbers["radio maps"] == 8 and numbers["size (m)"] == "32 x 32"
+    assert numbers["raw RMSE of the distance law with buildings blanked, mean"] < 0.002  # they are made by that law
+    for name in ("samples.png", "statistics.png"):
+        assert (tmp_path / "figures" / name).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "words, size",
+    [(["--size", "128x192"], (128, 192)), (["--size", "64"], (64, 64)), ([], (256, 256))],
+)
+def test_simulate_hands_its_settings_over(words, size, monkeypatch, tmp_path):
+    from radiodiff_jax import simulation
+
+    def write(out, **settings):
+        assert settings == {
+            "maps": 3, "transmitters": 1, "size": size, "seed": 5, "workers": 2, "progress": True,
+        }  # fmt: skip
+        write_example_folder(out, maps=3, transmitters=1)
+
+    monkeypatch.setattr(simulation, "write_simulated_folder", write, raising=False)
+    given = ["--out", tmp_path / "new", "--maps", 3, "--transmitters", 1, "--seed", 5, "--workers", 2]
+    assert call("simulate", *given, *words) == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["simulate", "--out", "x", "--size", "100"],
+        ["simulate", "--out", "x", "--size", "64x64x64"],
+        ["simulate", "--out", "x", "--maps", "0"],
+        ["simulate", "--out", "x", "--seed", "-1"],
+        ["build", "--root", "x"],
+        ["build", "--root", "x", "--out", "y", "--simulation", "rays"],
+        ["paint"],
+        [],
+    ],
+)
+def test_wrong_usage_leaves_with_2_and_no_traceback(words, capsys):
+    assert call(*words) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("usage: python -m experiments.dataset") and "Traceback" not in printed
+
+
+@pytest.mark.parametrize("command", ["simulate", "compare", "build", "check", "explore"])
+def test_help_has_an_example_and_defaults(command, capsys):
+    assert call(command, "--help") == 0
+    printed = capsys.readouterr().out
+    assert f"example:\n  python -m experiments.dataset {command} --" in printed
+    assert "None" not in printed and "False" not in printed
+    assert command == "check" or "(default: " in printed
+
+
+def leave(main):
+    with pytest.raises(SystemExit) as left:
+        run_command(main)
+    return left.value.code
+
+
+def raising(error):
+    def main():
+        raise error
+
+    return main
+
+
+def test_faults_are_one_line_and_an_exit_code(capsys):
+    assert leave(raising(UserError("the sea is missing; add water"))) == 1
+    assert leave(raising(UserError("that is no word", exit_code=2))) == 2
+    assert leave(raising(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == "error: the sea is missing; add water\nerror: that is no word\ninterrupted\n"
+    assert leave(lambda: None) == 0 and leave(lambda: 1) == 1
+    with pytest.raises(ZeroDivisionError):  # our own faults keep their traceback
+        run_command(raising(ZeroDivisionError()))
+
+
+def test_a_reader_that_goes_away_is_no_fault():
+    program = "from experiments.command import run_command\nrun_command(lambda: print(*['x' * 99] * 9999, sep='\\n'))"
+    done = subprocess.run(
+        f'"{sys.executable}" -c "{program}" | head -n 1', shell=True, cwd=REPOSITORY, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.stdout == "x" * 99 + "\n" and done.stderr == ""
+
+
+def test_tables_align_text_left_and_numbers_right():
+    table = text_table(["name", "value"], [["a", 0.5], ["long name", None], ["b", 12345]])
+    assert table == "name        value\na          0.5000\nlong name       -\nb           12345"
+
+
+def test_whole_numbers():
+    assert whole_number(1)("12") == 12

@@ -1,0 +1,157 @@
+"""Simulated folders: complete, the same for any number of workers, resumable, never mixed with something else."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.simulation import folder, path_gain_grey, prepare, write_gains_for_scenes, write_simulated_folder
+
+MAPS, TRANSMITTERS, SIZE, SEED = 3, 2, (64, 96), 11
+
+
+def contents(root):
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def read(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    out = tmp_path_factory.mktemp("simulated") / "set"
+    write_simulated_folder(out, MAPS, TRANSMITTERS, SIZE, SEED, workers=1, progress=False)
+    return out
+
+
+def test_the_folder_is_complete(simulated):
+    names = set(contents(simulated))
+    expected = {"simulation.json"} | {f"png/buildings_complete/{m}.png" for m in range(MAPS)}
+    for kind in ("png/antennas", "gain/DPM"):
+        expected |= {f"{kind}/{m}_{t}.png" for m in range(MAPS) for t in range(TRANSMITTERS)}
+    assert names == expected
+    record = json.loads((simulated / "simulation.json").read_text())
+    assert record["arguments"] == {
+        "maps": MAPS,
+        "transmitters": TRANSMITTERS,
+        "size": list(SIZE),
+        "seed": SEED,
+    }
+    for m in range(MAPS):
+        buildings = read(simulated / f"png/buildings_complete/{m}.png")
+        assert buildings.shape == SIZE and set(np.unique(buildings)) == {0, 255}
+        for t in range(TRANSMITTERS):
+            antenna = read(simulated / f"png/antennas/{m}_{t}.png")
+            gain = read(simulated / f"gain/DPM/{m}_{t}.png")
+            assert np.count_nonzero(antenna) == 1 and antenna.max() == 255
+            assert gain[antenna > 0] == 255
+            assert np.all(gain[buildings > 0] == 0)
+            assert np.mean(gain[buildings == 0] > 0) > 0.95
+
+
+def test_two_workers_write_the_same_bytes(simulated, tmp_path):
+    write_simulated_folder(tmp_path / "set", MAPS, TRANSMITTERS, SIZE, SEED, workers=2, progress=False)
+    assert contents(tmp_path / "set") == contents(simulated)
+
+
+def test_an_interrupted_run_leaves_whole_files_and_is_taken_up_again(simulated, tmp_path, monkeypatch):
+    calls = []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return path_gain_grey(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folder, "path_gain_grey", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write_simulated_folder(tmp_path / "set", MAPS, TRANSMITTERS, SIZE, SEED, progress=False)
+    whole = contents(simulated)
+    begun = contents(tmp_path / "set")
+    assert 0 < len(begun) < len(whole)
+    assert all(whole[name] == data for name, data in begun.items())
+    write_simulated_folder(tmp_path / "set", MAPS, TRANSMITTERS, SIZE, SEED, progress=False)
+    assert contents(tmp_path / "set") == whole
+
+
+def test_foreign_folders_are_refused(simulated, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="not empty and holds no simulation"):
+        write_simulated_folder(tmp_path, 1, 1, (64, 64), 0, progress=False)
+    with pytest.raises(UserError, match="is a file"):
+        write_simulated_folder(tmp_path / "thesis.txt", 1, 1, (64, 64), 0, progress=False)
+    with pytest.raises(UserError, match="with other arguments"):
+        write_simulated_folder(simulated, MAPS, TRANSMITTERS, SIZE, SEED + 1, progress=False)
+    with pytest.raises(UserError, match="needs maps to be 1 or more"):
+        write_simulated_folder(tmp_path / "new", 0, 1, (64, 64), 0, progress=False)
+    assert contents(tmp_path) == {"thesis.txt": b"mine"}
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    """One map with two transmitters, and cars that are only to be copied."""
+    root = tmp_path / "scenes"
+    buildings = np.zeros((64, 64), np.uint8)
+    buildings[20:40, 15:45] = 255
+    antennas = [np.zeros((64, 64), np.uint8) for _ in range(2)]
+    antennas[0][10, 10] = antennas[1][50, 33] = 255
+    pictures = {"buildings_complete/4": buildings, "antennas/4_0": antennas[0], "antennas/4_7": antennas[1]}
+    for name, picture in {**pictures, "cars/4": buildings * 0}.items():
+        path = root / "png" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+    return root
+
+
+def test_gains_for_existing_scenes(scenes, tmp_path):
+    out = tmp_path / "out"
+    write_gains_for_scenes(scenes, out, progress=False)
+    prepared = prepare(read(scenes / "png/buildings_complete/4.png") > 0)
+    np.testing.assert_array_equal(read(out / "gain/DPM/4_0.png"), path_gain_grey(prepared, 10, 10))
+    np.testing.assert_array_equal(read(out / "gain/DPM/4_7.png"), path_gain_grey(prepared, 50, 33))
+    assert contents(out / "png") == contents(scenes / "png")
+    write_gains_for_scenes(scenes, out, progress=False)  # the same again is no fault
+    with pytest.raises(UserError, match="lies in the scenes themselves"):
+        write_gains_for_scenes(scenes, scenes, progress=False)
+
+
+def two_transmitters(root):
+    Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save(root / "png/antennas/4_0.png")
+
+
+def other_size(root):
+    Image.fromarray(np.zeros((32, 64), np.uint8)).save(root / "png/antennas/4_0.png")
+
+
+def colours(root):
+    Image.new("RGB", (64, 64)).save(root / "png/buildings_complete/4.png")
+
+
+def many_levels(root):
+    Image.fromarray(np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)).save(root / "png/buildings_complete/4.png")
+
+
+FAULTS = {
+    "64 lit pixels": two_transmitters,
+    "one size": other_size,
+    "has colours": colours,
+    "more than two grey levels": many_levels,
+    "cannot be read": lambda root: (root / "png/buildings_complete/4.png").write_bytes(b"no picture"),
+    "4.png is missing": lambda root: (root / "png/buildings_complete/4.png").unlink(),
+    "not named": lambda root: (root / "png/antennas/4_0.png").rename(root / "png/antennas/four.png"),
+    "antennas is missing": lambda root: (root / "png/antennas").rename(root / "png/aerials"),
+    "nothing to simulate": lambda root: [path.unlink() for path in (root / "png/antennas").iterdir()],
+}
+
+
+@pytest.mark.parametrize("sentence", FAULTS)
+def test_odd_scenes_are_refused_in_one_sentence(sentence, scenes, tmp_path):
+    FAULTS[sentence](scenes)
+    with pytest.raises(UserError, match=sentence) as told:
+        write_gains_for_scenes(scenes, tmp_path / "out", progress=False)
+    assert "\n" not in str(told.value)
