@@ -5,10 +5,13 @@ inside a building") and gain 1 is -47.84 dB (RadioMapSeer; Yapar, Levie, Kutynio
 JAX arrays and return the same kind.
 """
 
-import numpy as np
-from jaxtyping import Array, Float, UInt8
+from typing import Any
 
-AnyArray = Array | np.ndarray
+import numpy as np
+from jaxtyping import Float, UInt8
+
+AnyArray = Any
+"""A NumPy or JAX array; naming JAX's type would import JAX, which data workers do without."""
 
 METRES_PER_PIXEL = 1.0
 WEAKEST_DB = -147.0

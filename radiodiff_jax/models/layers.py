@@ -6,25 +6,15 @@ Convolutions and dense layers run in `dtype`; normalisations always compute in f
 import math
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from radiodiff_jax.models.initialisers import Initialiser, fan_in_uniform, ones, uniform, zeros
+
 DType = jnp.dtype | type | str
-fan_in_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # U(-b, b), b = 1 / sqrt(fan in)
-
-
-def uniform_bias(fan_in: int):
-    """Bias initialiser U(-b, b), b = 1 / sqrt(fan_in): the default of PyTorch's convolutions and linear layers."""
-    bound = 1 / math.sqrt(fan_in)
-
-    def initialise(key, shape, dtype=jnp.float32):
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return initialise
 
 
 def swish(x: Array) -> Array:
@@ -39,8 +29,8 @@ class Dense(nn.Module):
     use_bias: bool = True
     dtype: DType = jnp.float32
     param_dtype: DType = jnp.float32
-    kernel_init: nn.initializers.Initializer = fan_in_uniform
-    bias_init: nn.initializers.Initializer | None = None
+    kernel_init: Initialiser = fan_in_uniform
+    bias_init: Initialiser | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "... channels"]) -> Float[Array, "... features"]:
@@ -48,7 +38,7 @@ class Dense(nn.Module):
         kernel = self.param("kernel", self.kernel_init, (fan_in, self.features), self.param_dtype)
         y = x.astype(self.dtype) @ kernel.astype(self.dtype)
         if self.use_bias:
-            initialiser = self.bias_init or uniform_bias(fan_in)
+            initialiser = self.bias_init or uniform(1 / math.sqrt(fan_in))
             y += self.param("bias", initialiser, (self.features,), self.param_dtype).astype(self.dtype)
         return y
 
@@ -68,8 +58,8 @@ class Convolution(nn.Module):
     standardise: bool = False
     dtype: DType = jnp.float32
     param_dtype: DType = jnp.float32
-    kernel_init: nn.initializers.Initializer = fan_in_uniform
-    bias_init: nn.initializers.Initializer | None = None
+    kernel_init: Initialiser = fan_in_uniform
+    bias_init: Initialiser | None = None
 
     def parameters(self, channels: int) -> tuple[Array, Array | None]:
         """(kernel HWIO, bias or None), in `dtype`."""
@@ -82,7 +72,7 @@ class Convolution(nn.Module):
             kernel = (kernel - mean) * lax.rsqrt(variance + 1e-5)
         bias = None
         if self.use_bias:
-            initialiser = self.bias_init or uniform_bias(math.prod(shape[:3]))
+            initialiser = self.bias_init or uniform(1 / math.sqrt(math.prod(shape[:3])))
             bias = self.param("bias", initialiser, (self.features,), self.param_dtype).astype(self.dtype)
         return kernel.astype(self.dtype), bias
 
@@ -142,8 +132,8 @@ class GroupNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch height width channels"]:
         batch, height, width, channels = x.shape
-        scale = self.param("scale", nn.initializers.ones, (channels,), self.param_dtype).astype(jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype).astype(jnp.float32)
+        scale = self.param("scale", ones, (channels,), self.param_dtype).astype(jnp.float32)
+        bias = self.param("bias", zeros, (channels,), self.param_dtype).astype(jnp.float32)
         grouped = x.astype(jnp.float32).reshape(batch, height * width, self.groups, channels // self.groups)
         mean = grouped.mean((1, 3), keepdims=True)
         variance = jnp.square(grouped - mean).mean((1, 3), keepdims=True)
@@ -162,7 +152,7 @@ class ChannelLayerNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "... channels"]) -> Float[Array, "... channels"]:
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), self.param_dtype).astype(jnp.float32)
+        scale = self.param("scale", ones, (x.shape[-1],), self.param_dtype).astype(jnp.float32)
         x = x.astype(jnp.float32)
         centred = x - x.mean(-1, keepdims=True)
         inverse = lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5)
@@ -177,8 +167,8 @@ class LayerNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "... channels"]) -> Float[Array, "... channels"]:
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), self.param_dtype).astype(jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), self.param_dtype).astype(jnp.float32)
+        scale = self.param("scale", ones, (x.shape[-1],), self.param_dtype).astype(jnp.float32)
+        bias = self.param("bias", zeros, (x.shape[-1],), self.param_dtype).astype(jnp.float32)
         x = x.astype(jnp.float32)
         centred = x - x.mean(-1, keepdims=True)
         inverse = lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5)
@@ -196,13 +186,13 @@ class BatchNorm(nn.Module):
     epsilon: float
     dtype: DType = jnp.float32
     param_dtype: DType = jnp.float32
-    scale_init: nn.initializers.Initializer = nn.initializers.ones
+    scale_init: Initialiser = ones
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"], train: bool) -> Float[Array, "batch height width channels"]:
         channels = x.shape[-1]
         scale = self.param("scale", self.scale_init, (channels,), self.param_dtype).astype(jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (channels,), self.param_dtype).astype(jnp.float32)
+        bias = self.param("bias", zeros, (channels,), self.param_dtype).astype(jnp.float32)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,), jnp.float32)
         running_variance = self.variable("batch_stats", "variance", jnp.ones, (channels,), jnp.float32)
         x = x.astype(jnp.float32)
@@ -252,8 +242,12 @@ def softmax(logits: Array, axis: int = -1) -> Array:
     return nn.softmax(logits.astype(jnp.float32), axis).astype(logits.dtype)
 
 
-def attend(query: Float[Array, "batch queries heads channels"], key: Float[Array, "batch keys heads channels"],
-           value: Float[Array, "batch keys heads channels"], scale: float) -> Float[Array, "batch queries heads channels"]:  # fmt: skip
+def attend(
+    query: Float[Array, "batch queries heads channels"],
+    key: Float[Array, "batch keys heads channels"],
+    value: Float[Array, "batch keys heads channels"],
+    scale: float,
+) -> Float[Array, "batch queries heads channels"]:
     """softmax(scale q k^T) v for each head, softmax in float32.
 
     Many queries are taken 1024 at a time: the weights of 4096 x 4096 positions never exist at once, and XLA's CPU

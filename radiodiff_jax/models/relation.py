@@ -7,10 +7,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from radiodiff_jax.models.initialisers import kaiming_normal, xavier_normal, zeros
 from radiodiff_jax.models.layers import BatchNorm, Convolution, Dense, DType, GroupNorm, attend, resize_aligned
-
-kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-zeros = nn.initializers.zeros
 
 
 def sine_positions(height: int, width: int, channels: int) -> np.ndarray:
@@ -52,7 +50,7 @@ class CrossAttention(nn.Module):
                  feature: Float[Array, "batch height width channels"], train: bool = False) -> Array:  # fmt: skip
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         convolution = types | {"kernel_init": kaiming_normal, "bias_init": zeros}
-        linear = types | {"kernel_init": nn.initializers.xavier_normal(), "bias_init": zeros}
+        linear = types | {"kernel_init": xavier_normal, "bias_init": zeros}
         batch, height, width, channels = feature.shape
         drop = nn.Dropout(self.dropout, deterministic=not train)
 

@@ -10,9 +10,10 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from radiodiff_jax.config import PrecisionConfig, SwinConfig
+from radiodiff_jax.models.initialisers import normal, xavier_uniform, zeros
 from radiodiff_jax.models.layers import Convolution, Dense, DType, LayerNorm, softmax
 
-small_normal = nn.initializers.truncated_normal(0.02)
+small_normal = normal(0.02)
 
 
 def relative_position_index(window: int) -> np.ndarray:
@@ -64,7 +65,7 @@ class WindowAttention(nn.Module):
         x = x.reshape(batch, windows[0], window, windows[1], window, channels)
         tokens = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, windows[0] * windows[1], window**2, channels)
 
-        mixed = Dense(3 * channels, **types, kernel_init=small_normal, bias_init=nn.initializers.zeros, name="qkv")(tokens)
+        mixed = Dense(3 * channels, **types, kernel_init=small_normal, bias_init=zeros, name="qkv")(tokens)
         mixed = mixed.reshape(*mixed.shape[:3], 3, self.heads, head_channels)
         query, key, value = jnp.moveaxis(mixed, 3, 0)
         logits = jnp.einsum("bnqhc,bnkhc->bnhqk", query * head_channels**-0.5, key)
@@ -75,7 +76,7 @@ class WindowAttention(nn.Module):
             logits += shift_mask(padded, window, shift)[None, :, None]
         out = jnp.einsum("bnhqk,bnkhc->bnqhc", softmax(logits).astype(self.dtype), value)
         out = out.reshape(tokens.shape)
-        out = Dense(channels, **types, kernel_init=small_normal, bias_init=nn.initializers.zeros, name="projection")(out)
+        out = Dense(channels, **types, kernel_init=small_normal, bias_init=zeros, name="projection")(out)
 
         out = out.reshape(batch, *windows, window, window, channels).transpose(0, 1, 3, 2, 4, 5)
         out = jnp.roll(out.reshape(batch, *padded, channels), shift, (1, 2))
@@ -97,7 +98,7 @@ class SwinBlock(nn.Module):
     def __call__(self, x: Float[Array, "batch height width channels"], train: bool = False) -> Array:
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         channels = x.shape[-1]
-        dense = types | {"kernel_init": nn.initializers.xavier_uniform(), "bias_init": nn.initializers.normal(1e-6)}
+        dense = types | {"kernel_init": xavier_uniform, "bias_init": normal(1e-6)}
         drop = nn.Dropout(self.stochastic_depth, broadcast_dims=(1, 2, 3), deterministic=not train)
         attention = WindowAttention(self.window, self.heads, self.shifted, **types, name="attention")
         x = x + drop(attention(LayerNorm(**types, name="norm1")(x)))

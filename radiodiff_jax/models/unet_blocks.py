@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from radiodiff_jax.models.initialisers import normal
 from radiodiff_jax.models.layers import ChannelLayerNorm, Convolution, Dense, DType, GroupNorm, attend, softmax
 
 
@@ -113,9 +114,8 @@ class FourierLayer(nn.Module):
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch height width channels"]:
         _, height, width, channels = x.shape
         shape = (height, width // 2 + 1, channels)
-        normal = nn.initializers.normal(0.02)
-        real = self.param("real", normal, shape, self.param_dtype).astype(jnp.float32)
-        imaginary = self.param("imaginary", normal, shape, self.param_dtype).astype(jnp.float32)
+        real = self.param("real", normal(0.02), shape, self.param_dtype).astype(jnp.float32)
+        imaginary = self.param("imaginary", normal(0.02), shape, self.param_dtype).astype(jnp.float32)
         spectrum = jnp.fft.rfft2(x.astype(jnp.float32), axes=(1, 2), norm="ortho")
         spectrum = spectrum * (real + 1j * imaginary)
         return jnp.fft.irfft2(spectrum, s=(height, width), axes=(1, 2), norm="ortho").astype(x.dtype)
@@ -135,7 +135,7 @@ class TimeEmbedding(nn.Module):
     @nn.compact
     def __call__(self, t: Float[Array, " batch"]) -> Float[Array, "batch quadruple"]:
         def draw() -> Array:
-            return self.scale * nn.initializers.normal(1.0)(self.make_rng("params"), (self.channels // 2,), jnp.float32)
+            return normal(self.scale)(self.make_rng("params"), (self.channels // 2,))
 
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         frequencies = self.variable("constants", "frequencies", draw).value

@@ -59,8 +59,9 @@ def make_ldm_task(config: LDMConfig, autoencoder_config: VAEConfig) -> Task:
     rate = learning_rate(config.optimizer, config.training.steps)
 
     def initialise(key: PRNGKeyArray) -> State:
-        condition = jnp.zeros((1, *config.image_size, config.unet.condition_channels))
-        variables = unet.init({"params": key}, jnp.zeros((1, *size)), jnp.ones(1), condition)
+        shapes = ((1, *size), (1,), (1, *config.image_size, config.unet.condition_channels))
+        inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+        variables = unet.lazy_init({"params": key}, *inputs)
         online = {"params": variables["params"], "batch_stats": variables["batch_stats"]}
         return {
             "step": jnp.zeros((), jnp.int32),

@@ -97,9 +97,12 @@ def make_vae_task(config: VAEConfig) -> Task:
 
     def initialise(key: PRNGKeyArray) -> State:
         first, second = jax.random.split(key)
-        image = jnp.zeros((1, *config.image_size, config.autoencoder.image_channels))
-        judge = networks.discriminator.init(second, image, False)
-        params = {"autoencoder": networks.autoencoder.init(first, image)["params"], "discriminator": judge["params"]}
+        image = jax.ShapeDtypeStruct((1, *config.image_size, config.autoencoder.image_channels), jnp.float32)
+        judge = networks.discriminator.lazy_init(second, image, train=False)
+        params = {
+            "autoencoder": networks.autoencoder.lazy_init(first, image)["params"],
+            "discriminator": judge["params"],
+        }
         return {
             "step": jnp.zeros((), jnp.int32),
             "params": params,

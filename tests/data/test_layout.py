@@ -1,6 +1,9 @@
 """Reading RadioMapSeer folders, and every sentence said about a folder that cannot be read."""
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,3 +135,12 @@ def test_cars_are_in_the_records_where_asked_for(tmp_path):
     write_example_folder(tmp_path, cars=True, simulation="carsDPM")
     with_cars, without = (open_source(tmp_path, "train", "carsDPM", cars=cars)[0] for cars in (True, False))
     assert with_cars["cars"].any() and "cars" not in without
+
+
+def test_reading_and_checking_do_not_import_jax(root):
+    program = (
+        "import sys; import radiodiff_jax.data.builder, radiodiff_jax.data.check, radiodiff_jax.data.compare\n"
+        "import radiodiff_jax.metrics; from radiodiff_jax.data.source import open_source\n"
+        f"open_source({str(root)!r}, 'train')[0]; assert 'jax' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])

@@ -13,6 +13,7 @@ from tests.models.comparison import assert_close, flat, nhwc, state_dict
 # name of the block in the file: (module, kind, where it would sit in that network, the original's name of that place,
 # whether its images are NCHW)
 C, L = layers.Convolution, layers
+RELATION = ("unet", "down_0/relation/attention", "relation_layers_down.0.attentions.0.", True)
 BLOCKS = {
     "ws_conv": (C(10, standardise=True), "unet", "down_0/block1/block1/convolution", "downs.0.0.block1.proj.", True),
     "channel_layernorm": (L.ChannelLayerNorm(), "unet", "down_0/attention/norm", "downs.0.2.fn.norm.", True),
@@ -32,11 +33,11 @@ BLOCKS = {
     "block_fft_odd_width": (unet_blocks.FourierLayer(), "unet", "noise_decoder/fourier", "decouple2.2.", True),
     "time_mlp": (unet_blocks.TimeEmbedding(16, 16.0), "unet", "time_embedding", "time_mlp.", True),
     "basic_attn_w8_divisible": (
-        relation.CrossAttention(((8, 8), (8, 8)), 8, 0.1), "unet", "down_0/relation/attention", "relation_layers_down.0.attentions.0.", True),
+        relation.CrossAttention(((8, 8), (8, 8)), 8, 0.1), *RELATION),
     "basic_attn_padded_rect": (
-        relation.CrossAttention(((4, 3), (3, 2)), 8, 0.1), "unet", "down_0/relation/attention", "relation_layers_down.0.attentions.0.", True),
+        relation.CrossAttention(((4, 3), (3, 2)), 8, 0.1), *RELATION),
     "basic_attn_w1": (
-        relation.CrossAttention(((1, 1), (1, 1)), 8, 0.1), "unet", "down_0/relation/attention", "relation_layers_down.0.attentions.0.", True),
+        relation.CrossAttention(((1, 1), (1, 1)), 8, 0.1), *RELATION),
     "relation_net_eval": (
         relation.RelationLayer(((4, 4), (2, 2))), "unet", "down_0/relation", "relation_layers_down.0.", True),
     "vae_resnet_same": (autoencoder.ResidualBlock(32), "vae", "encoder/down_0_block_0", "encoder.down.0.block.0.", True),

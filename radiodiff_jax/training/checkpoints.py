@@ -1,0 +1,240 @@
+"""Checkpoints of a run: saved in the background, checked when restored, the newest few and the best one kept.
+
+    checkpoints/STEP/state     the training's whole state (Orbax)
+    checkpoints/STEP/data      where the data iterator is (Grain)
+    checkpoints/STEP/meta      {"step", "digests": SHA-256 of each top-level part of the state, "data": the iterator's
+                               state again, "rmse": of the validation at this step or null, ...}
+
+A file system may flip bits without telling, and so may Orbax restore them; the digests tell.
+"""
+
+import errno
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import grain
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from radiodiff_jax.config_files import read_yaml
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.training.digest import digest
+from radiodiff_jax.training.task import State, Tree
+
+
+@dataclass
+class LatestAndBest(preservation_policy.PreservationPolicy):
+    """Keeps the `latest` newest checkpoints and the one with the lowest validation RMSE of those that have one."""
+
+    latest: int
+    rmse: dict[int, float] = field(default_factory=dict)
+
+    def should_preserve(
+        self, checkpoints: Sequence[preservation_policy.PolicyCheckpointInfo], *, context: Any
+    ) -> list[bool]:
+        """Whether to keep each of the checkpoints, which are in rising order."""
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        keep = {*steps[-self.latest :], *best_step(steps, self.rmse)}
+        return [step in keep for step in steps]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was found: the state, its meta, and (step, reason) of newer checkpoints that were damaged and deleted."""
+
+    state: State
+    meta: dict[str, Any]
+    damaged: list[tuple[int, str]]
+
+
+class Checkpoints:
+    """Saves and restores (state, data iterator, meta) under a folder."""
+
+    def __init__(self, folder: Path, kept: int):
+        self.folder = folder.resolve()
+        self._policy = LatestAndBest(kept, recorded_rmse(self.folder))
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=self._policy, cleanup_tmp_directories=True, lightweight_initialize=True
+        )
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._saving: int | None = None
+
+    @property
+    def latest(self) -> int | None:
+        """The newest step there is, damaged or not."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: State, batches: grain.DatasetIterator, meta: dict[str, Any], rmse: float | None):
+        """Begin to save; the state may be donated as soon as this returns. `finished` and `wait` tell of the end."""
+        meta = {"step": step, "digests": digests(state), "data": batches.get_state(), "rmse": rmse, **meta}
+        if rmse is not None:
+            self._policy.rmse[step] = rmse
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            data=grain.checkpoint.CheckpointSave(batches),
+            meta=ocp.args.JsonSave(meta),
+        )
+        try:
+            begun = self._manager.save(step, args=items)
+        except Exception as error:  # anything that Orbax, TensorStore or the system raise
+            raise save_error(self.folder, step, error) from error
+        if not begun:
+            raise UserError(f"cannot save step {step} in {self.folder}: a newer checkpoint is there; move it away")
+        self._saving = step
+
+    def finished(self) -> int | None:
+        """The step whose save has ended since the last question, if any. Raises UserError if it failed."""
+        if self._saving is None or self._manager.is_saving_in_progress():
+            return None
+        return self.wait()
+
+    def wait(self) -> int | None:
+        """As `finished`, after waiting for the save in progress."""
+        step, self._saving = self._saving, None
+        if step is None:
+            return None
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:  # as above
+            raise save_error(self.folder, step, error) from error
+        return step
+
+    def restore(self, shapes: Tree, batches: grain.DatasetIterator) -> Restored | None:
+        """The newest good checkpoint, into arrays like `shapes` (with shardings), and the iterator set to its place.
+
+        None if there is no checkpoint. Newer ones that are damaged are deleted once a good one is found, so that a
+        state that does not fit for another reason costs nothing. Raises UserError if none can be restored.
+        """
+        damaged: list[tuple[int, str]] = []
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                state, meta = self._restore_step(step, shapes, batches)
+            except Exception as error:  # damage shows as any of a dozen exceptions
+                damaged.append((step, reason(error)))
+                continue
+            for bad, _ in damaged:
+                self._manager.delete(bad)
+                self._policy.rmse.pop(bad, None)
+            return Restored(state, meta, damaged)
+        if damaged:
+            raise UserError(
+                f"no checkpoint in {self.folder} can be restored (step {damaged[0][0]}: {damaged[0][1]}); "
+                "put back a copy of the folder, or start a new run"
+            )
+        return None
+
+    def _restore_step(self, step: int, shapes: Tree, batches: grain.DatasetIterator) -> tuple[State, dict[str, Any]]:
+        items = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), meta=ocp.args.JsonRestore())
+        found = self._manager.restore(step, args=items)
+        check_integrity(step, found.meta, found.state)
+        place = ocp.args.Composite(data=grain.checkpoint.CheckpointRestore(batches))
+        self._manager.restore(step, args=place)
+        if found.meta["data"] != batches.get_state():
+            raise ValueError("the data iterator's state is not the one that was saved")
+        return found.state, found.meta
+
+    def close(self) -> None:
+        """Let go of the folder; call after `wait`."""
+        self._manager.close()
+
+
+def digests(state: State) -> dict[str, str]:
+    """One digest for each top-level part, so that parts can be checked alone."""
+    return {name: digest(part) for name, part in state.items()}
+
+
+def check_integrity(step: int, meta: dict[str, Any], parts: State) -> None:
+    """Raise ValueError unless `parts` are, bit for bit, what was saved at `step`."""
+    if meta["step"] != step:
+        raise ValueError(f"it says that it is of step {meta['step']}")
+    for name, found in digests(parts).items():
+        if meta["digests"][name] != found:
+            raise ValueError(f"the digest of its {name} is not the one that was saved")
+
+
+def load_for_inference(run: Path, which: Literal["latest", "best"] = "latest") -> tuple[State, int]:
+    """(state without the optimizer's part, step) of a run, on the first local device; nothing is changed on disk.
+
+    "best" is the checkpoint with the lowest validation RMSE of those kept, "latest" the newest; where that is damaged,
+    the newest good one, with a note on stderr. Raises UserError if the run has no checkpoint or no good one.
+    """
+    folder = (run / "checkpoints").resolve()
+    steps = saved_steps(folder)
+    if not steps:
+        kind = read_yaml(run / "config.yaml").get("kind", "KIND") if (run / "config.yaml").is_file() else "KIND"
+        raise UserError(
+            f"{run} has no checkpoint yet; train it first with `python -m experiments.{kind} --data DIR --run {run}`"
+        )
+    first = best_step(steps, recorded_rmse(folder)) if which == "best" else []
+    for step in [*first, *reversed(steps)]:
+        try:
+            return restore_without_optimizer(folder / str(step), step), step
+        except Exception as error:  # as above
+            print(f"note: checkpoint {step} of {run} is damaged ({reason(error)})", file=sys.stderr)
+    raise UserError(f"every checkpoint of {run} is damaged; put back a copy of {folder}, or train the run again")
+
+
+def restore_without_optimizer(checkpoint: Path, step: int) -> State:
+    """The parts of one checkpoint that inference may need. Raises one of many exceptions if it is damaged."""
+    meta = read_meta(checkpoint)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        saved = checkpointer.metadata(checkpoint / "state").item_metadata.tree
+        chosen = {name: part for name, part in saved.items() if name != "optimizer"}
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), chosen)
+        restore = ocp.args.PyTreeRestore(
+            item=shapes, restore_args=ocp.checkpoint_utils.construct_restore_args(shapes), partial_restore=True
+        )
+        state = checkpointer.restore(checkpoint / "state", args=restore)
+    check_integrity(step, meta, state)
+    return state
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """The steps that have a checkpoint under a folder, in rising order."""
+    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal() and path.is_dir())
+
+
+def read_meta(checkpoint: Path) -> dict[str, Any]:
+    """What is recorded beside a state."""
+    return json.loads((checkpoint / "meta" / "metadata").read_text(encoding="utf-8"))
+
+
+def recorded_rmse(folder: Path) -> dict[int, float]:
+    """Step -> validation RMSE, where a checkpoint records one that can be read."""
+    found = {}
+    for step in saved_steps(folder):
+        try:
+            rmse = read_meta(folder / str(step))["rmse"]
+        except (OSError, ValueError, KeyError):
+            continue
+        if isinstance(rmse, float):
+            found[step] = rmse
+    return found
+
+
+def best_step(steps: Sequence[int], rmse: dict[int, float]) -> list[int]:
+    """The step with the lowest RMSE, or nothing if none has one."""
+    return sorted((step for step in steps if step in rmse), key=rmse.__getitem__)[:1]
+
+
+def reason(error: Exception) -> str:
+    """The first line of an exception, shortened."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else f"{text[:160]}..."
+
+
+def save_error(folder: Path, step: int, error: Exception) -> UserError:
+    """What to tell when a save fails."""
+    full = getattr(error, "errno", None) == errno.ENOSPC or "RESOURCE_EXHAUSTED" in str(error)
+    if full or "No space left" in str(error):
+        return UserError(
+            f"the disk is full: step {step} could not be saved in {folder}; make room and give the same command again, "
+            "which goes on from the checkpoint before"
+        )
+    return UserError(f"step {step} could not be saved in {folder} ({reason(error)}); mend that and go on")

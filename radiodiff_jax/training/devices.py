@@ -1,0 +1,60 @@
+"""The devices as a one-dimensional mesh: batches are shared along it, everything else is on every device."""
+
+from collections import Counter
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.training.task import Batch, Tree
+
+AXIS = "data"
+
+
+def device_mesh() -> Mesh:
+    """A mesh over all devices of all processes."""
+    return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The whole array on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def shared(mesh: Mesh) -> NamedSharding:
+    """The first axis divided among the devices."""
+    return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+def check_batch_size(batch_size: int, mesh: Mesh) -> None:
+    """Raise UserError unless the devices can share a batch evenly."""
+    if batch_size % mesh.size:
+        raise UserError(
+            f"training.batch_size is {batch_size}, which {mesh.size} devices cannot share evenly; "
+            f"use a multiple of {mesh.size}, such as training.batch_size={-(-batch_size // mesh.size) * mesh.size}"
+        )
+
+
+def put_batch(batch: Batch, mesh: Mesh) -> Batch:
+    """This process's part of a batch (NumPy, first axis = example) -> the whole batch on the devices."""
+    sharding = shared(mesh)
+    return {name: jax.make_array_from_process_local_data(sharding, part) for name, part in batch.items()}
+
+
+def put_everywhere(tree: Tree, mesh: Mesh) -> Tree:
+    """A tree of arrays or numbers on every device."""
+    return jax.device_put(tree, replicated(mesh))
+
+
+def to_host(array: jax.Array) -> np.ndarray:
+    """This process's part of an array shared by `put_batch`, as NumPy, in order."""
+    if array.is_fully_replicated:
+        return np.asarray(array)
+    parts = sorted(array.addressable_shards, key=lambda part: part.index[0].start or 0)
+    return np.concatenate([np.asarray(part.data) for part in parts])
+
+
+def describe_devices() -> list[str]:
+    """The devices for people, such as ["4 x NVIDIA H100"]."""
+    return [f"{count} x {kind}" for kind, count in Counter(device.device_kind for device in jax.devices()).items()]

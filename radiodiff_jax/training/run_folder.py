@@ -1,0 +1,139 @@
+"""A run is a folder that holds one training, whole.
+
+    config.yaml      every setting, resolved
+    run.json         command, commit, versions, devices, parameter counts, data fingerprint
+    metrics.jsonl    {"step", "phase", "time_s", metric: value, ...}, one line a logged step
+    events.jsonl     {"step", "time", "event", ...}
+    checkpoints/     one folder a saved step
+    samples/         STEP.png
+    evaluation/      *.json
+    autoencoder/     diffusion runs: the autoencoder they work on
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from radiodiff_jax.config import Config
+from radiodiff_jax.config_files import differences, flatten, read_config, to_tree, write_config
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.files import write_json
+from radiodiff_jax.training.json_lines import JsonLines, read_json_lines
+from radiodiff_jax.training.provenance import now
+
+PARTS = (
+    "config.yaml", "run.json", "metrics.jsonl", "events.jsonl", "checkpoints", "samples", "evaluation", "autoencoder",
+)  # fmt: skip
+FREE = (
+    "training.log_every", "training.validate_every", "training.checkpoint_every", "training.sample_every",
+    "training.checkpoints_kept", "data.threads", "data.prefetch",
+)  # fmt: skip
+"""Settings that no update depends on, so that they may change when a run goes on; `training.steps` too, see below."""
+SHOWN = 5  # differences named in an error
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths and the growing files of a run."""
+
+    path: Path
+    metrics: JsonLines
+    events: JsonLines
+    changed: list[str]
+    """Lines "setting: old -> new" for the free settings that differ from the last session's."""
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints are."""
+        return self.path / "checkpoints"
+
+    def sample(self, step: int) -> Path:
+        """The sample picture of a step."""
+        return self.path / "samples" / f"{step}.png"
+
+    def event(self, step: int, event: str, **fields: Any) -> None:
+        """Append to events.jsonl."""
+        self.events.append({"step": step, "time": now(), "event": event, **fields})
+
+    def find_event(self, event: str, step: int) -> dict[str, Any] | None:
+        """The last event of that name at that step."""
+        found = [one for one in read_json_lines(self.events.path) if (one["event"], one["step"]) == (event, step)]
+        return found[-1] if found else None
+
+    def write_details(self, details: dict[str, Any]) -> None:
+        """Write run.json, unless an earlier session has."""
+        if not (self.path / "run.json").is_file():
+            write_json(self.path / "run.json", details)
+
+
+def open_run(path: Path, config: Config, data_fingerprint: str | None = None) -> RunFolder:
+    """Make a run folder, or open it to go on, in which case config.yaml follows changes of free settings.
+
+    Raises UserError if the folder belongs to something else, or to a run with other settings or other data.
+    """
+    check_folder(path)
+    changed = check_settings(path, config) if (path / "config.yaml").is_file() else []
+    check_data(path, data_fingerprint)
+    path.mkdir(parents=True, exist_ok=True)
+    if changed or not (path / "config.yaml").is_file():
+        write_config(path / "config.yaml", config)
+    return RunFolder(path, JsonLines(path / "metrics.jsonl"), JsonLines(path / "events.jsonl"), changed)
+
+
+def check_folder(path: Path) -> None:
+    """Raise UserError unless `path` is a run folder, or may become one."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file; name a folder as --run")
+    if not path.is_dir() or (path / "config.yaml").is_file():
+        return
+    names = sorted(item.name for item in path.iterdir() if not item.name.startswith(".writing-"))
+    foreign = [name for name in names if name not in PARTS]
+    if foreign:
+        raise UserError(
+            f"{path} holds files but is no run (it has {', '.join(foreign[:3])} and no config.yaml); "
+            "name a new or empty folder as --run"
+        )
+    if "checkpoints" in names:
+        raise UserError(f"{path} has checkpoints but no config.yaml; put that file back, or name a new folder as --run")
+
+
+def check_settings(path: Path, config: Config) -> list[str]:
+    """The allowed differences from the run's settings, "name: old -> new"; raises UserError for any other."""
+    old, new = to_tree(read_config(path / "config.yaml")), to_tree(config)
+    found = {line.split(":")[0]: line for line in differences(old, new)}
+    refused = [line for name, line in found.items() if name not in (*FREE, "training.steps")]
+    if refused:
+        more = f" and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
+        raise UserError(
+            f"{path} was made with other settings ({'; '.join(refused[:SHOWN])}{more}); "
+            "use the run's settings, or name a new folder as --run"
+        )
+    if "training.steps" in found and config.optimizer.schedule != "constant":
+        raise UserError(
+            f"{path} was made with another number of steps ({found['training.steps']}), on which the learning rates of "
+            f"its {config.optimizer.schedule} schedule depend; use the run's number, or name a new folder as --run"
+        )
+    return list(found.values())
+
+
+def check_data(path: Path, data_fingerprint: str | None) -> None:
+    """Raise UserError if run.json names other data."""
+    if not (path / "run.json").is_file():
+        return
+    try:
+        recorded = json.loads((path / "run.json").read_text(encoding="utf-8")).get("data_fingerprint")
+    except ValueError as error:
+        raise UserError(f"{path / 'run.json'} is damaged ({error}); delete it to have it written again") from error
+    if recorded != data_fingerprint:
+        raise UserError(
+            f"{path} was trained on other data (fingerprint {str(recorded)[:12]}, now {str(data_fingerprint)[:12]}); "
+            "give the same data as --data, or name a new folder as --run"
+        )
+
+
+def settings_fingerprint(config: Config) -> str:
+    """SHA-256 over the settings that must not change while a run goes on."""
+    fixed = {name: value for name, value in flatten(to_tree(config)).items() if name not in (*FREE, "training.steps")}
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()

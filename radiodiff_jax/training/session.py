@@ -1,0 +1,214 @@
+"""One session of a training: from the newest checkpoint, update after update, with the chores in between."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+from jax.sharding import Mesh
+
+from radiodiff_jax.config import Config
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.training.checkpoints import Checkpoints, Restored
+from radiodiff_jax.training.compiled import CompiledTask
+from radiodiff_jax.training.devices import describe_devices, put_batch
+from radiodiff_jax.training.digest import parameters_digest
+from radiodiff_jax.training.interrupts import Interrupts
+from radiodiff_jax.training.progress import Clock, Interval, NotFiniteError, progress_bar
+from radiodiff_jax.training.run_folder import RunFolder, settings_fingerprint
+from radiodiff_jax.training.task import Task, Tree
+from radiodiff_jax.training.validation import BatchSource, validate
+
+DrawSamples = Callable[..., Any]  # (path, truth, output, buildings, title); arrays are [maps, height, width]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a training is fed with, see `loop.train`; `frozen` is on the devices."""
+
+    batches: grain.DatasetIterator
+    frozen: Tree
+    validation_batches: BatchSource | None
+    draw_samples: DrawSamples | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a training ended: finished updates, seconds of training over all sessions, digest where it is finished."""
+
+    run: Path
+    step: int
+    seconds: float
+    finished: bool
+    digest: str | None
+
+
+class Session:
+    """The state on the devices, and everything that is written on the way."""
+
+    def __init__(
+        self, task: Task, config: Config, folder: RunFolder, checkpoints: Checkpoints, compiled: CompiledTask,
+        mesh: Mesh, inputs: Inputs, restored: Restored | None,
+    ):  # fmt: skip
+        """Go on from what was restored, or initialise; cut the metrics back to there and write the event."""
+        self.task, self.settings, self.folder, self.checkpoints = task, config.training, folder, checkpoints
+        self.compiled, self.mesh, self.inputs = compiled, mesh, inputs
+        self.fingerprint = settings_fingerprint(config)
+        if restored is not None:
+            self._check(restored)
+        self.state = compiled.initialise() if restored is None else restored.state
+        meta = {} if restored is None else restored.meta
+        self.step: int = meta.get("step", 0)
+        self.interval = Interval(meta.get("interval"))
+        self.clock = Clock(meta.get("time_s", 0.0))
+        self.bar = progress_bar(task.kind, self.settings.steps, self.step)
+        self.rmse: float | None = None  # of the validation at this very step
+        folder.metrics.cut_back(self.step)
+        self._tell_start(meta)
+
+    def _check(self, restored: Restored) -> None:
+        if restored.meta["settings"] != self.fingerprint:
+            raise UserError(
+                f"{self.folder.path / 'config.yaml'} was edited since its checkpoints were made; undo that, or name a "
+                "new folder as --run"
+            )
+        step = restored.meta["step"]
+        for bad, reason in restored.damaged:
+            self.folder.event(bad, "checkpoint_damaged", reason=reason, restored=step)
+            print(f"checkpoint {bad} of {self.folder.path} is damaged ({reason}); going on from step {step}")
+
+    def _tell_start(self, meta: dict[str, Any]) -> None:
+        devices = describe_devices()
+        facts: dict[str, Any] = {"steps": self.settings.steps, "devices": devices, "processes": jax.process_count()}
+        if not meta:
+            self.folder.event(0, "started", **facts)
+            self.folder.event(0, "phase", phase=self.task.phase(0))
+            return
+        if meta["devices"] != devices:
+            facts["devices_before"] = meta["devices"]
+        if self.folder.changed:
+            facts["changed"] = self.folder.changed
+        self.folder.event(self.step, "resumed", **facts)
+
+    def run(self, interrupts: Interrupts) -> None:
+        """Update until all steps are done or somebody asks to stop, and save."""
+        self._show("compiling", refresh=True)
+        fresh = True
+        try:
+            while self.step < self.settings.steps and interrupts.event is None:
+                self._update()
+                if fresh:
+                    # Compilation is no training speed.
+                    jax.block_until_ready(self.state)
+                    self.clock.restart()
+                    fresh = False
+                self._chores()
+            self.interval.fetch()
+        except NotFiniteError as error:
+            raise self._diverged(error) from None
+        if self.checkpoints.latest != self.step and self.step > 0:
+            self._save()
+        self._tell_saved(self.checkpoints.wait())
+
+    def _update(self) -> None:
+        batch = next(self.inputs.batches)
+        phase, before = self.task.phase(self.step), self.task.phase(max(self.step - 1, 0))
+        if phase != before:
+            self.folder.event(self.step, "phase", phase=phase, previous=before)
+        self.state, metrics = self.compiled.step(self.state, self.inputs.frozen, put_batch(batch, self.mesh))
+        self.step += 1
+        self.rmse = None
+        # The metrics of the update before are fetched while the device works on this one.
+        self.interval.add(self.step, metrics)
+        self.clock.update(jax.process_count() * len(next(iter(batch.values()))))
+        self.bar.update()
+
+    def _due(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self.settings.steps
+
+    def _chores(self) -> None:
+        logging, validating = self._due(self.settings.log_every), self._due(self.settings.validate_every)
+        sampling, saving = self._due(self.settings.sample_every), self._due(self.settings.checkpoint_every)
+        if not (logging or validating or sampling or saving):
+            return
+        self.interval.fetch()
+        if logging:
+            self._log()
+            self._tell_saved(self.checkpoints.finished())
+        if validating or sampling:
+            self._validate(validating, sampling)
+        if saving:
+            self._save()
+        if validating or sampling or saving:
+            self.clock.restart()
+
+    def _log(self) -> None:
+        speed = self.clock.speed()
+        means = self.interval.close()
+        self._write(speed | means)
+        if "loss" in means:
+            self._show(f"loss {means['loss']:.4g}")
+
+    def _validate(self, validating: bool, sampling: bool) -> None:
+        source, draw = self.inputs.validation_batches, self.inputs.draw_samples
+        examples = self.settings.sample_maps if sampling and draw else 0
+        if source is None or not (validating or examples):
+            return
+        figures, pairs = validate(
+            self.compiled, self.state, self.inputs.frozen, source, self.mesh, figures=validating, examples=examples
+        )
+        if figures:
+            self._write(figures)
+            self.rmse = figures["validation/rmse"]
+        if pairs is not None:
+            title = f"{self.task.kind}, validation maps after {self.step} updates"
+            draw(self.folder.sample(self.step), pairs.truth, pairs.output, pairs.buildings, title)
+
+    def _save(self) -> None:
+        self._tell_saved(self.checkpoints.wait())
+        meta = {
+            "settings": self.fingerprint,
+            "time_s": self.clock.seconds(),
+            "interval": self.interval.saved(),
+            "devices": describe_devices(),
+            "processes": jax.process_count(),
+        }
+        self.checkpoints.save(self.step, self.state, self.inputs.batches, meta, self.rmse)
+
+    def _tell_saved(self, step: int | None) -> None:
+        if step is not None:
+            self.folder.event(step, "saved")
+
+    def _write(self, metrics: dict[str, float]) -> None:
+        phase = self.task.phase(max(self.step - 1, 0))
+        self.folder.metrics.append({"step": self.step, "phase": phase, "time_s": self.clock.seconds(), **metrics})
+
+    def _show(self, text: str, refresh: bool = False) -> None:
+        self.bar.set_postfix_str(f"{self.task.phase(max(self.step - 1, 0))}, {text}", refresh=refresh)
+
+    def _diverged(self, error: NotFiniteError) -> UserError:
+        """Write what is known, and make the exception to raise."""
+        self.step = error.step
+        self._write(self.interval.close())
+        self._tell_saved(self.checkpoints.wait())
+        last = self.checkpoints.latest
+        self.folder.event(error.step, "failed", reason=str(error), checkpoint=last)
+        kept = "there is no checkpoint yet" if last is None else f"the last checkpoint is step {last}"
+        return UserError(
+            f"{self.folder.path}: {error} ({kept}); start a new run with a lower optimizer.learning_rate or "
+            "optimizer.clip_norm"
+        )
+
+    def end(self, interrupts: Interrupts) -> Summary:
+        """Write the last event and say where the run is and how to go on."""
+        path, seconds = self.folder.path, self.clock.seconds()
+        if self.step < self.settings.steps:
+            self.folder.event(self.step, interrupts.event, seconds=seconds)
+            print(f"{path}: {interrupts.event} after {self.step} updates, all saved; give the same command to go on")
+            return Summary(path, self.step, seconds, False, None)
+        found = parameters_digest(self.state)
+        self.folder.event(self.step, "finished", seconds=seconds, digest=found)
+        print(f"{path}: finished {self.step} updates in {seconds:.0f} s; checkpoints, metrics and samples are in there")
+        return Summary(path, self.step, seconds, True, found)

@@ -1,0 +1,54 @@
+"""What the model makes of a fixed set of maps: figures of merit and pairs to draw."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Bool, Float
+
+from radiodiff_jax.metrics import protocol_figures
+from radiodiff_jax.training.compiled import CompiledTask
+from radiodiff_jax.training.devices import put_batch, to_host
+from radiodiff_jax.training.progress import round_to_float32
+from radiodiff_jax.training.task import Batch, State, Tree
+
+FIGURES = ("rmse", "nmse", "ssim")  # raw protocol, all pixels, mean over maps
+BatchSource = Callable[[], Iterable[Batch]]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Some maps of a validation, for a picture."""
+
+    truth: Float[np.ndarray, "maps height width"]
+    output: Float[np.ndarray, "maps height width"]
+    buildings: Bool[np.ndarray, "maps height width"]
+
+
+def validate(
+    compiled: CompiledTask, state: State, frozen: Tree, source: BatchSource, mesh: Mesh, figures: bool, examples: int
+) -> tuple[dict[str, float], Examples | None]:
+    """Run the model over the validation maps: ("validation/FIGURE" -> mean over maps, the first `examples` maps).
+
+    Batches have "gain", "condition" (channel 0: buildings) and "mask" (0: filling). Without `figures` only as many
+    batches are read as the examples need, and no figures are returned. A figure that no map has is left out.
+    """
+    found: dict[str, list[float]] = {name: [] for name in FIGURES}
+    shown: list[tuple[np.ndarray, ...]] = []
+    for number, batch in enumerate(source()):
+        output = to_host(compiled.predict(state, frozen, put_batch(batch, mesh), np.int32(number)))[..., 0]
+        buildings = batch["condition"][..., 0] > 0
+        for i in np.flatnonzero(batch["mask"] > 0):
+            truth = batch["gain"][i, ..., 0]
+            if len(shown) < examples:
+                shown.append((truth, output[i], buildings[i]))
+            if figures:
+                row = protocol_figures(truth, output[i], ~buildings[i], "raw")["all"]
+                for name in FIGURES:
+                    if row[name] is not None:
+                        found[name].append(row[name])
+        if not figures and len(shown) >= examples:
+            break
+    means = {f"validation/{name}": round_to_float32(np.mean(values)) for name, values in found.items() if values}
+    return means, Examples(*map(np.stack, zip(*shown, strict=True))) if shown else None
