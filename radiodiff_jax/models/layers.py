@@ -131,17 +131,22 @@ class GroupNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch height width channels"]:
-        batch, height, width, channels = x.shape
+        batch, _, _, channels = x.shape
         scale = self.param("scale", ones, (channels,), self.param_dtype).astype(jnp.float32)
         bias = self.param("bias", zeros, (channels,), self.param_dtype).astype(jnp.float32)
-        grouped = x.astype(jnp.float32).reshape(batch, height * width, self.groups, channels // self.groups)
-        mean = grouped.mean((1, 3), keepdims=True)
-        variance = jnp.square(grouped - mean).mean((1, 3), keepdims=True)
-        inverse = lax.rsqrt(variance + self.epsilon)
-        shape = (batch, 1, self.groups, channels // self.groups)
-        gain = jnp.broadcast_to(inverse, shape).reshape(batch, 1, 1, channels) * scale
-        shift = bias - jnp.broadcast_to(mean, shape).reshape(batch, 1, 1, channels) * gain
-        return (x.astype(jnp.float32) * gain + shift).astype(self.dtype)
+        x = x.astype(jnp.float32)
+
+        def group_mean(y: Array) -> Array:
+            """[batch, height, width, channels] -> mean of each channel's group, [batch, 1, 1, channels].
+
+            Rows, then columns, then channels: long sums stay exact and the fast axis stays whole.
+            """
+            mean = y.mean(1).mean(1).reshape(batch, self.groups, -1).mean(-1)
+            return jnp.repeat(mean, channels // self.groups, -1)[:, None, None]
+
+        mean = group_mean(x)
+        gain = lax.rsqrt(group_mean(jnp.square(x - mean)) + self.epsilon) * scale
+        return (x * gain + (bias - mean * gain)).astype(self.dtype)
 
 
 class ChannelLayerNorm(nn.Module):

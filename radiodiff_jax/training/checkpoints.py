@@ -24,6 +24,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from radiodiff_jax.config_files import read_yaml
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.digest import digest
+from radiodiff_jax.training.quiet import silence_orbax
 from radiodiff_jax.training.task import State, Tree
 
 
@@ -57,6 +58,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, kept: int):
         self.folder = folder.resolve()
+        silence_orbax()
         self._policy = LatestAndBest(kept, recorded_rmse(self.folder))
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self._policy, cleanup_tmp_directories=True, lightweight_initialize=True
@@ -163,6 +165,7 @@ def load_for_inference(run: Path, which: Literal["latest", "best"] = "latest") -
     "best" is the checkpoint with the lowest validation RMSE of those kept, "latest" the newest; where that is damaged,
     the newest good one, with a note on stderr. Raises UserError if the run has no checkpoint or no good one.
     """
+    silence_orbax()
     folder = (run / "checkpoints").resolve()
     steps = saved_steps(folder)
     if not steps:

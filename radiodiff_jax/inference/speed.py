@@ -1,0 +1,135 @@
+"""How long the parts of a prediction take and how much memory: measured after compilation, on random weights."""
+
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from radiodiff_jax.config import LDMConfig, VAEConfig
+from radiodiff_jax.inference.trained import RadioMapModel
+from radiodiff_jax.models.autoencoder import Autoencoder
+from radiodiff_jax.training.ldm_task import latent_size, make_unet
+
+Result = dict[str, Any]
+
+
+def timed(run: Callable[[], Any], repeats: int) -> Result:
+    """Seconds of the first call (with compilation) and of `repeats` more: median and best."""
+    start = time.perf_counter()
+    jax.block_until_ready(run())
+    first = time.perf_counter() - start
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(run())
+        seconds.append(time.perf_counter() - start)
+    return {"median_s": statistics.median(seconds), "best_s": min(seconds), "first_s": first, "repeats": repeats}
+
+
+def peak_memory_gb() -> float:
+    """Largest resident set of this process so far, in GB (10^9 bytes)."""
+    kilo = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilo / 1e9
+
+
+def random_model(config: LDMConfig, autoencoder_config: VAEConfig) -> RadioMapModel:
+    """A model with first values for weights; the decoder's only are drawn of the autoencoder."""
+    unet = make_unet(config, autoencoder_config)
+    size = latent_size(config, autoencoder_config)
+    shapes = ((1, *size), (1,), (1, *config.image_size, config.unet.condition_channels))
+    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    variables = unet.lazy_init({"params": jax.random.key(0)}, *inputs)
+    autoencoder = Autoencoder(autoencoder_config.autoencoder, autoencoder_config.precision)
+    latent = jax.ShapeDtypeStruct((1, *size), jnp.float32)
+    decoder = autoencoder.lazy_init(jax.random.key(1), latent, method="decode")["params"]
+    frozen = {"autoencoder": decoder, "scale": jnp.float32(config.objective.scale_factor if
+                                                          config.objective.scale_factor != "auto" else 1.0)}  # fmt: skip
+    return RadioMapModel(config, autoencoder_config, variables, frozen)
+
+
+def measure_unet(config: LDMConfig, autoencoder_config: VAEConfig, repeats: int) -> Result:
+    """One U-Net evaluation with the condition's features computed on the way, batch 1."""
+    model = random_model(config, autoencoder_config)
+    unet, size = make_unet(config, autoencoder_config), latent_size(config, autoencoder_config)
+    z, t = jnp.zeros((1, *size)), jnp.full(1, 0.5)
+    condition = jnp.ones((1, *config.image_size, 3))
+    run = jax.jit(unet.apply)
+    return timed(lambda: run(model.variables, z, t, condition), repeats)
+
+
+def measure_decoder(config: LDMConfig, autoencoder_config: VAEConfig, repeats: int) -> Result:
+    """Latent to map, batch 1."""
+    autoencoder = Autoencoder(autoencoder_config.autoencoder, autoencoder_config.precision)
+    z = jnp.zeros((1, *latent_size(config, autoencoder_config)))
+    variables = autoencoder.lazy_init(
+        jax.random.key(1), jax.ShapeDtypeStruct(z.shape, jnp.float32), method="decode"
+    )
+    run = jax.jit(lambda variables, z: autoencoder.apply(variables, z, method="decode"))
+    return timed(lambda: run(variables, z), repeats)
+
+
+def measure_prediction(config: LDMConfig, autoencoder_config: VAEConfig, repeats: int) -> Result:
+    """Scene to radio map in one diffusion step (two network evaluations) and decoding, batch 1."""
+    model = random_model(config, autoencoder_config)
+    condition = np.ones((1, *config.image_size, 3), np.float32)
+    return timed(lambda: model.predict(condition, 1), repeats)
+
+
+def measure_simulator(config: LDMConfig, autoencoder_config: VAEConfig, repeats: int) -> Result:
+    """One radio map by the dominant path model on one core, once the city is prepared; preparation beside it."""
+    from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
+
+    layout = city(1, *config.image_size)
+    prepare(layout.buildings, layout.polygons)  # compiles
+    start = time.perf_counter()
+    prepared = prepare(layout.buildings, layout.polygons)
+    preparation = time.perf_counter() - start
+    places = place_transmitters(layout.buildings, 8, 0)
+
+    def run() -> None:
+        for row, column in places:
+            path_gain_grey(prepared, int(row), int(column))
+
+    result = timed(run, repeats)
+    per_map = {key: result[key] / len(places) for key in ("median_s", "best_s", "first_s")}
+    return {**per_map, "repeats": repeats, "preparation_s": preparation}
+
+
+def measure_reading(config: LDMConfig, autoencoder_config: VAEConfig, repeats: int) -> Result:
+    """Training batches of 16 from a built TFDS folder of random grey maps, two threads."""
+    from radiodiff_jax.data.builder import build
+    from radiodiff_jax.data.pipeline import training_batches
+    from radiodiff_jax.data.source import open_source
+    from radiodiff_jax.simulation import write_simulated_folder
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_simulated_folder(folder / "maps", maps=10, transmitters=25, size=config.image_size, seed=0, workers=2)
+        build(folder / "maps", folder / "tfds")
+        batches = training_batches(open_source(folder / "tfds", "train"), 16, 0)
+        rates = []
+        for _ in range(8):  # fill the read-ahead
+            next(batches)
+        for _ in range(repeats):
+            start = time.perf_counter()
+            for _ in range(30):
+                next(batches)
+            rates.append(30 * 16 / (time.perf_counter() - start))
+    return {"examples_per_s": statistics.median(rates), "best_examples_per_s": max(rates), "repeats": repeats}
+
+
+STAGES = {
+    "unet": measure_unet,
+    "decoder": measure_decoder,
+    "prediction": measure_prediction,
+    "simulator": measure_simulator,
+    "reading": measure_reading,
+}

@@ -1,0 +1,215 @@
+"""The commands from end to end on a micro data set, their errors, and a real kill in mid-training."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import evaluate, ldm, predict, vae
+from radiodiff_jax.data.grey_images import read_grey, write_grey
+from radiodiff_jax.errors import UserError
+from tests.micro import LDM, VAE, write_data
+
+ROOT = Path(__file__).resolve().parents[2]
+SHORT = ["training.steps=4", "training.checkpoint_every=2", "training.validate_every=2", "training.sample_every=4"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("commands")
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+    return write_data(folder / "data")
+
+
+@pytest.fixture(scope="module")
+def vae_run(folder, data):
+    run = folder / "vae"
+    words = [*VAE, *SHORT, "objective.discriminator_start=2"]
+    assert vae.main(["--data", str(data), "--run", str(run), *words]) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def ldm_run(folder, data, vae_run):
+    run = folder / "ldm"
+    assert ldm.main(["--data", str(data), "--vae", str(vae_run), "--run", str(run), *LDM, *SHORT]) == 0
+    return run
+
+
+def events(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+
+
+def test_a_run_is_a_whole_folder(vae_run, ldm_run):
+    for run, kind, phases in ((vae_run, "vae", ["vae", "vae_gan"]), (ldm_run, "ldm", ["ldm"])):
+        told = json.loads((run / "run.json").read_text())
+        assert told["kind"] == kind
+        assert [event["phase"] for event in events(run) if event["event"] == "phase"] == phases
+        finished = events(run)[-1]
+        assert finished["event"] == "finished" and len(finished["digest"]) == 64 and finished["step"] == 4
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
+        assert [row["step"] for row in rows if "validation/rmse" in row] == [2, 4]
+        assert Image.open(run / "samples" / "4.png").size[0] > 500
+        assert (run / "config.yaml").is_file() and (run / "checkpoints" / "4").is_dir()
+    assert json.loads((vae_run / "run.json").read_text())["perceptual"] == "off"
+    assert json.loads((ldm_run / "run.json").read_text())["autoencoder"]["scale"] > 0
+
+
+def test_a_finished_run_is_left_alone(vae_run, data, capsys):
+    before = (vae_run / "events.jsonl").read_bytes()
+    assert vae.main(["--data", str(data), "--run", str(vae_run), *VAE, *SHORT, "objective.discriminator_start=2"]) == 0
+    assert "finished already" in capsys.readouterr().out
+    assert (vae_run / "events.jsonl").read_bytes() == before
+
+
+def test_evaluate(ldm_run, data, tmp_path, capsys):
+    out = tmp_path / "result.json"
+    maps = tmp_path / "maps"
+    code = evaluate.main(["--run", str(ldm_run), "--data", str(data), "--split", "validation", "--batch-size", "2",
+                          "--out", str(out), "--maps", str(maps)])  # fmt: skip
+    assert code == 0
+    assert "distance law" in capsys.readouterr().out
+    result = json.loads(out.read_text())
+    assert result["radio_maps"] == 3 and result["steps"] == 1 and result["network_evaluations"] == 2
+    assert set(result["results"]) == {"model", "distance law", "autoencoder"}
+    for one in result["results"].values():
+        assert {"raw/all/rmse", "thresholded/outdoor/nmse", "raw/all/ssim"} <= one["figures"].keys()
+        assert len(one["maps"]) == 3
+    assert len(list(maps.glob("*.png"))) == 3
+    for row in result["results"]["model"]["maps"]:  # the saved map gives the figures again, but for 8-bit rounding
+        name = f"{row['map']}_{row['transmitter']}.png"
+        truth, saved = (read_grey(root / name) / 255 for root in (data / "gain" / "DPM", maps))
+        assert abs(np.sqrt(np.mean((truth - saved) ** 2)) - row["raw/all/rmse"]) < 2e-3
+
+
+def test_predict_from_the_command_equals_evaluation(ldm_run, data, tmp_path):
+    from radiodiff_jax.data.layout import RadioMapFolder
+
+    scenes = RadioMapFolder(data)
+    row, column = scenes.transmitter(0, 0)
+    buildings = data / "png" / "buildings_complete" / "0.png"
+    out, db = tmp_path / "map.png", tmp_path / "map.npy"
+    words = ["--run", str(ldm_run), "--buildings", str(buildings), "--tx", f"{row},{column}", "--out", str(out)]
+    assert predict.main([*words, "--db", str(db), "--samples", "2"]) == 0
+    grey, path_gain = read_grey(out), np.load(db)
+    assert path_gain.dtype == np.float32 and path_gain.shape == grey.shape == (32, 32)
+    np.testing.assert_allclose(path_gain, -147 + grey / 255 * 99.16, atol=0.2)
+    assert (tmp_path / "map_labelled.png").is_file() and (tmp_path / "map_spread.png").is_file()
+
+
+@pytest.fixture
+def scene(tmp_path):
+    walls = np.zeros((32, 32), np.uint8)
+    walls[4:10, 4:10] = 255
+    write_grey(tmp_path / "b.png", walls)
+    return tmp_path / "b.png"
+
+
+@pytest.mark.parametrize("tx,says", [("5,5", "inside a building"), ("40,3", "outside the map"), ("-1,3", "outside the map")])
+def test_predict_refuses_a_bad_transmitter(ldm_run, scene, tmp_path, tx, says):
+    with pytest.raises(UserError, match=says):
+        predict.main(["--run", str(ldm_run), "--buildings", str(scene), f"--tx={tx}", "--out", str(tmp_path / "x.png")])
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_predict_refuses_other_bad_input(ldm_run, vae_run, scene, tmp_path):
+    def call(run, buildings, *more):
+        words = ["--run", str(run), "--buildings", str(buildings), "--tx", "0,0", "--out", str(tmp_path / "x.png")]
+        return predict.main([*words, *more])
+
+    write_grey(tmp_path / "small.png", np.zeros((16, 16), np.uint8))
+    (tmp_path / "torn.png").write_bytes(scene.read_bytes()[:60])
+    for run, picture, more, says in (
+        (ldm_run, tmp_path / "small.png", (), "trained for 32 x 32"),
+        (ldm_run, tmp_path / "none.png", (), "missing"),
+        (ldm_run, tmp_path / "torn.png", (), "damaged"),
+        (ldm_run, scene, ("--cars", str(scene)), "trained without cars"),
+        (vae_run, scene, (), "run of the autoencoder"),
+        (tmp_path, scene, (), "no run folder"),
+    ):
+        with pytest.raises(UserError, match=says):
+            call(run, picture, *more)
+    for word in (["--tx", "five"], ["--steps", "0"]):
+        with pytest.raises(SystemExit) as caught:
+            call(ldm_run, scene, *word)
+        assert caught.value.code == 2
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_training_refuses_what_does_not_fit(vae_run, ldm_run, data, tmp_path):
+    def fit(command, *words):
+        return command.main([*words])
+
+    new = str(tmp_path / "new")
+    for says, command, words in (
+        ("image_size is", vae, ["--data", str(data), "--run", new, *VAE, "image_size=[64,64]"]),
+        ("there is no folder", vae, ["--data", str(tmp_path / "none"), "--run", new, *VAE]),
+        ("name the autoencoder's run", ldm, ["--data", str(data), "--run", new, *LDM]),
+        ("no run folder", ldm, ["--data", str(data), "--vae", str(tmp_path / "none"), "--run", new, *LDM]),
+        ("'ldm', but an autoencoder's", ldm, ["--data", str(data), "--vae", str(ldm_run), "--run", new, *LDM]),
+        ("optimizer.learning_rate", vae, ["--data", str(data), "--run", str(vae_run), *VAE, *SHORT,
+                                          "optimizer.learning_rate=1"]),
+        ("cars", vae, ["--data", str(data), "--run", new, *VAE, "data.cars=true"]),
+        ("VGG16", vae, ["--data", str(data), "--run", new, *VAE, "objective.perceptual_weight=1"]),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=says) as caught:
+            fit(command, *words)
+        assert "\n" not in str(caught.value)
+    assert not Path(new).exists()
+
+
+def test_an_autoencoder_without_checkpoint_is_refused(vae_run, data, tmp_path):
+    import shutil
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    shutil.copy(vae_run / "config.yaml", empty)
+    with pytest.raises(UserError, match="has no checkpoint"):
+        ldm.main(["--data", str(data), "--vae", str(empty), "--run", str(tmp_path / "new"), *LDM])
+
+
+def command(data: Path, run: Path) -> subprocess.Popen:
+    settings = [*VAE, "training.steps=12", "training.checkpoint_every=3", "training.validate_every=100",
+                "training.sample_every=100", "objective.discriminator_start=5"]  # fmt: skip
+    words = [sys.executable, "-m", "experiments.vae", "--data", str(data), "--run", str(run), *settings]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+
+
+def test_killed_and_resumed_ends_with_the_same_bits(data, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert command(data, whole).wait(300) == 0
+    process = command(data, broken)
+    deadline = time.monotonic() + 300
+    while not (broken / "checkpoints" / "3").is_dir() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(60) == -signal.SIGKILL
+    assert events(broken)[-1]["event"] != "finished"
+    assert command(data, broken).wait(300) == 0
+    assert "resumed" in {event["event"] for event in events(broken)} or events(broken)[0]["event"] == "started"
+    assert events(broken)[-1]["digest"] == events(whole)[-1]["digest"]
+    losses = [
+        [(row["step"], row["loss"]) for row in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())]
+        for run in (whole, broken)
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_errors_reach_the_user_as_one_line(tmp_path):
+    words = [sys.executable, "-m", "experiments.predict", "--run", str(tmp_path), "--buildings", "b.png", "--tx", "1,1",
+             "--out", "m.png"]  # fmt: skip
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

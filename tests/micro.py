@@ -1,0 +1,28 @@
+"""The smallest trainings that have every part: a set of 32 x 32 maps and settings that compile in seconds."""
+
+from pathlib import Path
+
+from experiments.training import CONFIGS
+from radiodiff_jax.config_files import load_config
+from radiodiff_jax.simulation import write_simulated_folder
+
+TRAINING = ["training.batch_size=4", "training.validation_maps=4", "training.log_every=1", "training.sample_maps=2"]
+VAE = [
+    "image_size=[32,32]", "autoencoder.base_channels=8", "autoencoder.channel_multipliers=[1,1,2]",
+    "autoencoder.normalisation_groups=4", "discriminator.base_channels=4", "discriminator.layers=1", *TRAINING,
+]  # fmt: skip
+LDM = [
+    "image_size=[32,32]", "unet.base_channels=8", "unet.channel_multipliers=[1,1]", "unet.relation_windows=[2,1]",
+    "unet.relation_heads=2", "unet.swin.embedding_channels=8", "unet.swin.depths=[1,1]", "unet.swin.heads=[1,2]", *TRAINING,
+]  # fmt: skip
+
+
+def micro(kind: str, *settings: str):
+    """Settings of a micro training."""
+    return load_config(kind, "tiny", [*(VAE if kind == "vae" else LDM), *settings], CONFIGS)
+
+
+def write_data(folder: Path) -> Path:
+    """Simulate six cities with three transmitters each."""
+    write_simulated_folder(folder, maps=6, transmitters=3, size=(32, 32), seed=0, workers=1, progress=False)
+    return folder

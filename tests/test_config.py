@@ -1,0 +1,117 @@
+"""Settings: presets, overrides, and one clear line for everything that is wrong."""
+
+import pytest
+
+from experiments.training import CONFIGS
+from radiodiff_jax.config import LDMConfig, VAEConfig
+from radiodiff_jax.config_files import (
+    differences,
+    load_config,
+    read_config,
+    settings_help,
+    shipped_names,
+    to_tree,
+    write_config,
+)
+from radiodiff_jax.errors import UserError
+
+PRESETS = ["base", "paper", "small", "tiny"]
+
+
+@pytest.mark.parametrize("kind", ["vae", "ldm"])
+def test_presets(kind, tmp_path):
+    assert shipped_names(kind, CONFIGS) == PRESETS
+    for name in PRESETS:
+        config = load_config(kind, name, [], CONFIGS)
+        write_config(tmp_path / f"{name}.yaml", config)
+        assert read_config(tmp_path / f"{name}.yaml") == config
+        assert load_config(kind, str(tmp_path / f"{name}.yaml"), [], CONFIGS) == config
+        assert hash(config) == hash(load_config(kind, name, [], CONFIGS))
+
+
+def test_paper_has_the_original_hyper_parameters():
+    vae, ldm = (load_config(kind, "paper", [], CONFIGS) for kind in ("vae", "ldm"))
+    assert isinstance(vae, VAEConfig) and isinstance(ldm, LDMConfig)
+    assert (vae.optimizer.learning_rate, vae.optimizer.minimum, vae.optimizer.power) == (5e-6, 5e-7, 0.95)
+    assert (vae.training.steps, vae.training.batch_size, vae.optimizer.clip_norm) == (150_000, 2, None)
+    assert (vae.objective.discriminator_start, vae.objective.kl_weight) == (50_001, 1e-6)
+    assert (vae.ema.decay, vae.ema.update_after, vae.ema.update_every, vae.data.augment) == (0.995, 100, 10, False)
+    assert (ldm.optimizer.learning_rate, ldm.optimizer.minimum, ldm.optimizer.power) == (5e-5, 5e-6, 0.96)
+    assert (ldm.training.steps, ldm.training.batch_size, ldm.optimizer.accumulate) == (50_000, 66, 8)
+    assert (ldm.optimizer.weight_decay, ldm.optimizer.clip_norm, ldm.objective.scale_factor) == (1e-4, 1.0, 0.3)
+    assert (ldm.ema.decay, ldm.ema.update_after, ldm.ema.use, ldm.unet.swin.depths) == (0.999, 10_000, False, (2, 2, 18, 2))
+
+
+def test_overrides_are_typed():
+    config = load_config("vae", "tiny", ["training.steps=7", "image_size=[64,96]", "optimizer.learning_rate=1e-4",
+                                         "optimizer.clip_norm=null", "data.augment=false"], CONFIGS)  # fmt: skip
+    assert config.training.steps == 7
+    assert config.image_size == (64, 96)
+    assert config.optimizer.learning_rate == 1e-4
+    assert config.optimizer.clip_norm is None
+    assert config.data.augment is False
+
+
+@pytest.mark.parametrize(
+    "word,says",
+    [
+        ("trainig.steps=3", "did you mean 'training'?"),
+        ("training.step=3", "did you mean 'training.steps'?"),
+        ("steps=3", "did you mean 'training.steps'?"),
+        ("optimizer.lerning_rate=3", "did you mean 'optimizer.learning_rate'?"),
+        ("training=3", "is a section"),
+        ("training.steps.more=3", "is a single setting"),
+        ("training.steps", "not of the form section.key=value"),
+        ("training.steps=many", "training.steps is 'many'"),
+        ("training.steps=0", "must be at least 1"),
+        ("objective.discriminator_loss=hing", "'hinge' or 'vanilla'"),
+        ("image_size=[33,64]", "multiples of 32"),
+        ("autoencoder.base_channels=20", "cannot be split into 8 groups"),
+        ("training.steps=[", "not valid YAML"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(word, says):
+    with pytest.raises(UserError) as caught:
+        load_config("vae", "tiny", [word], CONFIGS)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_keys_in_a_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("training: {steps: 5, batchsize: 3}\n")
+    with pytest.raises(UserError, match=r"mine.yaml: there is no setting 'training.batchsize'; did you mean 'training.batch_size'"):
+        load_config("vae", str(path), [], CONFIGS)
+    path.write_text("training: 5\n")
+    with pytest.raises(UserError, match="training is a section"):
+        load_config("vae", str(path), [], CONFIGS)
+    path.write_text("kind: ldm\n")
+    with pytest.raises(UserError, match="kind 'ldm', but this command needs 'vae'"):
+        load_config("vae", str(path), [], CONFIGS)
+    path.write_text("- 1\n")
+    with pytest.raises(UserError, match="holds a list"):
+        load_config("vae", str(path), [], CONFIGS)
+    with pytest.raises(UserError, match="cannot read"):
+        load_config("vae", str(tmp_path / "nothing.yaml"), [], CONFIGS)
+    with pytest.raises(UserError, match="did you mean 'tiny'"):
+        load_config("vae", "tyni", [], CONFIGS)
+
+
+def test_ldm_sizes_must_fit():
+    with pytest.raises(UserError, match="same length"):
+        load_config("ldm", "tiny", ["unet.relation_windows=[4,2]"], CONFIGS)
+    with pytest.raises(UserError, match="heads cannot share evenly"):
+        load_config("ldm", "tiny", ["unet.swin.heads=[3,3,3]"], CONFIGS)
+
+
+def test_help_lists_every_setting_with_its_value():
+    config = load_config("ldm", "tiny", [], CONFIGS)
+    listing = settings_help(config)
+    assert "unet.swin.window=7" in listing
+    assert "objective.scale_factor=auto" in listing
+    assert "constant | cosine | polynomial" in listing
+
+
+def test_differences():
+    old, new = (load_config("vae", "tiny", words, CONFIGS) for words in ([], ["training.steps=9"]))
+    assert differences(to_tree(old), to_tree(new)) == [f"training.steps: {old.training.steps} -> 9"]
