@@ -24,8 +24,9 @@ def main(argv: list[str] | None = None) -> int:
     autoencoder, frozen = adopt_autoencoder(config, arguments.run, arguments.vae, gains)
     task = make_ldm_task(config, autoencoder)
     extras = describe(arguments.run)
-    train(task, config, arguments.run, frozen=frozen, extras=extras, draw_samples=save_comparison, **data)
-    print(f"next: python -m experiments.evaluate --run {arguments.run} --data {arguments.data}")
+    summary = train(task, config, arguments.run, frozen=frozen, extras=extras, draw_samples=save_comparison, **data)
+    if summary.finished:
+        print(f"next: python -m experiments.evaluate --run {arguments.run} --data {arguments.data}")
     return 0
 
 

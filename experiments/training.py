@@ -55,13 +55,25 @@ def open_split(config: Config, data: Path, split: str) -> RecordSource:
 
 
 def data_arguments(config: Config, data: Path) -> dict[str, Any]:
-    """What the training loop needs of the data: batches, fixed validation batches, fingerprint."""
-    train, validation = open_split(config, data, "train"), open_split(config, data, "validation")
-    settings, reading = config.training, {"threads": config.data.threads, "prefetch": config.data.prefetch}
-    whole = settings.batch_size * config.optimizer.accumulate
+    """What the training loop needs of the data: batches, fixed validation batches (if the split has any), fingerprint."""
+    import jax
 
-    def validation_batches() -> Any:
-        return evaluation_batches(validation, settings.batch_size, settings.validation_maps, **reading)
+    settings = config.training
+    reading = {
+        "threads": config.data.threads,
+        "prefetch": config.data.prefetch,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }
+    whole = settings.batch_size * config.optimizer.accumulate
+    train = open_split(config, data, "train")
+    if config.data.split == "radiodiff":  # the original's split keeps no maps for validation
+        validation_batches = None
+    else:
+        validation = open_split(config, data, "validation")
+
+        def validation_batches() -> Any:
+            return evaluation_batches(validation, settings.batch_size, settings.validation_maps, **reading)
 
     return {
         "batches": training_batches(train, whole, settings.seed, config.data.augment, **reading),
@@ -75,6 +87,6 @@ def first_gains(config: Config, data: Path, count: int = 64) -> Callable[[], np.
 
     def read() -> np.ndarray:
         batches = evaluation_batches(open_split(config, data, "train"), 16, count)
-        return np.concatenate([batch["gain"] for batch in batches])
+        return np.concatenate([batch["gain"][batch["mask"] > 0] for batch in batches])
 
     return read

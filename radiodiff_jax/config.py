@@ -108,6 +108,7 @@ class DiffusionObjectiveConfig:
     smallest_time: float = 1e-4
     scale_factor: float | Literal["auto"] = "auto"
     sampling_steps: int = 1
+    blank_buildings: bool = True  # gain inside buildings is 0 by definition of the maps, so say so
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from radiodiff_jax.config_files import read_config
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.models.autoencoder import Autoencoder
 from radiodiff_jax.objectives.decoupled_diffusion import latent_to_gain
-from radiodiff_jax.objectives.latent_sampler import sample_gain
+from radiodiff_jax.objectives.latent_sampler import blank_buildings, sample_gain
 from radiodiff_jax.training.checkpoints import load_for_inference
 from radiodiff_jax.training.frozen_autoencoder import load_autoencoder, read_adopted
 from radiodiff_jax.training.ldm_task import latent_size, make_unet
@@ -29,15 +29,21 @@ class Reconstructor:
 
     config: VAEConfig
     params: Any
+    blank: bool = False
 
     @cached_property
     def _run(self):
         module = Autoencoder(self.config.autoencoder, self.config.precision)
-        return jax.jit(lambda params, gain: latent_to_gain(module.apply({"params": params}, 2 * gain - 1)))
+
+        def run(params: Any, gain: jax.Array, condition: jax.Array) -> jax.Array:
+            output = latent_to_gain(module.apply({"params": params}, 2 * gain - 1))
+            return blank_buildings(output, condition) if self.blank else output
+
+        return jax.jit(run)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Gain:
         """Reconstruction of batch["gain"] from the posterior's mean, gain in [0, 1]."""
-        return np.asarray(self._run(self.params, batch["gain"]))
+        return np.asarray(self._run(self.params, batch["gain"], batch["condition"]))
 
 
 @dataclass(frozen=True)
@@ -53,11 +59,14 @@ class RadioMapModel:
     def _run(self):
         unet = make_unet(self.config, self.autoencoder_config)
         autoencoder = Autoencoder(self.autoencoder_config.autoencoder, self.autoencoder_config.precision)
-        size, smallest = latent_size(self.config, self.autoencoder_config), self.config.objective.smallest_time
+        size, objective = latent_size(self.config, self.autoencoder_config), self.config.objective
 
         def run(variables, frozen, condition, seed, steps):
             key = jax.random.key(seed)
-            return sample_gain(unet, variables, autoencoder, frozen, condition, key, steps, smallest, size)
+            return sample_gain(
+                unet, variables, autoencoder, frozen, condition, key, steps, objective.smallest_time, size,
+                objective.blank_buildings,
+            )  # fmt: skip
 
         return jax.jit(run, static_argnums=4)
 
@@ -67,8 +76,8 @@ class RadioMapModel:
 
     @property
     def reconstructor(self) -> Reconstructor:
-        """The autoencoder alone."""
-        return Reconstructor(self.autoencoder_config, self.frozen["autoencoder"])
+        """The autoencoder alone, with the buildings blanked where the model does that: what it cannot beat."""
+        return Reconstructor(self.autoencoder_config, self.frozen["autoencoder"], self.config.objective.blank_buildings)
 
 
 def load_run(run: Path) -> RadioMapModel | Reconstructor:

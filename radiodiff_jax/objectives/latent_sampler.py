@@ -16,12 +16,13 @@ Tree = Any
 def sample_gain(
     unet: UNet, variables: Tree, autoencoder: Autoencoder, frozen: Tree,
     condition: Float[Array, "batch height width channels"], key: PRNGKeyArray, steps: int, smallest_time: float,
-    size: tuple[int, int, int],
+    size: tuple[int, int, int], blank: bool,
 ) -> Float[Array, "batch height width 1"]:  # fmt: skip
     """Scene images in {-1, 1} -> path gain maps in [0, 1], by `steps` diffusion steps and the decoder.
 
     `variables` are the U-Net's, `frozen` holds the autoencoder's parameters and the latents' "scale", `size` is the
-    latent's (height, width, channels).
+    latent's (height, width, channels); with `blank` the gain inside buildings (condition channel 0) is set to 0, which
+    it is in every map by definition.
 
     The condition's features are computed once. Noise of map i depends on (key, i) alone, so a map comes out the same
     in any batch.
@@ -38,4 +39,12 @@ def sample_gain(
 
     z = diffusion.sample(denoiser, draw(0), lambda i: draw(i + 1), steps, smallest_time)
     image = autoencoder.apply({"params": frozen["autoencoder"]}, z / frozen["scale"], method="decode")
-    return diffusion.latent_to_gain(image)
+    gain = diffusion.latent_to_gain(image)
+    return blank_buildings(gain, condition) if blank else gain
+
+
+def blank_buildings(
+    gain: Float[Array, "batch height width 1"], condition: Float[Array, "batch height width channels"]
+) -> Float[Array, "batch height width 1"]:
+    """Gain with 0 inside buildings."""
+    return jnp.where(condition[..., :1] > 0, 0.0, gain)

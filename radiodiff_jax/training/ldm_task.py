@@ -103,7 +103,7 @@ def make_ldm_task(config: LDMConfig, autoencoder_config: VAEConfig) -> Task:
         gradients, batch_stats = carry
         change, optimizer_state = update.update(gradients, state["optimizer"], state["params"])
         online = {"params": optax.apply_updates(state["params"], change), "batch_stats": batch_stats}
-        metrics |= {"grad_norm": optax.global_norm(gradients), "learning_rate": rate(state["step"])}
+        metrics |= {"grad_norm": optax.tree.norm(gradients), "learning_rate": rate(state["step"])}
         return {
             "step": state["step"] + 1,
             **online,
@@ -118,7 +118,7 @@ def make_ldm_task(config: LDMConfig, autoencoder_config: VAEConfig) -> Task:
         objective = config.objective
         return sample_gain(
             unet, variables, autoencoder, frozen, batch["condition"], key, objective.sampling_steps,
-            objective.smallest_time, size,
+            objective.smallest_time, size, objective.blank_buildings,
         )  # fmt: skip
 
     return Task("ldm", initialise, step, predict, lambda number: "ldm")

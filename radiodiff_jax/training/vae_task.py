@@ -88,6 +88,11 @@ def gradients(
     return {"autoencoder": of_autoencoder, "discriminator": of_discriminator}, batch_stats, metrics
 
 
+def count_on(optimizer_state: Tree) -> Tree:
+    """The state after an update without gradient: only the counters move, so that the schedule follows the step."""
+    return jax.tree.map(lambda x: x + 1 if jnp.issubdtype(x.dtype, jnp.integer) else x, optimizer_state)
+
+
 def make_vae_task(config: VAEConfig) -> Task:
     """The two-phase training of an autoencoder as the loop wants it."""
     networks = Networks(config)
@@ -131,11 +136,11 @@ def make_vae_task(config: VAEConfig) -> Task:
             "discriminator": lax.cond(
                 playing,
                 lambda: move("discriminator"),
-                lambda: (params["discriminator"], optimizers["discriminator"]),
+                lambda: (params["discriminator"], count_on(optimizers["discriminator"])),
             ),
         }
         params = {name: new for name, (new, _) in moved.items()}
-        metrics["grad_norm"] = optax.global_norm(found["autoencoder"])
+        metrics["grad_norm"] = optax.tree.norm(found["autoencoder"])
         metrics["learning_rate"] = rate(state["step"])
         online = {"params": params, "batch_stats": batch_stats}
         return {

@@ -95,13 +95,17 @@ def test_vae_gan(traces):
         noise = jnp.stack([nhwc(x) for x in traces["vae/posterior_noise"][step]])
         params, judge, states, logs = iteration(params, judge, states, noise, step)
         for name, value in zip(names, expected, strict=True):
-            assert abs(float(logs[name]) - value) <= 1e-3 * max(abs(value), 0.1), (step, name, float(logs[name]), value)
+            # |d g / d last layer| jumps by up to 0.6 % when one leaky ReLU of the discriminator crosses zero, which a
+            # change of the parameters by 1e-6 of their size does at the second iteration (1.3422, 1.3450, 1.3507 or
+            # 1.3535 were seen; the recorded one is 1.3507). All else, and the weights in the end, are held tightly.
+            tolerance = 1e-2 if name == "d_weight" else 1e-4
+            assert abs(float(logs[name]) - value) <= tolerance * max(abs(value), 0.1), (step, name, float(logs[name]), value)
     ours = export_weights("vae", {"params": params}) | {
         f"loss.discriminator.{name}": value for name, value in export_weights("discriminator", judge).items()
     }
     for name, value in state_dict(traces, "vae/final/").items():
         if name != "loss.logvar":
-            assert_close(ours[name], value, 1e-3, name)
+            assert_close(ours[name], value, 1e-5, name)
     for name, value in state_dict(traces, "vae/final_buf/").items():
         assert_close(ours[f"loss.discriminator.{name}"], value, 1e-3, name)
 
@@ -143,7 +147,7 @@ def test_latent_diffusion(traces):
             losses.append(float(loss))
             total = jax.tree.map(lambda a, b: a + b / 2, total, found)
         np.testing.assert_allclose(losses, expected[:2], rtol=1e-3)
-        np.testing.assert_allclose(optax.global_norm(total), expected[2], rtol=1e-3)
+        np.testing.assert_allclose(optax.tree.norm(total), expected[2], rtol=1e-3)
         change, state = jax.jit(update.update)(total, state, params)
         params = optax.apply_updates(params, change)
     ours = export_weights("unet", {"params": params, "batch_stats": batch_stats})
