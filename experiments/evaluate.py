@@ -30,13 +30,13 @@ def evaluate_run(
     from experiments.training import open_split
     from radiodiff_jax.data.grey_images import write_grey
     from radiodiff_jax.data.pipeline import evaluation_batches
-    from radiodiff_jax.inference.evaluation import evaluate, law_predictor
+    from radiodiff_jax.inference.evaluation import evaluate, guess_predictor, law_predictor
     from radiodiff_jax.inference.trained import RadioMapModel, load_run
     from radiodiff_jax.units import gain_to_grey
 
     model = load_run(run)
     source = open_split(model.config, data, split)
-    predictors = {"distance law": law_predictor}
+    predictors = {"distance law": law_predictor, "line-of-sight guess": guess_predictor}
     if isinstance(model, RadioMapModel):
         steps = steps or model.config.objective.sampling_steps
         predictors["model"] = lambda batch: model.predict(batch["condition"], steps)

@@ -9,7 +9,7 @@ import numpy as np
 from experiments import evaluate, ldm, predict, vae
 from experiments.command import command_help, run_command, whole_number
 
-MAPS, TRANSMITTERS, SIZE = 60, 16, (64, 64)
+MAPS, TRANSMITTERS, SIZE = 160, 10, (64, 64)
 UNSEEN_SEED = 2026  # a city that no training has seen
 
 

@@ -79,6 +79,7 @@ class UNetConfig:
     attention_head_channels: int = 32
     normalisation_groups: int = 8
     fourier_scale: float = 16.0
+    prior: Literal["none", "sight"] = "none"  # "sight": start from a guess by distance and line of sight
     swin: SwinConfig = field(default_factory=SwinConfig)
 
 

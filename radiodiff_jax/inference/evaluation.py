@@ -4,11 +4,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
 from radiodiff_jax.distance_law import distance_law
 from radiodiff_jax.metrics import Figures, map_figures, summarise
+from radiodiff_jax.models.prior import guess_gain
 
 Batch = dict[str, np.ndarray]
 Predictor = Callable[[Batch], Float[np.ndarray, "batch height width 1"]]
@@ -19,6 +21,14 @@ def law_predictor(batch: Batch) -> Float[np.ndarray, "batch height width 1"]:
     walls = batch["condition"][..., 0] > 0
     maps = [distance_law(wall, *map(int, place)) for wall, place in zip(walls, batch["position"], strict=True)]
     return np.stack(maps)[..., None]
+
+
+def guess_predictor(batch: Batch) -> Float[np.ndarray, "batch height width 1"]:
+    """The guess by distance and line of sight that models with `unet.prior: sight` start from."""
+    return np.asarray(_guess(batch["condition"]))
+
+
+_guess = jax.jit(guess_gain)
 
 
 def evaluate(

@@ -41,17 +41,20 @@ def peak_memory_gb() -> float:
 
 
 def random_model(config: LDMConfig, autoencoder_config: VAEConfig) -> RadioMapModel:
-    """A model with first values for weights; the decoder's only are drawn of the autoencoder."""
+    """A model with first values for weights; of the autoencoder only what prediction uses."""
     unet = make_unet(config, autoencoder_config)
     size = latent_size(config, autoencoder_config)
     shapes = ((1, *size), (1,), (1, *config.image_size, config.unet.condition_channels))
     inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    variables = unet.lazy_init({"params": jax.random.key(0)}, *inputs)
+    prior = None if config.unet.prior == "none" else inputs[0]
+    variables = unet.lazy_init({"params": jax.random.key(0)}, *inputs, prior=prior)
     autoencoder = Autoencoder(autoencoder_config.autoencoder, autoencoder_config.precision)
-    latent = jax.ShapeDtypeStruct((1, *size), jnp.float32)
-    decoder = autoencoder.lazy_init(jax.random.key(1), latent, method="decode")["params"]
-    frozen = {"autoencoder": decoder, "scale": jnp.float32(config.objective.scale_factor if
-                                                          config.objective.scale_factor != "auto" else 1.0)}  # fmt: skip
+    if prior is None:
+        inputs, method = [jax.ShapeDtypeStruct((1, *size), jnp.float32)], "decode"
+    else:
+        inputs, method = [jax.ShapeDtypeStruct((1, *config.image_size, 1), jnp.float32)], "__call__"
+    params = autoencoder.lazy_init(jax.random.key(1), *inputs, method=method)["params"]
+    frozen = {"autoencoder": params, "scale": jnp.float32(1)}
     return RadioMapModel(config, autoencoder_config, variables, frozen)
 
 
@@ -61,7 +64,8 @@ def measure_unet(config: LDMConfig, autoencoder_config: VAEConfig, repeats: int)
     unet, size = make_unet(config, autoencoder_config), latent_size(config, autoencoder_config)
     z, t = jnp.zeros((1, *size)), jnp.full(1, 0.5)
     condition = jnp.ones((1, *config.image_size, 3))
-    run = jax.jit(unet.apply)
+    prior = None if config.unet.prior == "none" else z
+    run = jax.jit(lambda variables, *inputs: unet.apply(variables, *inputs, prior=prior))
     return timed(lambda: run(model.variables, z, t, condition), repeats)
 
 

@@ -8,6 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from radiodiff_jax.config import PrecisionConfig, UNetConfig
+from radiodiff_jax.models.initialisers import fan_in_uniform, zeros
 from radiodiff_jax.models.layers import Convolution, DType, GroupNorm, UpsampleConvolution
 from radiodiff_jax.models.relation import RelationLayer
 from radiodiff_jax.models.swin import SwinEncoder
@@ -89,7 +90,9 @@ class Decoder(nn.Module):
             x = up(x, skips[level], time, conditions[level], train)
         block = TimeResidualBlock(self.config.base_channels, self.config.normalisation_groups, **types, name="final_block")
         x = block(jnp.concatenate([x, start], -1), time)
-        return Convolution(self.out_channels, 1, **types, name="final_convolution")(x).astype(jnp.float32)
+        first = fan_in_uniform if self.config.prior == "none" else zeros  # with a prior, begin at the prior
+        last = Convolution(self.out_channels, 1, **types, kernel_init=first, name="final_convolution")
+        return last(x).astype(jnp.float32)
 
 
 class UNet(nn.Module):
@@ -125,12 +128,16 @@ class UNet(nn.Module):
         projected = [project(scene) for project, scene in zip(self.condition_projection, maps, strict=True)]
         return [maps[0], *projected]
 
-    def denoise(self, z: Float[Array, "batch h w channels"], t: Float[Array, " batch"], features: list[Array],
-                train: bool = False, attenuation: bool = True, noise: bool = True) -> tuple[Array, Array]:  # fmt: skip
+    def denoise(
+        self, z: Float[Array, "batch h w channels"], t: Float[Array, " batch"], features: list[Array],
+        train: bool = False, attenuation: bool = True, noise: bool = True,
+        prior: Float[Array, "batch h w channels"] | None = None,
+    ) -> tuple[Array, Array]:  # fmt: skip
         """(C, noise) for z_t at time t in (0, 1]. A decoder switched off is taken as zero before preconditioning.
 
         C = (1 - t) z + t / sqrt(t^2 + 1) F1,  noise = sqrt(t) z + sqrt(1 - t) / sqrt(t^2 + 1) F2 (SPEC section 8.2).
-        At t = 1 the noise is z whatever F2 says.
+        At t = 1 the noise is z whatever F2 says. A `prior`, the scaled latent of a first guess of the map (not in the
+        original), joins the input, and both outputs start from what it implies (`linear_estimate`) in place of the terms in z.
         """
         z = z.astype(jnp.float32)
         t = t.astype(jnp.float32)
@@ -138,7 +145,9 @@ class UNet(nn.Module):
         if finest.shape[1:3] != z.shape[1:3]:
             size = (*finest.shape[:1], *z.shape[1:3], finest.shape[-1])
             finest = jax.image.resize(finest.astype(jnp.float32), size, "bilinear", antialias=False).astype(finest.dtype)
-        x = self.initial_norm(self.initial_convolution(jnp.concatenate([z.astype(finest.dtype), finest], -1)))
+        latents = [z] if prior is None else [z, prior]
+        inputs = [latent.astype(finest.dtype) for latent in latents]
+        x = self.initial_norm(self.initial_convolution(jnp.concatenate([*inputs, finest], -1)))
         start, time, skips = x, self.time_embedding(t), []
         for level, condition in zip(self.down, conditions, strict=True):
             x, kept = level(x, time, condition, train)
@@ -148,16 +157,33 @@ class UNet(nn.Module):
 
         t = t[:, None, None, None]
         common = jax.lax.rsqrt(t * t + 1)
-        c_out, noise_out = (1 - t) * z, jnp.sqrt(t) * z
+        if prior is None:
+            c_out, noise_out = (1 - t) * z, jnp.sqrt(t) * z
+        else:
+            c_out, noise_out = linear_estimate(z, t, prior)
         if attenuation:
             c_out += t * common * self.attenuation_decoder(x, skips, start, time, conditions, train)
         if noise:
             noise_out += jnp.sqrt(1 - t) * common * self.noise_decoder(x, skips, start, time, conditions, train)
         return c_out, noise_out
 
-    def __call__(self, z: Array, t: Array, condition: Array, train: bool = False) -> tuple[Array, Array]:
+    def __call__(self, z: Array, t: Array, condition: Array, train: bool = False,
+                 prior: Array | None = None) -> tuple[Array, Array]:  # fmt: skip
         """(C, noise) with the condition's features computed on the way."""
-        return self.denoise(z, t, self.encode_condition(condition, train), train)
+        return self.denoise(z, t, self.encode_condition(condition, train), train, prior=prior)
+
+
+PRIOR_VARIANCE = 0.05  # of a scaled latent around that of the first guess, roughly
+
+
+def linear_estimate(z: Array, t: Array, prior: Array) -> tuple[Array, Array]:
+    """Best linear (C, noise) if x_0 ~ N(prior, 0.05): with z = (1 - t) x_0 + sqrt(t) n and d = z - (1 - t) prior,
+
+    x_0 = prior + (1 - t) v d / ((1 - t)^2 v + t),  n = sqrt(t) d / ((1 - t)^2 v + t),  C = -x_0; at t = 1, (-prior, z).
+    """
+    difference = z - (1 - t) * prior
+    scaled = difference / (jnp.square(1 - t) * PRIOR_VARIANCE + t)
+    return -prior - (1 - t) * PRIOR_VARIANCE * scaled, jnp.sqrt(t) * scaled
 
 
 def level_widths(config: UNetConfig) -> list[int]:

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from radiodiff_jax.models.autoencoder import Autoencoder
+from radiodiff_jax.models.autoencoder import Autoencoder, posterior_mean
+from radiodiff_jax.models.prior import guess_gain
 from radiodiff_jax.models.unet import UNet
 from radiodiff_jax.objectives import decoupled_diffusion as diffusion
 
@@ -33,14 +34,26 @@ def sample_gain(
         return jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, number), size))(keys)
 
     features = unet.apply(variables, condition, method="encode_condition")
+    prior = prior_latent(unet, autoencoder, frozen, condition)
 
     def denoiser(x: Array, t: Array, noise: bool) -> tuple[Array, Array]:
-        return unet.apply(variables, x, t, features, noise=noise, method="denoise")
+        return unet.apply(variables, x, t, features, noise=noise, prior=prior, method="denoise")
 
     z = diffusion.sample(denoiser, draw(0), lambda i: draw(i + 1), steps, smallest_time)
     image = autoencoder.apply({"params": frozen["autoencoder"]}, z / frozen["scale"], method="decode")
     gain = diffusion.latent_to_gain(image)
     return blank_buildings(gain, condition) if blank else gain
+
+
+def prior_latent(
+    unet: UNet, autoencoder: Autoencoder, frozen: Tree, condition: Float[Array, "batch height width channels"]
+) -> Float[Array, "batch h w channels"] | None:
+    """Scaled latent of the first guess that a U-Net with a prior starts from; None for one without."""
+    if unet.config.prior == "none":
+        return None
+    guess = 2 * guess_gain(condition) - 1
+    moments = autoencoder.apply({"params": frozen["autoencoder"]}, guess, method="encode")
+    return jax.lax.stop_gradient(frozen["scale"] * posterior_mean(moments))
 
 
 def blank_buildings(

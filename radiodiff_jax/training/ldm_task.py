@@ -10,7 +10,7 @@ from radiodiff_jax.config import LDMConfig, VAEConfig
 from radiodiff_jax.models.autoencoder import Autoencoder, posterior_sample
 from radiodiff_jax.models.unet import UNet
 from radiodiff_jax.objectives import decoupled_diffusion as diffusion
-from radiodiff_jax.objectives.latent_sampler import sample_gain
+from radiodiff_jax.objectives.latent_sampler import prior_latent, sample_gain
 from radiodiff_jax.training import ema
 from radiodiff_jax.training.optimizer import learning_rate, optimizer
 from radiodiff_jax.training.task import Batch, Metrics, State, Task, Tree
@@ -28,8 +28,9 @@ def latent_size(config: LDMConfig, autoencoder: VAEConfig) -> tuple[int, int, in
 
 
 def microbatch_gradients(
-    config: LDMConfig, unet: UNet, state: State, x0: Array, condition: Array, batch_stats: Tree, key: PRNGKeyArray
-) -> tuple[Tree, Tree, Metrics]:
+    config: LDMConfig, unet: UNet, state: State, x0: Array, condition: Array, prior: Array | None, batch_stats: Tree,
+    key: PRNGKeyArray,
+) -> tuple[Tree, Tree, Metrics]:  # fmt: skip
     """(gradients, batch statistics, metrics) of the diffusion loss for latents `x0` already scaled."""
     for_time, for_noise, for_dropout = jax.random.split(key, 3)
     t = diffusion.draw_times(for_time, x0.shape[0], config.objective.smallest_time)
@@ -39,7 +40,7 @@ def microbatch_gradients(
     def loss(params: Tree) -> tuple[Array, tuple[Metrics, Tree]]:
         variables = {"params": params, "batch_stats": batch_stats, "constants": state["constants"]}
         rngs = {"dropout": for_dropout}
-        (c, n), changed = unet.apply(variables, x, t, condition, True, rngs=rngs, mutable=["batch_stats"])
+        (c, n), changed = unet.apply(variables, x, t, condition, True, prior, rngs=rngs, mutable=["batch_stats"])
         value, metrics = diffusion.diffusion_loss(config.objective, c, n, x0, noise, t)
         return value, (metrics, changed["batch_stats"])
 
@@ -61,7 +62,8 @@ def make_ldm_task(config: LDMConfig, autoencoder_config: VAEConfig) -> Task:
     def initialise(key: PRNGKeyArray) -> State:
         shapes = ((1, *size), (1,), (1, *config.image_size, config.unet.condition_channels))
         inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-        variables = unet.lazy_init({"params": key}, *inputs)
+        prior = None if config.unet.prior == "none" else inputs[0]
+        variables = unet.lazy_init({"params": key}, *inputs, prior=prior)
         online = {"params": variables["params"], "batch_stats": variables["batch_stats"]}
         return {
             "step": jnp.zeros((), jnp.int32),
@@ -88,7 +90,8 @@ def make_ldm_task(config: LDMConfig, autoencoder_config: VAEConfig) -> Task:
             for_posterior, for_diffusion = jax.random.split(jax.random.fold_in(key, index))
             x0 = encode(frozen, gain, for_posterior)
             found, batch_stats, metrics = microbatch_gradients(
-                config, unet, state, x0, condition, batch_stats, for_diffusion
+                config, unet, state, x0, condition, prior_latent(unet, autoencoder, frozen, condition), batch_stats,
+                for_diffusion,
             )
             return (jax.tree.map(lambda a, b: a + b / parts, total, found), batch_stats), metrics
 

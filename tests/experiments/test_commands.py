@@ -82,7 +82,7 @@ def test_evaluate(ldm_run, data, tmp_path, capsys):
     assert "distance law" in capsys.readouterr().out
     result = json.loads(out.read_text())
     assert result["radio_maps"] == 3 and result["steps"] == 1 and result["network_evaluations"] == 2
-    assert set(result["results"]) == {"model", "distance law", "autoencoder"}
+    assert set(result["results"]) == {"model", "distance law", "line-of-sight guess", "autoencoder"}
     for one in result["results"].values():
         assert {"raw/all/rmse", "thresholded/outdoor/nmse", "raw/all/ssim"} <= one["figures"].keys()
         assert len(one["maps"]) == 3
