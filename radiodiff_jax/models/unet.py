@@ -137,7 +137,7 @@ class UNet(nn.Module):
 
         C = (1 - t) z + t / sqrt(t^2 + 1) F1,  noise = sqrt(t) z + sqrt(1 - t) / sqrt(t^2 + 1) F2 (SPEC section 8.2).
         At t = 1 the noise is z whatever F2 says. A `prior`, the scaled latent of a first guess of the map (not in the
-        original), joins the input, and both outputs start from what it implies (`linear_estimate`) in place of the terms in z.
+        original), joins the input, and C starts from it: C = -prior + t / sqrt(t^2 + 1) F1.
         """
         z = z.astype(jnp.float32)
         t = t.astype(jnp.float32)
@@ -157,10 +157,8 @@ class UNet(nn.Module):
 
         t = t[:, None, None, None]
         common = jax.lax.rsqrt(t * t + 1)
-        if prior is None:
-            c_out, noise_out = (1 - t) * z, jnp.sqrt(t) * z
-        else:
-            c_out, noise_out = linear_estimate(z, t, prior)
+        c_out = (1 - t) * z if prior is None else -prior
+        noise_out = jnp.sqrt(t) * z
         if attenuation:
             c_out += t * common * self.attenuation_decoder(x, skips, start, time, conditions, train)
         if noise:
@@ -171,19 +169,6 @@ class UNet(nn.Module):
                  prior: Array | None = None) -> tuple[Array, Array]:  # fmt: skip
         """(C, noise) with the condition's features computed on the way."""
         return self.denoise(z, t, self.encode_condition(condition, train), train, prior=prior)
-
-
-PRIOR_VARIANCE = 0.05  # of a scaled latent around that of the first guess, roughly
-
-
-def linear_estimate(z: Array, t: Array, prior: Array) -> tuple[Array, Array]:
-    """Best linear (C, noise) if x_0 ~ N(prior, 0.05): with z = (1 - t) x_0 + sqrt(t) n and d = z - (1 - t) prior,
-
-    x_0 = prior + (1 - t) v d / ((1 - t)^2 v + t),  n = sqrt(t) d / ((1 - t)^2 v + t),  C = -x_0; at t = 1, (-prior, z).
-    """
-    difference = z - (1 - t) * prior
-    scaled = difference / (jnp.square(1 - t) * PRIOR_VARIANCE + t)
-    return -prior - (1 - t) * PRIOR_VARIANCE * scaled, jnp.sqrt(t) * scaled
 
 
 def level_widths(config: UNetConfig) -> list[int]:

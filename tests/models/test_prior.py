@@ -8,7 +8,7 @@ from radiodiff_jax.config import UNetConfig
 from radiodiff_jax.data.pipeline import condition_image
 from radiodiff_jax.distance_law import distance_law
 from radiodiff_jax.models.prior import SHADOW_DB, guess_gain
-from radiodiff_jax.models.unet import PRIOR_VARIANCE, UNet, linear_estimate
+from radiodiff_jax.models.unet import UNet
 from radiodiff_jax.simulation import path_gain_grey, prepare
 from radiodiff_jax.units import DB_PER_GAIN
 from tests.micro import micro
@@ -49,14 +49,3 @@ def test_a_network_with_a_prior_begins_at_the_prior():
     c, noise = jax.jit(lambda v: unet.apply(v, *inputs, prior=prior))(variables)
     np.testing.assert_allclose(c[0], -prior[0], atol=1e-6)  # t = 1
     np.testing.assert_allclose(noise[0], inputs[0][0], atol=1e-6)
-
-
-def test_the_linear_estimate_is_the_best_one():
-    """Against least squares on draws of (x_0, n) around a prior of zero."""
-    rng = np.random.default_rng(0)
-    x0, n = rng.normal(0, PRIOR_VARIANCE**0.5, 200_000), rng.normal(0, 1, 200_000)
-    for t in (0.02, 0.3, 0.9):
-        z = (1 - t) * x0 + np.sqrt(t) * n
-        c, noise = linear_estimate(z, t, 0.0)
-        for estimate, target in ((c, -x0), (noise, n)):
-            assert abs((z @ target) / (z @ z) - (z @ np.asarray(estimate)) / (z @ z)) < 0.01
