@@ -21,7 +21,8 @@ def main(argv: list[str] | None = None) -> int:
     from radiodiff_jax.training.vae_task import make_vae_task
 
     frozen, extras = read_perceptual(config.objective)
-    summary = train(make_vae_task(config), config, arguments.run, frozen=frozen, extras=extras, draw_samples=save_comparison, **data)
+    task = make_vae_task(config)
+    summary = train(task, config, arguments.run, frozen=frozen, extras=extras, draw_samples=save_comparison, **data)
     if summary.finished:
         print(f"next: python -m experiments.ldm --config NAME --data {arguments.data} --vae {arguments.run} --run runs/ldm")
     return 0

@@ -9,7 +9,8 @@ from radiodiff_jax.simulation import write_simulated_folder
 TRAINING = ["training.batch_size=4", "training.validation_maps=4", "training.log_every=1", "training.sample_maps=2"]
 VAE = [
     "image_size=[32,32]", "autoencoder.base_channels=8", "autoencoder.channel_multipliers=[1,1,2]",
-    "autoencoder.normalisation_groups=4", "autoencoder.latent_channels=3", "autoencoder.embedding_channels=3", "discriminator.base_channels=4", "discriminator.layers=1", *TRAINING,
+    "autoencoder.normalisation_groups=4", "autoencoder.latent_channels=3", "autoencoder.embedding_channels=3",
+    "discriminator.base_channels=4", "discriminator.layers=1", *TRAINING,
 ]  # fmt: skip
 LDM = [
     "image_size=[32,32]", "unet.base_channels=8", "unet.channel_multipliers=[1,1]", "unet.relation_windows=[2,1]",

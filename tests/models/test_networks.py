@@ -22,10 +22,10 @@ def count(shapes) -> int:
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
 
 
-def unet_shapes(config, latent, precision=PrecisionConfig()):
+def unet_shapes(config, latent):
     size = config.image_size
     inputs = jnp.zeros((1, *latent, 3)), jnp.ones(1), jnp.zeros((1, *size, 3))
-    return jax.eval_shape(UNet(config.unet, 3, precision).init, {"params": jax.random.key(0)}, *inputs)
+    return jax.eval_shape(UNet(config.unet).init, {"params": jax.random.key(0)}, *inputs)
 
 
 def test_parameter_counts_of_the_paper():
