@@ -8,7 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from radiodiff_jax.config import PrecisionConfig, UNetConfig
-from radiodiff_jax.models.initialisers import fan_in_uniform, zeros
+from radiodiff_jax.models.initialisers import zeros
 from radiodiff_jax.models.layers import Convolution, DType, GroupNorm, UpsampleConvolution
 from radiodiff_jax.models.relation import RelationLayer
 from radiodiff_jax.models.swin import SwinEncoder
@@ -90,8 +90,9 @@ class Decoder(nn.Module):
             x = up(x, skips[level], time, conditions[level], train)
         block = TimeResidualBlock(self.config.base_channels, self.config.normalisation_groups, **types, name="final_block")
         x = block(jnp.concatenate([x, start], -1), time)
-        first = fan_in_uniform if self.config.prior == "none" else zeros  # with a prior, begin at the prior
-        last = Convolution(self.out_channels, 1, **types, kernel_init=first, name="final_convolution")
+        # With a prior, begin at the prior; without, as PyTorch does.
+        first = {} if self.config.prior == "none" else {"kernel_init": zeros, "bias_init": zeros}
+        last = Convolution(self.out_channels, 1, **types, **first, name="final_convolution")
         return last(x).astype(jnp.float32)
 
 
