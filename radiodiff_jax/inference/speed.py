@@ -16,7 +16,7 @@ import numpy as np
 from radiodiff_jax.config import LDMConfig, VAEConfig
 from radiodiff_jax.inference.trained import RadioMapModel
 from radiodiff_jax.models.autoencoder import Autoencoder
-from radiodiff_jax.training.ldm_task import latent_size, make_unet
+from radiodiff_jax.training.ldm_task import first_variables, latent_size, make_unet
 
 Result = dict[str, Any]
 
@@ -42,14 +42,10 @@ def peak_memory_gb() -> float:
 
 def random_model(config: LDMConfig, autoencoder_config: VAEConfig) -> RadioMapModel:
     """A model with first values for weights; of the autoencoder only what prediction uses."""
-    unet = make_unet(config, autoencoder_config)
     size = latent_size(config, autoencoder_config)
-    shapes = ((1, *size), (1,), (1, *config.image_size, config.unet.condition_channels))
-    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    prior = None if config.unet.prior == "none" else inputs[0]
-    variables = unet.lazy_init({"params": jax.random.key(0)}, *inputs, prior=prior)
+    variables = first_variables(config, autoencoder_config, jax.random.key(0))
     autoencoder = Autoencoder(autoencoder_config.autoencoder, autoencoder_config.precision)
-    if prior is None:
+    if config.unet.prior == "none":
         inputs, method = [jax.ShapeDtypeStruct((1, *size), jnp.float32)], "decode"
     else:
         inputs, method = [jax.ShapeDtypeStruct((1, *config.image_size, 1), jnp.float32)], "__call__"

@@ -27,6 +27,15 @@ def latent_size(config: LDMConfig, autoencoder: VAEConfig) -> tuple[int, int, in
     return config.image_size[0] // factor, config.image_size[1] // factor, autoencoder.autoencoder.embedding_channels
 
 
+def first_variables(config: LDMConfig, autoencoder: VAEConfig, key: PRNGKeyArray) -> Tree:
+    """The U-Net's variables before any training, without running it."""
+    size = latent_size(config, autoencoder)
+    shapes = ((1, *size), (1,), (1, *config.image_size, config.unet.condition_channels))
+    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    prior = None if config.unet.prior == "none" else inputs[0]
+    return make_unet(config, autoencoder).lazy_init({"params": key}, *inputs, prior=prior)
+
+
 def microbatch_gradients(
     config: LDMConfig, unet: UNet, state: State, x0: Array, condition: Array, prior: Array | None, batch_stats: Tree,
     key: PRNGKeyArray,
@@ -60,10 +69,7 @@ def make_ldm_task(config: LDMConfig, autoencoder_config: VAEConfig) -> Task:
     rate = learning_rate(config.optimizer, config.training.steps)
 
     def initialise(key: PRNGKeyArray) -> State:
-        shapes = ((1, *size), (1,), (1, *config.image_size, config.unet.condition_channels))
-        inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-        prior = None if config.unet.prior == "none" else inputs[0]
-        variables = unet.lazy_init({"params": key}, *inputs, prior=prior)
+        variables = first_variables(config, autoencoder_config, key)
         online = {"params": variables["params"], "batch_stats": variables["batch_stats"]}
         return {
             "step": jnp.zeros((), jnp.int32),
