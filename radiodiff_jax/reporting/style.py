@@ -1,0 +1,76 @@
+"""One style for every figure: colours that all kinds of colour vision tell apart, a light and a dark variant.
+
+The pages show `NAME.light.*` or `NAME.dark.*` after the reader's switch (see `markdown.figure`). Curves are drawn once,
+as SVG with a transparent ground; the dark variant is the same drawing in other colours. Pictures of maps are PNG and
+are drawn twice.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from radiodiff_jax.files import write_whole
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402
+
+# Light colour -> dark colour. Okabe and Ito's series, darkened or lightened until each stands at least 3:1 off its ground.
+INK, MUTED, GRID = "#1f2328", "#59636e", "#d1d9e0"
+BLUE, VERMILION, GREEN, PURPLE, OCHRE, SKY = "#0072b2", "#c2500a", "#00805d", "#a64d85", "#8a6d00", "#3a87ad"
+SERIES = (BLUE, VERMILION, GREEN, PURPLE, OCHRE, SKY)
+DARK = {
+    INK: "#e6e8eb", MUTED: "#a3adb8", GRID: "#3f4752", BLUE: "#58b0f0", VERMILION: "#ff9152", GREEN: "#34c79a",
+    PURPLE: "#e394c4", OCHRE: "#e0c04a", SKY: "#8fd0ee",
+}  # fmt: skip
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))  # a second mark beside colour
+
+_SHARED = {
+    "font.family": "sans-serif", "font.size": 10, "axes.titlesize": 10.5, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": True, "grid.linewidth": 0.6, "axes.axisbelow": True,
+    "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False,
+    "svg.fonttype": "none", "svg.hashsalt": "radiodiff_jax", "lines.linewidth": 1.5,
+    "axes.prop_cycle": matplotlib.cycler(color=SERIES),
+}  # fmt: skip
+
+
+def settings(dark: bool = False) -> dict:
+    """matplotlib settings of the light (or dark) variant, for `plt.rc_context`."""
+    ink, muted, grid = ((DARK[c] if dark else c) for c in (INK, MUTED, GRID))
+    cycle = matplotlib.cycler(color=[DARK[c] if dark else c for c in SERIES])
+    return _SHARED | {
+        "text.color": ink, "axes.labelcolor": ink, "axes.titlecolor": ink, "xtick.color": muted, "ytick.color": muted,
+        "axes.edgecolor": muted, "grid.color": grid, "axes.prop_cycle": cycle,
+    }  # fmt: skip
+
+
+def save_svg_pair(stem: Path, draw: Callable[[], Figure]) -> list[Path]:
+    """Write `stem`.light.svg and `stem`.dark.svg of the figure that `draw()` makes; draw with the colours named here."""
+    light = stem.with_name(f"{stem.name}.light.svg")
+    with plt.rc_context(settings()):
+        figure = draw()
+        try:
+            write_whole(light, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
+        finally:
+            plt.close(figure)
+    dark = stem.with_name(f"{stem.name}.dark.svg")
+    text = re.sub("|".join(DARK), lambda found: DARK[found[0]], light.read_text())
+    write_whole(dark, lambda temporary: temporary.write_text(text))
+    return [light, dark]
+
+
+def save_png_pair(stem: Path, draw: Callable[[], Figure], dpi: int = 110) -> list[Path]:
+    """Write `stem`.light.png and `stem`.dark.png; `draw()` is called once in each variant's settings."""
+    written = []
+    for variant in ("light", "dark"):
+        with plt.rc_context(settings(variant == "dark")):
+            figure = draw()
+            try:
+                path = stem.with_name(f"{stem.name}.{variant}.png")
+                write_whole(path, lambda temporary, f=figure: f.savefig(temporary, format="png", dpi=dpi))
+            finally:
+                plt.close(figure)
+        written.append(path)
+    return written
