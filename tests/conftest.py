@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TQDM_MININTERVAL", "5")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")  # compiling is what tests spend their time on
 
 import jax  # noqa: E402
 

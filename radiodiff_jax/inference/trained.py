@@ -17,6 +17,7 @@ from radiodiff_jax.models.autoencoder import Autoencoder
 from radiodiff_jax.objectives.decoupled_diffusion import latent_to_gain
 from radiodiff_jax.objectives.latent_sampler import blank_buildings, sample_gain
 from radiodiff_jax.training.checkpoints import load_for_inference
+from radiodiff_jax.training.devices import compiler_options
 from radiodiff_jax.training.frozen_autoencoder import load_autoencoder, read_adopted
 from radiodiff_jax.training.ldm_task import latent_size, make_unet
 
@@ -39,7 +40,7 @@ class Reconstructor:
             output = latent_to_gain(module.apply({"params": params}, 2 * gain - 1))
             return blank_buildings(output, condition) if self.blank else output
 
-        return jax.jit(run)
+        return jax.jit(run, compiler_options=compiler_options())
 
     def __call__(self, batch: dict[str, np.ndarray]) -> Gain:
         """Reconstruction of batch["gain"] from the posterior's mean, gain in [0, 1]."""
@@ -68,7 +69,7 @@ class RadioMapModel:
                 objective.blank_buildings,
             )  # fmt: skip
 
-        return jax.jit(run, static_argnums=4)
+        return jax.jit(run, static_argnums=4, compiler_options=compiler_options())
 
     def predict(self, condition: Float[np.ndarray, "batch height width 3"], steps: int, seed: int = 0) -> Gain:
         """Gain in [0, 1] for scene images in {-1, 1}; the same seed gives the same maps, whatever the batch."""

@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from radiodiff_jax.training.devices import replicated, shared
+from radiodiff_jax.training.devices import compiler_options, replicated, shared
 from radiodiff_jax.training.task import Batch, Metrics, State, Task, Tree
 
 # Updates take the keys fold_in(seed's key, 0), (.., 1), ...; these two are out of their reach.
@@ -50,7 +50,7 @@ def compile_task(task: Task, seed: int, mesh: Mesh) -> CompiledTask:
     )
     return CompiledTask(
         lambda: jax.device_put(initialise(), everywhere),  # compiling hundreds of first values would take a minute
-        jax.jit(step, donate_argnums=0, out_shardings=everywhere),
-        jax.jit(predict, out_shardings=shared(mesh)),
+        jax.jit(step, donate_argnums=0, out_shardings=everywhere, compiler_options=compiler_options()),
+        jax.jit(predict, out_shardings=shared(mesh), compiler_options=compiler_options()),
         shapes,
     )
