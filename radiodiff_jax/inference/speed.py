@@ -1,5 +1,6 @@
 """How long the parts of a prediction take and how much memory: measured after compilation, on random weights."""
 
+import math
 import resource
 import statistics
 import sys
@@ -40,18 +41,34 @@ def peak_memory_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilo / 1e9
 
 
-def random_model(config: LDMConfig, autoencoder_config: VAEConfig) -> RadioMapModel:
-    """A model with first values for weights; of the autoencoder only what prediction uses."""
-    size = latent_size(config, autoencoder_config)
-    variables = first_variables(config, autoencoder_config, jax.random.key(0))
-    autoencoder = Autoencoder(autoencoder_config.autoencoder, autoencoder_config.precision)
-    if config.unet.prior == "none":
-        inputs, method = [jax.ShapeDtypeStruct((1, *size), jnp.float32)], "decode"
+def filled(shapes: Any) -> Any:
+    """Weights of these shapes for timing: one block of normal numbers over and over, scaled by the fan-in."""
+    block = np.random.default_rng(0).standard_normal(1 << 20, dtype=np.float32)
+
+    def fill(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        scale = np.float32(1 / math.sqrt(math.prod(leaf.shape[:-1]))) if len(leaf.shape) > 1 else np.float32(1)
+        return jnp.asarray(np.resize(block * scale, leaf.shape), leaf.dtype)
+
+    return jax.tree.map(fill, shapes)
+
+
+def random_autoencoder(config: VAEConfig, size: tuple[int, int, int], encoder: bool) -> tuple[Autoencoder, Any]:
+    """(module, parameters), of the encoder too only where asked for; `size` is the latent's."""
+    module = Autoencoder(config.autoencoder, config.precision)
+    if encoder:
+        image = jnp.zeros((1, *config.image_size, config.autoencoder.image_channels))
+        shapes = jax.eval_shape(lambda key: module.init(key, image), jax.random.key(1))
     else:
-        inputs, method = [jax.ShapeDtypeStruct((1, *config.image_size, 1), jnp.float32)], "__call__"
-    params = autoencoder.lazy_init(jax.random.key(1), *inputs, method=method)["params"]
-    frozen = {"autoencoder": params, "scale": jnp.float32(1)}
-    return RadioMapModel(config, autoencoder_config, variables, frozen)
+        shapes = jax.eval_shape(lambda key: module.init(key, jnp.zeros((1, *size)), method="decode"), jax.random.key(1))
+    return module, filled(shapes["params"])
+
+
+def random_model(config: LDMConfig, autoencoder_config: VAEConfig) -> RadioMapModel:
+    """A model with random weights; of the autoencoder only what prediction uses."""
+    size = latent_size(config, autoencoder_config)
+    shapes = jax.eval_shape(lambda key: first_variables(config, autoencoder_config, key), jax.random.key(0))
+    _, params = random_autoencoder(autoencoder_config, size, encoder=config.unet.prior != "none")
+    return RadioMapModel(config, autoencoder_config, filled(shapes), {"autoencoder": params, "scale": jnp.float32(1)})
 
 
 def measure_unet(config: LDMConfig, autoencoder_config: VAEConfig, repeats: int) -> Result:
@@ -67,13 +84,10 @@ def measure_unet(config: LDMConfig, autoencoder_config: VAEConfig, repeats: int)
 
 def measure_decoder(config: LDMConfig, autoencoder_config: VAEConfig, repeats: int) -> Result:
     """Latent to map, batch 1."""
-    autoencoder = Autoencoder(autoencoder_config.autoencoder, autoencoder_config.precision)
-    z = jnp.zeros((1, *latent_size(config, autoencoder_config)))
-    variables = autoencoder.lazy_init(
-        jax.random.key(1), jax.ShapeDtypeStruct(z.shape, jnp.float32), method="decode"
-    )
-    run = jax.jit(lambda variables, z: autoencoder.apply(variables, z, method="decode"))
-    return timed(lambda: run(variables, z), repeats)
+    size = latent_size(config, autoencoder_config)
+    autoencoder, params = random_autoencoder(autoencoder_config, size, encoder=False)
+    run = jax.jit(lambda params, z: autoencoder.apply({"params": params}, z, method="decode"))
+    return timed(lambda: run(params, jnp.zeros((1, *size))), repeats)
 
 
 def measure_prediction(config: LDMConfig, autoencoder_config: VAEConfig, repeats: int) -> Result:

@@ -17,7 +17,7 @@ from radiodiff_jax.models.autoencoder import Autoencoder
 from radiodiff_jax.objectives.decoupled_diffusion import latent_to_gain
 from radiodiff_jax.objectives.latent_sampler import blank_buildings, sample_gain
 from radiodiff_jax.training.checkpoints import load_for_inference
-from radiodiff_jax.training.devices import compiler_options
+from radiodiff_jax.training.devices import compiler_options, release_freed_memory
 from radiodiff_jax.training.frozen_autoencoder import load_autoencoder, read_adopted
 from radiodiff_jax.training.ldm_task import latent_size, make_unet
 
@@ -71,9 +71,17 @@ class RadioMapModel:
 
         return jax.jit(run, static_argnums=4, compiler_options=compiler_options())
 
+    @cached_property
+    def _compiled(self) -> dict[tuple, jax.stages.Compiled]:
+        return {}
+
     def predict(self, condition: Float[np.ndarray, "batch height width 3"], steps: int, seed: int = 0) -> Gain:
         """Gain in [0, 1] for scene images in {-1, 1}; the same seed gives the same maps, whatever the batch."""
-        return np.asarray(self._run(self.variables, self.frozen, condition, jnp.uint32(seed), steps))
+        inputs = (self.variables, self.frozen, condition, jnp.uint32(seed))
+        if (condition.shape, steps) not in self._compiled:
+            self._compiled[condition.shape, steps] = self._run.lower(*inputs, steps).compile()
+            release_freed_memory()
+        return np.asarray(self._compiled[condition.shape, steps](*inputs))
 
     @property
     def reconstructor(self) -> Reconstructor:

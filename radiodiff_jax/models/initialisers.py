@@ -6,10 +6,12 @@ and cut to size; outside of `jit` the cutting is NumPy's. The values are the sam
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from jaxtyping import Array
 
 Initialiser = Callable[..., Array]  # (key, shape, dtype)
@@ -19,10 +21,23 @@ normal_unit = jax.jit(lambda key, count: jax.random.normal(key, (count,)), stati
 
 def _drawn(draw: Callable, key: Array, shape: tuple[int, ...], scale: float, shift: float, dtype) -> Array:
     count = math.prod(shape)
-    flat = draw(key, 1 << max(count - 1, 0).bit_length())
-    if not isinstance(flat, jax.core.Tracer):
-        flat = np.asarray(flat)
+    enough = 1 << max(count - 1, 0).bit_length()
+    with jax.disable_jit(False):
+        if isinstance(key, jax.core.Tracer):
+            flat = draw(key, enough)
+        else:
+            with jax.ensure_compile_time_eval():
+                flat = np.asarray(draw(key, enough))
     return jnp.asarray((flat[:count] * np.float32(scale) + np.float32(shift)).reshape(shape), dtype)
+
+
+def first_values(module: nn.Module, rngs: Array | dict[str, Array], *inputs: jax.ShapeDtypeStruct, **keywords) -> Any:
+    """The variables of `module` before any training, without running it on its `inputs`.
+
+    As `module.lazy_init`, which by itself compiles a function for every jitted call that meets a parameter.
+    """
+    with jax.disable_jit():
+        return module.lazy_init(rngs, *inputs, **keywords)
 
 
 def uniform(bound: float) -> Initialiser:

@@ -8,6 +8,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from radiodiff_jax.config import LDMConfig, VAEConfig
 from radiodiff_jax.models.autoencoder import Autoencoder, posterior_sample
+from radiodiff_jax.models.initialisers import first_values
 from radiodiff_jax.models.unet import UNet
 from radiodiff_jax.objectives import decoupled_diffusion as diffusion
 from radiodiff_jax.objectives.latent_sampler import prior_latent, sample_gain
@@ -33,7 +34,7 @@ def first_variables(config: LDMConfig, autoencoder: VAEConfig, key: PRNGKeyArray
     shapes = ((1, *size), (1,), (1, *config.image_size, config.unet.condition_channels))
     inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     prior = None if config.unet.prior == "none" else inputs[0]
-    return make_unet(config, autoencoder).lazy_init({"params": key}, *inputs, prior=prior)
+    return first_values(make_unet(config, autoencoder), {"params": key}, *inputs, prior=prior)
 
 
 def microbatch_gradients(

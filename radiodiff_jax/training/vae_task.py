@@ -9,6 +9,7 @@ from jaxtyping import Array, PRNGKeyArray
 from radiodiff_jax.config import VAEConfig
 from radiodiff_jax.models.autoencoder import Autoencoder, posterior_sample
 from radiodiff_jax.models.discriminator import Discriminator
+from radiodiff_jax.models.initialisers import first_values
 from radiodiff_jax.models.perceptual import perceptual_distance
 from radiodiff_jax.objectives import vae_gan
 from radiodiff_jax.objectives.decoupled_diffusion import latent_to_gain
@@ -103,9 +104,9 @@ def make_vae_task(config: VAEConfig) -> Task:
     def initialise(key: PRNGKeyArray) -> State:
         first, second = jax.random.split(key)
         image = jax.ShapeDtypeStruct((1, *config.image_size, config.autoencoder.image_channels), jnp.float32)
-        judge = networks.discriminator.lazy_init(second, image, train=False)
+        judge = first_values(networks.discriminator, second, image, train=False)
         params = {
-            "autoencoder": networks.autoencoder.lazy_init(first, image)["params"],
+            "autoencoder": first_values(networks.autoencoder, first, image)["params"],
             "discriminator": judge["params"],
         }
         return {

@@ -11,6 +11,7 @@ from radiodiff_jax.config_files import load_config
 from radiodiff_jax.models import initialisers
 from radiodiff_jax.models.autoencoder import Autoencoder
 from radiodiff_jax.models.discriminator import Discriminator
+from radiodiff_jax.models.initialisers import first_values
 from radiodiff_jax.models.layers import BatchNorm, attend
 from radiodiff_jax.models.perceptual import STAGES, perceptual_distance, perceptual_weights
 from radiodiff_jax.models.unet import UNet
@@ -54,7 +55,7 @@ def test_bfloat16_keeps_float32_outputs_and_parameters():
     image = jax.random.uniform(jax.random.key(1), (2, 32, 32, 1))
     exact = Autoencoder(vae.autoencoder)
     rough = Autoencoder(vae.autoencoder, PrecisionConfig(compute="bfloat16"))
-    variables = exact.lazy_init(jax.random.key(0), image)
+    variables = first_values(exact, jax.random.key(0), image)
     full, half = jax.jit(exact.apply)(variables, image), jax.jit(rough.apply)(variables, image)
     assert half.dtype == jnp.float32
     assert 0 < float(jnp.abs(full - half).max()) < 0.1 * float(jnp.abs(full).max())
@@ -71,7 +72,7 @@ def test_first_values_are_the_same_inside_and_outside_of_jit():
     module = Autoencoder(AutoencoderConfig(base_channels=8, channel_multipliers=(1, 2), blocks_per_level=1,
                                            normalisation_groups=4))  # fmt: skip
     image, key = jnp.zeros((1, 16, 16, 1)), jax.random.key(3)
-    outside, inside = module.lazy_init(key, image), jax.jit(module.init)(key, image)
+    outside, inside = first_values(module, key, image), jax.jit(module.init)(key, image)
     for a, b in zip(jax.tree.leaves(outside), jax.tree.leaves(inside), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
 

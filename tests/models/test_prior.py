@@ -7,6 +7,7 @@ import numpy as np
 from radiodiff_jax.config import UNetConfig
 from radiodiff_jax.data.pipeline import condition_image
 from radiodiff_jax.distance_law import distance_law
+from radiodiff_jax.models.initialisers import first_values
 from radiodiff_jax.models.prior import SHADOW_DB, guess_gain
 from radiodiff_jax.models.unet import UNet
 from radiodiff_jax.simulation import path_gain_grey, prepare
@@ -45,7 +46,7 @@ def test_a_network_with_a_prior_begins_at_the_prior():
     assert config.prior == "sight" and UNetConfig().prior == "none"
     unet, prior = UNet(config), jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
     inputs = jax.random.normal(jax.random.key(1), (2, 8, 8, 3)), jnp.array([1.0, 0.2]), jnp.ones((2, 32, 32, 3))
-    variables = unet.lazy_init({"params": jax.random.key(2)}, *inputs, prior=prior)
+    variables = first_values(unet, {"params": jax.random.key(2)}, *inputs, prior=prior)
     c, noise = jax.jit(lambda v: unet.apply(v, *inputs, prior=prior))(variables)
     np.testing.assert_allclose(c[0], -prior[0], atol=1e-6)  # t = 1
     np.testing.assert_allclose(noise[0], inputs[0][0], atol=1e-6)
