@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> int:
     config = read_settings("ldm", arguments)
     data = data_arguments(config, arguments.data)
 
-    from radiodiff_jax.reporting.map_figures import save_comparison
+    from radiodiff_jax.reporting.map_figures import save_samples
     from radiodiff_jax.training.frozen_autoencoder import adopt_autoencoder, describe
     from radiodiff_jax.training.ldm_task import make_ldm_task
     from radiodiff_jax.training.loop import train
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     autoencoder, frozen = adopt_autoencoder(config, arguments.run, arguments.vae, gains)
     task = make_ldm_task(config, autoencoder)
     extras = describe(arguments.run)
-    summary = train(task, config, arguments.run, frozen=frozen, extras=extras, draw_samples=save_comparison, **data)
+    summary = train(task, config, arguments.run, frozen=frozen, extras=extras, draw_samples=save_samples, **data)
     if summary.finished:
         print(f"next: python -m experiments.evaluate --run {arguments.run} --data {arguments.data}")
     return 0

@@ -15,14 +15,14 @@ def main(argv: list[str] | None = None) -> int:
     config = read_settings("vae", arguments)
     data = data_arguments(config, arguments.data)
 
-    from radiodiff_jax.reporting.map_figures import save_comparison
+    from radiodiff_jax.reporting.map_figures import save_samples
     from radiodiff_jax.training.loop import train
     from radiodiff_jax.training.perceptual_file import read_perceptual
     from radiodiff_jax.training.vae_task import make_vae_task
 
     frozen, extras = read_perceptual(config.objective)
     task = make_vae_task(config)
-    summary = train(task, config, arguments.run, frozen=frozen, extras=extras, draw_samples=save_comparison, **data)
+    summary = train(task, config, arguments.run, frozen=frozen, extras=extras, draw_samples=save_samples, **data)
     if summary.finished:
         print(f"next: python -m experiments.ldm --config NAME --data {arguments.data} --vae {arguments.run} --run runs/ldm")
     return 0

@@ -93,6 +93,17 @@ def save_comparison(
     return save(figure, path)
 
 
+def save_samples(path: Path, truth: np.ndarray, output: np.ndarray, buildings: np.ndarray, title: str) -> None:
+    """`save_comparison`, and the same maps as arrays beside it, in `path` with the suffix .npz, for the report."""
+    save_comparison(path, truth, output, buildings, title)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez_compressed(file, truth=truth.astype(np.float16), output=output.astype(np.float16), buildings=buildings)
+
+    write_whole(path.with_suffix(".npz"), write)
+
+
 def mark_transmitter(axes: Axes, transmitter: tuple[int, int]) -> None:
     """A white cross with a dark rim at the transmitter's pixel centre."""
     x, y = transmitter[1] + 0.5, transmitter[0] + 0.5

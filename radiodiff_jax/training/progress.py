@@ -1,8 +1,10 @@
 """What is seen of a training while it goes on: the progress bar, the speed, the metrics between two logged steps."""
 
+import contextlib
 import math
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -78,17 +80,36 @@ class Clock:
 
     def restart(self) -> None:
         """Measure speed from here on."""
-        self._since, self._examples = time.monotonic(), 0
+        self._since, self._updates, self._examples, self._waited = time.monotonic(), 0, 0, 0.0
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time spent inside is waiting for data."""
+        start = time.monotonic()
+        yield
+        self._waited += time.monotonic() - start
 
     def update(self, examples: int) -> None:
         """Count an update."""
+        self._updates += 1
         self._examples += examples
 
     def speed(self) -> dict[str, float]:
-        """{"examples_per_s"} since the last restart, or nothing if there was no update; restarts."""
-        examples, seconds = self._examples, time.monotonic() - self._since
+        """Speed and waiting for data since the last restart, or nothing if there was no update; restarts.
+
+        "examples_per_s"; "input_wait_ms" an update; "input_wait_share", the share of all time.
+        """
+        updates, seconds = self._updates, time.monotonic() - self._since
+        examples, waited = self._examples, self._waited
         self.restart()
-        return {"examples_per_s": float(f"{examples / seconds:.4g}")} if examples else {}
+        if not updates:
+            return {}
+        found = {
+            "examples_per_s": examples / seconds,
+            "input_wait_ms": 1000 * waited / updates,
+            "input_wait_share": waited / seconds,
+        }
+        return {name: float(f"{value:.4g}") for name, value in found.items()}
 
 
 def round_to_float32(value: float) -> float:

@@ -113,7 +113,8 @@ class Session:
         self._tell_saved(self.checkpoints.wait())
 
     def _update(self) -> None:
-        batch = next(self.inputs.batches)
+        with self.clock.waiting():
+            batch = next(self.inputs.batches)
         phase, before = self.task.phase(self.step), self.task.phase(max(self.step - 1, 0))
         if phase != before:
             self.folder.event(self.step, "phase", phase=phase, previous=before)

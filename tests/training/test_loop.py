@@ -31,7 +31,7 @@ def events_of(run):
 
 def metrics_of(run):
     """The metrics without what depends on the clock."""
-    timed = ("time_s", "examples_per_s")
+    timed = ("time_s", "examples_per_s", "input_wait_ms", "input_wait_share")
     return [
         {name: value for name, value in record.items() if name not in timed}
         for record in read_json_lines(run / "metrics.jsonl")
