@@ -1,16 +1,23 @@
-# `make demo` and `make test` build .venv themselves; `make site` serves the documentation.
+# `make demo`, `make test` and `make site` build .venv themselves; `make site` serves the documentation and the reports.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+SITE_STAMP := $(VENV)/.installed-site
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: venv demo test lint clean
+.PHONY: venv demo test lint site clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: Python 3.11 or newer is needed; name one with make PYTHON=/path/to/python3"; exit 1; }
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(SITE_STAMP): $(STAMP)
+	$(INSTALL) --editable '.[dev,site]'
 	@touch $@
 
 venv: $(STAMP)
@@ -18,12 +25,15 @@ venv: $(STAMP)
 demo: $(STAMP)
 	$(RUN) -m experiments.quickstart --out demo
 
-test: $(STAMP)
+test: $(SITE_STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) -m pytest
 
 lint: $(STAMP)
 	$(RUN) -m ruff check .
 
+site: $(SITE_STAMP)
+	$(RUN) -m mkdocs serve
+
 clean:
-	rm -rf $(VENV) demo build *.egg-info
+	rm -rf $(VENV) demo build site *.egg-info

@@ -65,10 +65,16 @@ def make_parser() -> argparse.ArgumentParser:
     add_workers(check)
     add_json(check)
 
-    explore = add("explore", run_explore, "Numbers and figures about a folder.", "--root RadioMapSeer --out explore")
+    explore = add("explore", run_explore, "Numbers, figures and a page about a folder.",
+                  "--root RadioMapSeer --out explore/RadioMapSeer --site site_src")  # fmt: skip
     add_root(explore)
     add_simulation(explore)
-    explore.add_argument("--out", type=Path, default=Path("explore"), metavar="DIR", help="folder for the figures")
+    explore.add_argument("--out", type=Path, metavar="DIR", help="folder for numbers.json and the figures; its name is the "
+                         "data set's (default: explore/ and the name of the root)")  # fmt: skip
+    explore.add_argument("--simulated", type=Path, metavar="SIM_ROOT", help="simulated maps to set beside those of --root")
+    explore.add_argument("--count", type=whole_number(1), default=500, metavar="N",
+                         help="how many radio maps to read, spread over the folder")  # fmt: skip
+    explore.add_argument("--site", type=Path, metavar="DIR", help="also write the page, below DIR/data (site_src)")
     return parser
 
 
@@ -166,15 +172,21 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 
 def run_explore(arguments: argparse.Namespace) -> None:
-    """Print numbers, write figures."""
-    from radiodiff_jax.data.survey import survey_folder, survey_numbers
-    from radiodiff_jax.reporting.data_figures import save_data_figures
+    """Print numbers, write figures and, if a site is named, the page."""
+    from radiodiff_jax.reporting.data_exploration import explore
+    from radiodiff_jax.reporting.data_pages import write_data_index, write_data_page
 
-    survey = survey_folder(RadioMapFolder(arguments.root, arguments.simulation))
-    numbers = survey_numbers(survey)
-    print(text_table(["", "value"], [[name, value] for name, value in numbers.items()]))
-    written = [write_json(arguments.out / "numbers.json", numbers), *save_data_figures(survey, arguments.out)]
-    print("\n".join(map(str, written)))
+    out = arguments.out or Path("explore") / arguments.root.resolve().name
+    numbers = explore(arguments.root, arguments.simulation, out, arguments.simulated, arguments.count)
+    names = numbers["sets"][0]["facts"]
+    rows = [[name, *(one["facts"].get(name) for one in numbers["sets"])] for name in names]
+    print(text_table(["", *(one["label"] for one in numbers["sets"])], rows))
+    errors, warnings = (numbers["check"][kind] for kind in ("errors", "warnings"))
+    print(f"check: {counted(errors, 'error')}, {counted(warnings, 'warning')}")
+    print(f"numbers and figures: {out}")
+    if arguments.site:
+        print(f"page: {write_data_page(out, arguments.site)}")
+        write_data_index(arguments.site)
 
 
 def counted(number: int, noun: str) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from experiments.command import command_help, run_command, text_table, whole_number
 
@@ -9,60 +10,56 @@ from experiments.command import command_help, run_command, text_table, whole_num
 def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
-    from radiodiff_jax.files import write_json
-
-    result = evaluate_run(arguments.run, arguments.data, arguments.split, arguments.steps, arguments.batch_size,
-                          arguments.maps, arguments.count)  # fmt: skip
-    out = arguments.out or arguments.run / "evaluation" / f"{arguments.split}_steps{result['steps']}.json"
-    write_json(out, result)
-    print(summary_table(result))
-    print(f"{result['radio_maps']} radio maps of {result['layouts']} layouts, {arguments.split} split of {arguments.data}")
-    print(f"every figure, both protocols, 90 % intervals over layouts: {out}")
+    results = evaluate_run(arguments.run, arguments.data, arguments.split, arguments.steps, arguments.batch_size,
+                           arguments.maps, arguments.count, arguments.out)  # fmt: skip
+    for path, result in results.items():
+        print(summary_table(result))
+        steps = f", {result['steps']} diffusion step{'s' if result['steps'] > 1 else ''}" if result["steps"] else ""
+        print(f"{result['radio_maps']} radio maps of {result['layouts']} layouts, {arguments.split} split of "
+              f"{arguments.data}{steps}")  # fmt: skip
+        print(f"every figure, both protocols, 90 % intervals over layouts: {path}")
     return 0
 
 
 def evaluate_run(
-    run: Path, data: Path, split: str, steps: int | None, batch_size: int, maps: Path | None, count: int | None
-) -> dict:
-    """Evaluate a run; returns what the JSON file holds. Predicted maps go to folder `maps` as grey PNGs."""
+    run: Path, data: Path, split: str, steps: list[int] | None = None, batch_size: int = 8, maps: Path | None = None,
+    count: int | None = None, out: Path | None = None,
+) -> dict[Path, dict[str, Any]]:  # fmt: skip
+    """Evaluate a run for each number of steps; writes and returns path -> result, of which the JSON file is made.
+
+    Without `steps` the run's own setting holds, without `out` the files go to the run's folder `evaluation`. Predicted
+    maps go to the folder `maps` as grey PNGs, with several numbers of steps to maps/stepsN.
+    """
     from tqdm import tqdm
 
     from experiments.training import open_split
     from radiodiff_jax.data.grey_images import write_grey
-    from radiodiff_jax.data.pipeline import evaluation_batches
-    from radiodiff_jax.inference.evaluation import evaluate, guess_predictor, law_predictor
+    from radiodiff_jax.inference.evaluation import evaluate_steps
+    from radiodiff_jax.inference.evaluation_files import write_evaluation
     from radiodiff_jax.inference.trained import RadioMapModel, load_run
+    from radiodiff_jax.training.provenance import now
     from radiodiff_jax.units import gain_to_grey
 
     model = load_run(run)
     source = open_split(model.config, data, split)
-    predictors = {"distance law": law_predictor, "line-of-sight guess": guess_predictor}
-    if isinstance(model, RadioMapModel):
-        steps = steps or model.config.objective.sampling_steps
-        predictors["model"] = lambda batch: model.predict(batch["condition"], steps)
-        predictors["autoencoder"] = model.reconstructor
-    else:
-        steps = 0
-        predictors["autoencoder"] = model
-    shown = "model" if "model" in predictors else "autoencoder"
+    steps = list(dict.fromkeys(steps or [model.config.objective.sampling_steps])) if isinstance(model, RadioMapModel) else [0]
 
-    def keep(name, batch, i, gain):
-        if maps is not None and name == shown:
-            write_grey(maps / f"{batch['map'][i]}_{batch['transmitter'][i]}.png", gain_to_grey(gain))
+    def keep(number, batch, i, gain):
+        folder = maps / f"steps{number}" if len(steps) > 1 else maps
+        write_grey(folder / f"{batch['map'][i]}_{batch['transmitter'][i]}.png", gain_to_grey(gain))
 
-    batches = list(evaluation_batches(source, batch_size, count))
-    progress = tqdm(batches, desc=f"evaluating {run}", unit="batch", disable=None)
-    results = evaluate(predictors, progress, keep=keep)
-    return {
-        "run": str(run),
-        "data": str(data),
-        "split": split,
-        "steps": steps,
-        "network_evaluations": steps + 1 if steps else 0,
-        "radio_maps": len(results[shown]["maps"]),
-        "layouts": len(source.maps),
-        "results": results,
-    }
+    def progress(batches):
+        chosen = min(count or len(source), len(source))
+        return tqdm(batches, desc=f"evaluating {run}", unit="batch", total=-(-chosen // batch_size), disable=None)
+
+    written = {}
+    head = {"run": str(run), "data": str(data), "split": split, "evaluated": now()}
+    found = evaluate_steps(model, source, steps, batch_size, count, keep if maps else None, progress)
+    for result, arrays in found:
+        path = out or run / "evaluation" / f"{split}_steps{result['steps']}.json"
+        written[path] = head | result
+        write_evaluation(path, written[path], arrays)
+    return written
 
 
 TABLE = {
@@ -92,12 +89,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run of experiments.ldm or experiments.vae")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder or built TFDS folder")
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="which maps")
-    parser.add_argument("--steps", type=whole_number(1), metavar="N", help="diffusion steps (default: as in the settings)")
+    parser.add_argument("--steps", type=whole_number(1), nargs="+", metavar="N",
+                        help="diffusion steps, or several numbers of them, each with a result of its own (default: as in "
+                        "the settings)")  # fmt: skip
     parser.add_argument("--batch-size", type=whole_number(1), default=8, metavar="N", help="maps at once")
     parser.add_argument("--count", type=whole_number(1), metavar="N", help="only so many maps, spread over the split")
     parser.add_argument("--maps", type=Path, metavar="DIR", help="also write the predicted maps as grey PNGs")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="result (default: in the run folder)")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.out is not None and len(set(arguments.steps or [1])) > 1:
+        parser.error("--out takes one number of steps; without it each has a file in the run folder")
+    if arguments.out is not None and arguments.out.suffix != ".json":
+        parser.error(f"--out {arguments.out} must end in .json")
+    return arguments
 
 
 if __name__ == "__main__":

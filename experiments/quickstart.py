@@ -51,12 +51,9 @@ def simulate(data: Path, workers: int) -> None:
 
 
 def evaluate_both(run: Path, data: Path) -> dict:
-    """Evaluate on the validation and test cities; returns the test result and writes both."""
-    from radiodiff_jax.files import write_json
-
+    """Evaluate on the validation and test cities, writing both; returns the test result."""
     for split in ("validation", "test"):
-        result = evaluate.evaluate_run(run, data, split, None, 16, None, None)
-        write_json(run / "evaluation" / f"{split}_steps{result['steps']}.json", result)
+        (result,) = evaluate.evaluate_run(run, data, split, batch_size=16).values()
     return result
 
 

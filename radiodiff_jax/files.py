@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -35,5 +36,8 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def write_json(path: str | Path, value: Any) -> Path:
-    """Write `value` as indented JSON with a final newline, whole or not at all."""
-    return write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Write `value` as indented JSON, a list of numbers on one line, with a final newline, whole or not at all."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    # A line break is never inside a string, so that this finds lists only.
+    text = re.sub(r"\[\n(?:[-+\d.eE,\s]|null)*\]", lambda found: f"[{' '.join(found[0][1:-1].split())}]", text)
+    return write_text(path, text + "\n")

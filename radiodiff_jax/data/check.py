@@ -67,10 +67,11 @@ class Inventory:
         return sorted(self.buildings | self.cars | {number for number, _ in self.pairs})
 
 
-def check_folder(root: str | Path, workers: int | None = None) -> list[Finding]:
+def check_folder(root: str | Path, workers: int | None = None, most_maps: int | None = None) -> list[Finding]:
     """Every finding about a RadioMapSeer folder, errors first, then by file; an empty list for a faultless folder.
 
-    Every image is read once, by `workers` threads (default: one a core). Raises UserError if there is no such folder.
+    Every image is read once, by `workers` threads (default: one a core); with `most_maps`, only those of so many maps,
+    evenly spread, while names are compared for all. Raises UserError if there is no such folder.
     """
     root = Path(root)
     if not root.is_dir():
@@ -88,8 +89,11 @@ def check_folder(root: str | Path, workers: int | None = None) -> list[Finding]:
     def of_map(number: int) -> list[Finding]:
         return check_map(inventory, number, pairs_of.get(number, []), size)
 
+    maps = inventory.maps
+    if most_maps is not None and most_maps < len(maps):
+        maps = [maps[round(place * (len(maps) - 1) / max(most_maps - 1, 1))] for place in range(most_maps)]
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for found in tqdm(pool.map(of_map, inventory.maps), total=len(inventory.maps), desc="checking", unit="map"):
+        for found in tqdm(pool.map(of_map, maps), total=len(maps), desc="checking", unit="map"):
             findings += found
     return sorted(findings, key=lambda finding: (finding.severity, _natural(finding.file), finding.sentence))
 

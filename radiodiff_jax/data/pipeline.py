@@ -12,7 +12,7 @@ A batch is a dictionary of NumPy arrays:
 What is in the batch of a step depends on the seed and the step alone, not on the number of threads or processes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import grain
@@ -119,14 +119,18 @@ def transform_record(record: Record, symmetry: int) -> Record:
     return record | images | {"row": row, "column": column}
 
 
+def chosen_records(total: int, count: int | None) -> Sequence[int]:
+    """The indices of `count` of `total` records, evenly spread; of all where there are no more."""
+    if count is None or count >= total:
+        return range(total)
+    return np.linspace(0, total - 1, count).round().astype(int).tolist()
+
+
 class _Padded:
     """The records of an evaluation: some or all, then the last again with mask 0 until the batch is full."""
 
     def __init__(self, source: RecordSource, batch_size: int, count: int | None):
-        total = len(source)
-        self._chosen = range(total)
-        if count is not None and count < total:
-            self._chosen = np.linspace(0, total - 1, count).round().astype(int).tolist()
+        self._chosen = chosen_records(len(source), count)
         self._source = source
         self._length = -(-len(self._chosen) // batch_size) * batch_size
 

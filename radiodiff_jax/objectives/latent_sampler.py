@@ -36,8 +36,9 @@ def sample_gain(
     features = unet.apply(variables, condition, method="encode_condition")
     prior = prior_latent(unet, autoencoder, frozen, condition)
 
-    def denoiser(x: Array, t: Array, noise: bool) -> tuple[Array, Array]:
-        return unet.apply(variables, x, t, features, noise=noise, prior=prior, method="denoise")
+    def denoiser(x: Array, t: Array, attenuation: bool, noise: bool) -> tuple[Array, Array]:
+        wanted = {"attenuation": attenuation, "noise": noise}
+        return unet.apply(variables, x, t, features, **wanted, prior=prior, method="denoise")
 
     z = diffusion.sample(denoiser, draw(0), lambda i: draw(i + 1), steps, smallest_time)
     image = autoencoder.apply({"params": frozen["autoencoder"]}, z / frozen["scale"], method="decode")

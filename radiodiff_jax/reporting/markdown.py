@@ -1,6 +1,7 @@
 """Markdown of the site's pages: tables, figures that follow the light and dark switch, diagrams, notes."""
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -10,9 +11,7 @@ from radiodiff_jax.files import write_text
 def plain(text: object) -> str:
     """Text that Markdown and HTML leave as it is, on one line."""
     escaped = html.escape(" ".join(str(text).split()), quote=False)
-    for mark in "\\`*_{}[]#|$":
-        escaped = escaped.replace(mark, f"&#{ord(mark)};")
-    return escaped
+    return re.sub(r"[\\`*_{}\[\]#|$]", lambda found: f"&#{ord(found[0])};", escaped)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int = 1) -> str:

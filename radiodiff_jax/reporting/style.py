@@ -55,10 +55,17 @@ def save_svg_pair(stem: Path, draw: Callable[[], Figure]) -> list[Path]:
             write_whole(light, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
         finally:
             plt.close(figure)
+    text = cut_digits(light.read_text())
+    write_whole(light, lambda temporary: temporary.write_text(text))
     dark = stem.with_name(f"{stem.name}.dark.svg")
-    text = re.sub("|".join(DARK), lambda found: DARK[found[0]], light.read_text())
+    text = re.sub("|".join(DARK), lambda found: DARK[found[0]], text)
     write_whole(dark, lambda temporary: temporary.write_text(text))
     return [light, dark]
+
+
+def cut_digits(svg: str) -> str:
+    """Curves in hundredths of a point: two thirds of the size, and nobody sees a difference."""
+    return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
 
 
 def save_png_pair(stem: Path, draw: Callable[[], Figure], dpi: int = 110) -> list[Path]:

@@ -74,23 +74,35 @@ def test_a_finished_run_is_left_alone(vae_run, data, capsys):
 
 
 def test_evaluate(ldm_run, data, tmp_path, capsys):
-    out = tmp_path / "result.json"
-    maps = tmp_path / "maps"
-    code = evaluate.main(["--run", str(ldm_run), "--data", str(data), "--split", "validation", "--batch-size", "2",
-                          "--out", str(out), "--maps", str(maps)])  # fmt: skip
-    assert code == 0
-    assert "distance law" in capsys.readouterr().out
-    result = json.loads(out.read_text())
-    assert result["radio_maps"] == 3 and result["steps"] == 1 and result["network_evaluations"] == 2
-    assert set(result["results"]) == {"model", "distance law", "line-of-sight guess", "autoencoder"}
+    words = ["--run", str(ldm_run), "--data", str(data), "--split", "validation", "--batch-size", "2"]
+    assert evaluate.main([*words, "--steps", "2", "1", "2", "--maps", str(tmp_path)]) == 0
+    assert "3 radio maps of 1 layouts, validation split" in capsys.readouterr().out
+    files = [ldm_run / f"evaluation/validation_steps{steps}.json" for steps in (1, 2)]
+    result, two = (json.loads(path.read_text()) for path in files)
+    assert (result["steps"], result["network_evaluations"], two["network_evaluations"]) == (1, 2, 3)
+    assert result["radio_maps"] == 3 and result["results"]["autoencoder"] == two["results"]["autoencoder"]
+    assert set(result["results"]) == set(two["results"]) == {"model", "distance law", "line-of-sight guess", "autoencoder"}
+    assert result["results"]["model"]["figures"] != two["results"]["model"]["figures"]
     for one in result["results"].values():
         assert {"raw/all/rmse", "thresholded/outdoor/nmse", "raw/all/ssim"} <= one["figures"].keys()
-        assert len(one["maps"]) == 3
+        assert len(one["maps"]["map"]) == 3 and one["errors"]["in_sight"]["pixels"] > 0
+    maps = tmp_path / "steps1"
     assert len(list(maps.glob("*.png"))) == 3
-    for row in result["results"]["model"]["maps"]:  # the saved map gives the figures again, but for 8-bit rounding
-        name = f"{row['map']}_{row['transmitter']}.png"
+    rows = result["results"]["model"]["maps"]
+    for number, transmitter, rmse in zip(rows["map"], rows["transmitter"], rows["raw/all/rmse"], strict=True):
+        name = f"{number}_{transmitter}.png"  # the saved map gives the figures again, but for 8-bit rounding
         truth, saved = (read_grey(root / name) / 255 for root in (data / "gain" / "DPM", maps))
-        assert abs(np.sqrt(np.mean((truth - saved) ** 2)) - row["raw/all/rmse"]) < 2e-3
+        assert abs(np.sqrt(np.mean((truth - saved) ** 2)) - rmse) < 2e-3
+    with np.load(files[0].with_suffix(".npz")) as arrays:  # the extreme maps are predicted once more, and are the same
+        for i, name in enumerate(zip(arrays["map"], arrays["transmitter"], strict=True)):
+            np.testing.assert_array_equal(arrays["output"][i], read_grey(maps / "{}_{}.png".format(*name)))
+
+
+@pytest.mark.parametrize("words", [["--steps", "1", "2", "--out", "x.json"], ["--out", "x.txt"], ["--steps", "0"]])
+def test_evaluate_refuses_wrong_usage(words):
+    with pytest.raises(SystemExit) as caught:
+        evaluate.main(["--run", "run", "--data", "data", *words])
+    assert caught.value.code == 2
 
 
 def test_predict_from_the_command_equals_evaluation(ldm_run, data, tmp_path):

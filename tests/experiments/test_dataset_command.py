@@ -84,14 +84,27 @@ def test_compare_needs_common_maps_of_one_size(root, tmp_path, capsys):
     assert "have no radio map of the same name" in capsys.readouterr().err
 
 
-def test_explore_writes_numbers_and_figures(root, tmp_path, capsys):
-    assert call("explore", "--root", root, "--out", tmp_path / "figures") == 0
-    assert "built share of a map, mean" in capsys.readouterr().out
-    numbers = json.loads((tmp_path / "figures/numbers.json").read_text())
-    assert numbers["radio maps"] == 8 and numbers["size (m)"] == "32 x 32"
-    assert numbers["raw RMSE of the distance law with buildings blanked, mean"] < 0.002  # they are made by that law
-    for name in ("samples.png", "statistics.png"):
-        assert (tmp_path / "figures" / name).read_bytes().startswith(b"\x89PNG")
+def test_explore_writes_numbers_figures_and_the_page(root, tmp_path, capsys):
+    out, site = tmp_path / "explore" / "maps", tmp_path / "site"
+    assert call("explore", "--root", root, "--out", out, "--site", site, "--count", 6) == 0
+    printed = capsys.readouterr().out
+    assert "built share of a map, mean" in printed and "check: 0 errors, 0 warnings" in printed
+    facts = json.loads((out / "numbers.json").read_text())["sets"][0]["facts"]
+    assert facts["radio maps"] == 8 and facts["size (m)"] == "32 x 32"
+    assert facts["radio maps read for the numbers below"] == 6
+    assert facts["raw RMSE of the distance law with buildings blanked, mean"] < 0.002  # they are made by that law
+    assert (out / "samples.dark.png").read_bytes().startswith(b"\x89PNG")
+    assert "maps/index.md" in (site / "data/index.md").read_text() and (site / "data/maps/index.md").is_file()
+
+
+def test_explore_sets_simulated_maps_beside(root, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    other = write_example_folder(tmp_path / "simulated", maps=4)
+    assert call("explore", "--root", root, "--simulated", other) == 0
+    assert "real  simulated" in capsys.readouterr().out
+    assert (tmp_path / "explore/maps/differences.light.png").is_file()  # named after the root
+    assert call("explore", "--root", root, "--simulated", tmp_path / "none") == 1
+    assert "has no radio maps below gain/" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_trajectory(file, name):
     data = {key.split("/")[1]: file[key] for key in file.files if key.startswith(f"sample_{name}/")}
     condition = nhwc(file["q/cond"])
 
-    def denoiser(x, t, noise_wanted):
+    def denoiser(x, t, attenuation_wanted, noise_wanted):
         return predictor(x, t, condition)
 
     steps, split = int(name.split("_")[0][1:]), not name.endswith("nodenoise")
@@ -109,12 +109,12 @@ def test_forward_then_exact_reverse_lands_on_the_start():
     assert_close(diffusion.reverse_step(x, noise, -x0, t, t, noise), x0, 1e-4)
 
 
-def test_noise_is_not_asked_for_at_time_one():
+def test_only_what_counts_is_asked_for():
     asked = []
 
-    def denoiser(x, t, noise_wanted):
-        asked.append(noise_wanted)
+    def denoiser(x, t, attenuation_wanted, noise_wanted):
+        asked.append((attenuation_wanted, noise_wanted))
         return -x, x
 
     diffusion.sample(denoiser, jnp.ones((1, 2, 2, 3)), lambda i: jnp.zeros((1, 2, 2, 3)), 3, SMALLEST)
-    assert asked == [False, True, True, True]
+    assert asked == [(True, False), (True, True), (True, True), (False, True)]

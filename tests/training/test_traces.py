@@ -1,5 +1,7 @@
 """Short trainings of both stages, composed of our pure functions in the original's order, against its recorded traces."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -168,12 +170,15 @@ def test_sampling_end_to_end(traces, steps):
     shapes = jax.eval_shape(autoencoder.init, jax.random.key(0), nhwc(vae_file["in/x"]))
     decoder = import_weights("vae", shapes, state_dict(vae_file, "sd/"), "golden")
     features = jax.jit(lambda c: unet.apply(variables, c, method="encode_condition"))(condition)
-    first = jax.jit(lambda x, t: unet.apply(variables, x, t, features, noise=False, method="denoise"))
-    other = jax.jit(lambda x, t: unet.apply(variables, x, t, features, method="denoise"))
+
+    @functools.partial(jax.jit, static_argnums=(2, 3))
+    def denoiser(x, t, attenuation, noise):
+        return unet.apply(variables, x, t, features, attenuation=attenuation, noise=noise, method="denoise")
+
     eps = [nhwc(x) for x in traces[f"e2e_N{steps}/eps"]]
     record = []
     z = diffusion.sample(
-        lambda x, t, noise: (other if noise else first)(x, t), start, eps.__getitem__, steps, 1e-4, record=record
+        denoiser, start, eps.__getitem__, steps, 1e-4, record=record
     )
     for i, expected in enumerate(traces[f"e2e_N{steps}/z_steps"]):
         assert_close(record[i][5], nhwc(expected), 1e-4, f"latent after evaluation {i}")

@@ -1,0 +1,96 @@
+"""Run folders, old logs and data surveys as pages of the site; only what has changed is made anew."""
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+from experiments.command import command_help, run_command, whole_number
+from radiodiff_jax.errors import UserError
+
+CONFIGS = Path(__file__).parent / "configs"  # not from experiments.training, which loads the whole data pipeline
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, make the pages, print."""
+    arguments = parse(argv)
+    from radiodiff_jax.reporting.runs.refreshing import Settings, find_runs, make_sources, refresh
+    from radiodiff_jax.reporting.runs.watch import watch
+
+    settings = Settings(arguments.site, CONFIGS)
+    logs = arguments.log or []
+    for path in logs:
+        if not path.exists():
+            raise UserError(f"there is no file {path}; name a text log or a TensorBoard file as --log")
+
+    def sources() -> list:
+        # Logs alone are enough; without them, and where --runs is named, there must be runs.
+        folders = find_runs(arguments.runs or Path("runs")) if arguments.runs or not (logs or arguments.data) else []
+        return make_sources(folders, logs, settings.folder)
+
+    begin = time.monotonic()
+    found = sources()
+    made = refresh(found, settings, arguments.workers or os.cpu_count() or 1, progress=True)
+    write_data_pages(arguments.data or [], arguments.site)
+    if found:
+        print(f"{settings.folder}: {pages(len(made))} made, {len(found) - len({card['path'] for card in made})} of "
+              f"{len(found)} sources unchanged, in {time.monotonic() - begin:.1f} s")  # fmt: skip
+    if arguments.watch:
+        print("watching for changes; Ctrl-C ends it", flush=True)
+        try:
+            watch(lambda: tolerant(sources, found), settings)
+        except KeyboardInterrupt:
+            print("\nended")
+    else:
+        print("look at the site with `mkdocs serve`")
+    return 0
+
+
+def tolerant(sources, before: list) -> list:
+    """The sources there are now; those known before while the folder itself is gone."""
+    try:
+        return sources()
+    except UserError:
+        return before
+
+
+def pages(count: int) -> str:
+    """`1 page`, `2 pages`."""
+    return f"{count} page{'' if count == 1 else 's'}"
+
+
+def write_data_pages(folders: list[Path], site: Path) -> None:
+    """The page of every folder that `dataset explore` has written."""
+    if not folders:
+        return
+    from radiodiff_jax.reporting.data_pages import write_data_index, write_data_page
+
+    for folder in folders:
+        print(write_data_page(folder, site))
+    write_data_index(site)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Arguments of the command."""
+    command = "python -m experiments.report"
+    parser = argparse.ArgumentParser(
+        prog=command, **command_help(__doc__, f"{command} --runs demo/runs && mkdocs serve")
+    )
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="folder of run folders, or one run (default: runs)")
+    parser.add_argument(
+        "--site", type=Path, default=Path("site_src"), metavar="DIR", help="where MkDocs reads pages from"
+    )
+    parser.add_argument(
+        "--watch", action="store_true", help="go on, and make pages anew whenever a run writes something"
+    )
+    parser.add_argument("--workers", type=whole_number(1), metavar="N", help="how many at once (default: one a core)")
+    parser.add_argument("--log", type=Path, nargs="+", metavar="FILE",
+                        help="logs of the PyTorch original: text, or TensorBoard event files")  # fmt: skip
+    parser.add_argument(
+        "--data", type=Path, nargs="+", metavar="DIR", help="folders that `dataset explore` has written"
+    )
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,122 @@
+"""The networks of a configuration, made as training makes them, and traced."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+
+from radiodiff_jax.config import LDMConfig, VAEConfig
+from radiodiff_jax.objectives.decoupled_diffusion import time_grid
+from radiodiff_jax.reporting.architecture.trace import Network, trace
+from radiodiff_jax.training.ldm_task import latent_size, make_unet
+from radiodiff_jax.training.vae_task import Networks
+
+
+def image_of(*size: int) -> jax.ShapeDtypeStruct:
+    """One float32 image (or vector) as a shape."""
+    return jax.ShapeDtypeStruct((1, *size), jnp.float32)
+
+
+@dataclass(frozen=True)
+class VAE:
+    """The autoencoder and its discriminator; each is traced when it is first asked for."""
+
+    config: VAEConfig
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """(height, width, channels) of a map."""
+        return (*self.config.image_size, self.config.autoencoder.image_channels)
+
+    @property
+    def latent(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the latent."""
+        factor = self.config.autoencoder.downsampling
+        return (*(side // factor for side in self.config.image_size), self.config.autoencoder.embedding_channels)
+
+    @cached_property
+    def autoencoder(self) -> Network:
+        """image -> reconstruction."""
+        network = Networks(self.config).autoencoder
+        return trace(network, {"radio map": image_of(*self.image)}, ("reconstruction",))
+
+    @cached_property
+    def discriminator(self) -> Network:
+        """image -> logits."""
+        network = Networks(self.config).discriminator
+        return trace(network, {"radio map": image_of(*self.image), "train": False}, ("one logit a patch",))
+
+    def sum_of(self, names: tuple[str, ...]) -> int:
+        """Operations of some blocks at the top of the autoencoder."""
+        return sum(block.operations for block in self.autoencoder.top.children if block.path[0] in names)
+
+    @property
+    def encoding(self) -> int:
+        """Operations to encode one map."""
+        return self.sum_of(ENCODING)
+
+    @property
+    def decoding(self) -> int:
+        """Operations to decode one latent."""
+        return self.autoencoder.top.operations - self.encoding
+
+
+ENCODING = ("encoder", "moments_mixing")
+
+
+@dataclass(frozen=True)
+class LDM:
+    """The diffusion model over an autoencoder; the U-Net is traced when it is first asked for."""
+
+    config: LDMConfig
+    vae: VAE
+
+    @property
+    def latent(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the latent."""
+        return latent_size(self.config, self.vae.config)
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether the U-Net starts from a first guess of the map."""
+        return self.config.unet.prior != "none"
+
+    @cached_property
+    def unet(self) -> Network:
+        """(z, t, condition, first guess) -> (C, noise)."""
+        latent = image_of(*self.latent)
+        inputs = {
+            "noisy latent": latent,
+            "time": image_of(),
+            "condition image": image_of(*self.config.image_size, self.config.unet.condition_channels),
+            "train": False,
+            "first guess": latent if self.has_prior else None,
+        }
+        return trace(make_unet(self.config, self.vae.config), inputs, ("C", "noise"))
+
+    @property
+    def conditioning(self) -> int:
+        """Operations on the scene alone, done once a map."""
+        blocks = self.unet.top.children
+        return sum(b.operations for b in blocks if b.path[0].startswith("condition_"))
+
+    @property
+    def evaluations(self) -> list[tuple[float, float]]:
+        """(t, step) of every evaluation of the network when a map is sampled."""
+        objective = self.config.objective
+        times, moves = time_grid(objective.sampling_steps, objective.smallest_time)
+        return list(zip(times.tolist(), moves.tolist(), strict=True))
+
+    @property
+    def denoising(self) -> list[int]:
+        """Operations of every evaluation; at t = 1 the decoder of the noise is not run."""
+        whole = self.unet.top.operations - self.conditioning
+        noise = self.unet.top.find("noise_decoder").operations
+        return [whole if time < 1 else whole - noise for time, _ in self.evaluations]
+
+    @property
+    def sampling(self) -> int:
+        """Operations from a scene to a radio map."""
+        guess = self.vae.encoding if self.has_prior else 0
+        return self.conditioning + guess + sum(self.denoising) + self.vae.decoding

@@ -1,0 +1,130 @@
+"""Names of blocks and sizes in words."""
+
+import re
+from collections.abc import Callable
+
+from radiodiff_jax.reporting.architecture.trace import Block, Shape
+
+TIMES = "×"
+
+
+def size(shape: Shape) -> str:
+    """`64 × 64 × 128`; a single number for nothing but the batch."""
+    return f" {TIMES} ".join(map(str, shape)) or "1"
+
+
+def count(number: int) -> str:
+    """`55.3 M`, `295.7 k`, `42`."""
+    for unit, scale in (("M", 10**6), ("k", 10**3)):
+        if number >= scale:
+            return f"{number / scale:.1f} {unit}"
+    return str(number)
+
+
+def work(operations: int) -> str:
+    """`38.7 GFLOP`, `3.1 MFLOP`; nothing for none."""
+    for unit, scale in (("GFLOP", 10**9), ("MFLOP", 10**6), ("kFLOP", 10**3)):
+        if operations >= scale:
+            value = operations / scale
+            return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+    return f"{operations} FLOP" if operations else ""
+
+
+def heads(noun: str) -> Callable[[dict], str]:
+    """Words for a block with attention heads."""
+    return lambda settings: f"{noun}, {number(settings['heads'], 'head')}"
+
+
+def number(many: int, noun: str) -> str:
+    """`1 head`, `8 heads`."""
+    return f"{many} {noun}{'' if many == 1 else 's'}"
+
+
+def convolution(settings: dict) -> str:
+    """Words for a convolution."""
+    side, stride = settings["kernel_size"], settings["stride"]
+    weights = "weight-standardised " if settings["standardise"] else ""
+    return f"{weights}{side} {TIMES} {side} convolution" + (f", stride {stride}" if stride > 1 else "")
+
+
+def level(noun: str) -> Callable[[dict], str]:
+    """Words for one level of the U-Net."""
+    return lambda settings: f"{noun} level {settings['level'] + 1}"
+
+
+KINDS: dict[str, str | Callable[[dict], str]] = {
+    "AttentionBlock": "Attention over all positions",
+    "BatchNorm": "Batch norm",
+    "ChannelLayerNorm": "Layer norm",
+    "Convolution": convolution,
+    "CrossAttention": heads("Cross-attention"),
+    "Dense": "Linear layer",
+    "DownLevel": level("Encoder"),
+    "FourierLayer": "Adaptive Fourier layer",
+    "FullAttention": heads("Attention over all positions"),
+    "GroupNorm": lambda settings: f"Group norm, {number(settings['groups'], 'group')}",
+    "LayerNorm": "Layer norm",
+    "LinearAttention": heads("Linear attention"),
+    "PatchMerging": f"Patch merging, 2 {TIMES} 2 to 1",
+    "RelationLayer": "Relation to the scene",
+    "ResidualBlock": "Residual block",
+    "StandardisedBlock": "Weight-standardised convolution, norm, SiLU",
+    "SwinBlock": heads("Swin block"),
+    "SwinEncoder": "Swin condition encoder",
+    "TimeEmbedding": "Time embedding",
+    "TimeResidualBlock": "Residual block with time",
+    "UNet": "U-Net",
+    "UpLevel": level("Decoder"),
+    "UpsampleConvolution": f"Upsampling to twice the size, 3 {TIMES} 3 convolution",
+    "WindowAttention": heads("Window attention"),
+}
+"""Class of a module -> words, or a function of its settings. A class that is not here is named after itself."""
+
+NAMES = {
+    "attenuation_decoder": "Decoder of C",
+    "concatenation": "Mix of both",
+    "condition_convolution": "Scene",
+    "condition_norm": "Scene",
+    "condition_projection": "Scene features to the level's width",
+    "feature_convolution": "Features",
+    "feature_norm": "Features",
+    "final_convolution": "Output",
+    "fourier_convolution": "Fourier branch",
+    "hidden": "Hidden",
+    "initial_convolution": "Input",
+    "key": "Key",
+    "latent_mixing": "Latent mixing",
+    "moments_mixing": "Mean and log variance",
+    "noise_decoder": "Decoder of the noise",
+    "output": "Output",
+    "patch_embedding": "Patch embedding",
+    "projection": "Projection",
+    "qkv": "Query, key and value",
+    "query": "Query",
+    "reduction": "Reduction",
+    "shortcut": "Shortcut",
+    "time": "Time",
+    "value": "Value",
+}
+"""Name of a module -> what it is for."""
+
+
+def title(block: Block) -> str:
+    """A block in words: what it is for, where its name says so, and what it is."""
+    found = KINDS.get(block.kind, spaced(block.kind))
+    kind = found(block.settings) if callable(found) else found
+    purpose = NAMES.get(stem(block.path[-1]), "") if block.path else ""
+    if block.kind in ("Decoder", "Encoder"):
+        return purpose or kind
+    return f"{purpose}: {kind[:1].lower()}{kind[1:]}" if purpose else f"{kind[:1].upper()}{kind[1:]}"
+
+
+def spaced(name: str) -> str:
+    """`PatchMerging` -> `Patch merging`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()
+    return words[:1].upper() + words[1:]
+
+
+def stem(name: str) -> str:
+    """A module's name without the number of its place in a list."""
+    return re.sub(r"_\d+$", "", name)

@@ -1,0 +1,246 @@
+"""A page about one evaluation of a run, from its JSON file, the maps beside it, and evaluations with other steps."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.inference.evaluation_files import KINDS, evaluate_again, read_evaluation, read_extremes
+from radiodiff_jax.metrics import PROTOCOLS
+from radiodiff_jax.reporting.drawn import DrawnFigures, digest
+from radiodiff_jax.reporting.evaluation_cells import (
+    WHO,
+    absent,
+    cell,
+    code,
+    counted,
+    interval,
+    ordered,
+    safe_stem,
+    shown_name,
+)
+from radiodiff_jax.reporting.evaluation_figures import (
+    SHOWN_DB,
+    SIGHT_NAMES,
+    save_bias_by_distance,
+    save_distributions,
+    save_error_by_distance,
+    save_error_histogram,
+    save_maps,
+)
+from radiodiff_jax.reporting.evaluation_steps import steps_section
+from radiodiff_jax.reporting.evaluation_verdict import HEADLINE, mean, own_name, verdict
+from radiodiff_jax.reporting.markdown import figure, note, page, plain, table, write_page
+
+CODE = tuple(
+    Path(__file__).with_name(name) for name in ("evaluation_figures.py", "map_figures.py", "style.py", "triptych.py")
+)
+UNIT_WORDS = {
+    "raw": "**raw** protocol: gain = grey / 255, one unit is 99.16 dB, from -147 dB up (RadioDiff, RadioMamba)",
+    "thresholded": "**thresholded** protocol: max(gain - 0.2, 0) / 0.8, one unit is 79.33 dB, from -127 dB up (RadioUNet, "
+    "RadioFlow, RMDM)",
+}
+COLUMNS = {"RMSE": "{}/all/rmse", "NMSE": "{}/all/nmse", "SSIM": "{}/all/ssim", "PSNR (dB)": "{}/all/psnr_db",
+           "MAE (dB)": "{}/mae_db", "within 3 dB": "{}/share_within_3_db"}  # fmt: skip
+
+
+def write_evaluation_page(json_path: Path, folder: Path) -> Path:
+    """Write evaluation-STEM.md into `folder` and its figures into folder/figures; returns the page.
+
+    What the file lacks (those of older versions have no errors by distance and no maps) is told on the page, with the
+    command that makes it. Raises UserError if the file is damaged.
+    """
+    result = read_evaluation(json_path)
+    stem = safe_stem(json_path)
+    figures = DrawnFigures(folder / "figures", CODE)
+    try:
+        text = evaluation_page(json_path, result, figures, f"evaluation-{stem}")
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{json_path} is damaged; make it again with `{evaluate_again(result)}`") from error
+    path = folder / f"evaluation-{stem}.md"
+    write_page(path, text)
+    return path
+
+
+def evaluation_page(json_path: Path, result: dict[str, Any], figures: DrawnFigures, stem: str) -> str:
+    """The Markdown; figures are written on the way, as figures/STEM-*."""
+    kind, title, sentences = verdict(result)
+    arrays = json_path.with_suffix(".npz")
+    facts = digest(json_path.read_bytes(), arrays.read_bytes() if arrays.is_file() else b"")
+    split = f"{result['split']} split"
+    steps = f", {counted(result['steps'], 'diffusion step')}" if result["steps"] else ""
+    missing = [] if has_errors(result) else [
+        note("warning", "This file was written by an older version, so parts of the page are missing",
+             f"`{evaluate_again(result)}` makes them: error by distance and line of sight, best and worst maps.")
+    ]  # fmt: skip
+    parts = [
+        *introduction(result),
+        note(kind, title, "\n".join(f"- {one}" for one in sentences)),
+        *missing,
+        "## Figures of merit",
+        *figures_of_merit(result),
+        "## Spread over the maps",
+        *distributions(result, facts, figures, stem),
+        "## Best, median and worst maps",
+        *maps(json_path, result, facts, figures, stem),
+        "## Error by distance and line of sight",
+        *errors(result, facts, figures, stem),
+        *steps_section(json_path, result, figures),
+    ]
+    words = f"Evaluation on the {split} of {result['data']}{steps}: {result['radio_maps']} radio maps."
+    return page(f"Evaluation: {plain(split)}{steps}", *parts, description=words)
+
+
+def introduction(result: dict[str, Any]) -> list[str]:
+    """What was evaluated, and who is in the tables."""
+    text = (f"{counted(result['radio_maps'], 'radio map')} of {counted(result['layouts'], 'city map')}, {result['split']} "
+            f"split of {code(result['data'])}. ")  # fmt: skip
+    if result["steps"]:
+        text += (f"The model took {counted(result['steps'], 'diffusion step')}, which is "
+                 f"{counted(result['network_evaluations'], 'evaluation')} of its network. ")  # fmt: skip
+    if "devices" in result:
+        text += f"Times were taken on {plain(', '.join(result['devices']))} with batches of {result['batch_size']}. "
+    if "evaluated" in result:
+        text += f"Evaluated {plain(result['evaluated'][:16].replace('T', ' at '))} UTC."
+    own = own_name(result)
+    if own == "autoencoder":
+        text += " This run is an autoencoder: it is *given* the true map and gives it back, so its errors are no prediction's."
+    who = [f"- **{plain(name)}**: {WHO[name]}" for name in ordered(result) if name in WHO]
+    return [text.strip(), "\n".join(who)]
+
+
+def figures_of_merit(result: dict[str, Any]) -> list[str]:
+    """A table for each protocol, and one of what has no protocol."""
+    parts = []
+    for protocol in PROTOCOLS:
+        rows = [
+            [shown_name(result, name), *(cell(mean(result, name, form.format(protocol)), form) for form in COLUMNS.values())]
+            for name in ordered(result)
+        ]
+        parts += [f"{UNIT_WORDS[protocol]}. Means over maps.", table([protocol, *COLUMNS], rows)]
+    certain = [
+        [shown_name(result, name), *(words for protocol in PROTOCOLS for words in (
+            interval(result, name, f"{protocol}/all/rmse"),
+            cell(mean(result, name, f"{protocol}/outdoor/rmse"), "rmse"),
+        ))]
+        for name in ordered(result)
+    ]  # fmt: skip
+    rows = [
+        [shown_name(result, name), cell(mean(result, name, "peak_distance_m"), "peak_distance_m"),
+         cell(mean(result, name, "sharpness_ratio"), ""), f"{result['results'][name]['ms_per_map']:.3g}"]
+        for name in ordered(result)
+    ]  # fmt: skip
+    return [
+        *parts,
+        "RMSE and NMSE: lower is better, 0 is exact. SSIM: 1 is equal. MAE (mean absolute error) and *within 3 dB* count "
+        "outdoor pixels with signal. The two protocols are **not comparable** with each other.",
+        "How certain the mean RMSE is, and what it is over outdoor pixels alone:",
+        table(["RMSE", *(f"{protocol}{what}" for protocol in PROTOCOLS for what in (", 90 % interval", ", outdoors"))], certain),
+        "The interval says between which values the mean would lie for other city maps of the same kind (bootstrap over city "
+        "maps, 90 %).",
+        "Without protocol:",
+        table(["", "brightest pixel to transmitter (m)", "sharpness ratio", "time a map (ms)"], rows),
+        "Sharpness ratio: variance of the second derivative against the truth's; below 1 the maps are blurred, above 1 they "
+        "are noisy. The distance law may be above 1, because its building edges are sharp.",
+    ]
+
+
+def distributions(result: dict[str, Any], facts: str, figures: DrawnFigures, stem: str) -> list[str]:
+    """A figure for each protocol; a sentence where the values of single maps are missing."""
+    results = {name: result["results"][name] for name in ordered(result)}
+    if not any(one["maps"] for one in results.values()):
+        return [absent("The values of single maps", result)]
+    parts = ["A mean hides how maps differ. Bar: the middle half of the maps, with the median as an upright line. Thin line: 90 % "
+             "of the maps. Dots: the best and the worst map. Left is better in the upper row, right in the lower one."]  # fmt: skip
+    for protocol in PROTOCOLS:
+        name = f"{stem}-{protocol}"
+        figures.draw(name, facts, partial(save_distributions, results, protocol))
+        parts.append(figure(f"figures/{name}", f"Spread of six figures of merit over the maps, {protocol} protocol, a row a "
+                            "predictor", f"{protocol} protocol"))  # fmt: skip
+    return parts
+
+
+def maps(json_path: Path, result: dict[str, Any], facts: str, figures: DrawnFigures, stem: str) -> list[str]:
+    """Truth, output and error of a few maps."""
+    try:
+        arrays = read_extremes(json_path, result)
+    except UserError as error:
+        return [note("warning", "The maps cannot be shown", plain(error))]
+    if arrays is None:
+        return [absent("The maps", result)]
+    own = own_name(result)
+    columns = result["results"][own]["maps"]
+    place = {pair: row for row, pair in enumerate(zip(columns["map"], columns["transmitter"], strict=True))}
+    parts = [
+        "Chosen by raw RMSE over all pixels, of different city maps where possible. Buildings are grey, the cross is the "
+        f"transmitter. Error = output - truth in dB: violet means that the {own} says too much, orange too little."
+    ]
+    for number, kind in enumerate(KINDS):
+        rows = np.flatnonzero(arrays["kind"] == number).tolist()
+        if not rows:
+            continue
+        pairs = [(int(arrays["map"][row]), int(arrays["transmitter"][row])) for row in rows]
+        notes = [f"error, RMSE {columns[HEADLINE][place[pair]]:.4f} raw" for pair in pairs]
+        name = f"{stem}-{kind}"
+        figures.draw(name, facts, partial(save_maps, arrays, rows, notes))
+        parts += [f"### {kind.capitalize()}",
+                  figure(f"figures/{name}", f"The {kind} maps: truth, output and error in dB", kind="png"),
+                  beside(result, pairs, place)]  # fmt: skip
+    return parts
+
+
+def beside(result: dict[str, Any], pairs: Sequence[tuple[int, int]], place: dict[tuple[int, int], int]) -> str:
+    """What every predictor does on these maps."""
+    rows = []
+    for pair in pairs:
+        errors = (result["results"][name]["maps"].get(HEADLINE) for name in ordered(result))
+        cells = ("-" if column is None else f"{column[place[pair]]:.4f}" for column in errors)
+        rows.append([f"map {pair[0]}, transmitter {pair[1]}", *cells])
+    return table(["raw RMSE", *map(plain, ordered(result))], rows)
+
+
+def errors(result: dict[str, Any], facts: str, figures: DrawnFigures, stem: str) -> list[str]:
+    """Where the errors are."""
+    if not has_errors(result):
+        return [absent("Errors by distance and line of sight", result)]
+    results = {name: result["results"][name] for name in ordered(result) if result["results"][name]["errors"]}
+    own = own_name(result)
+    rows = []
+    for sight, words in SIGHT_NAMES.items():
+        for name, one in results.items():
+            part, all_pixels = one["errors"][sight], sum(one["errors"][key]["pixels"] for key in SIGHT_NAMES)
+            numbers = (f"{part[key]:+.2f}" if key == "bias_db" else f"{part[key]:.2f}"
+                       for key in ("bias_db", "mae_db", "rmse_db"))  # fmt: skip
+            rows.append([words, shown_name(result, name), f"{100 * part['pixels'] / max(all_pixels, 1):.0f} %", *numbers,
+                         f"{100 * part['share_within_3_db']:.1f} %"])  # fmt: skip
+    pictures = {
+        "distance": "RMSE in dB by distance from the transmitter, in and out of sight, for every predictor",
+        "bias": f"Median and spread of the error of the {own} by distance, in and out of sight",
+        "histogram": "Histogram of the error in dB, in and out of sight, for every predictor",
+    }
+    figures.draw(f"{stem}-distance", facts, partial(save_error_by_distance, results))
+    figures.draw(f"{stem}-bias", facts, partial(save_bias_by_distance, results[own]["errors"], own))
+    figures.draw(f"{stem}-histogram", facts, partial(save_error_histogram, results))
+    shown = {name: figure(f"figures/{stem}-{name}", words) for name, words in pictures.items()}
+    return [
+        "Raw protocol, outdoor pixels whose true path gain is above -147 dB, counted over all pixels of all maps. A pixel is in "
+        "line of sight if the straight line from the transmitter to it crosses no building. In sight, path gain follows "
+        "from the distance; out of sight it comes around corners and over roofs, which is what a model has to learn.",
+        table(["pixels", "predictor", "share of pixels", "bias (dB)", "MAE (dB)", "RMSE (dB)", "within 3 dB"], rows, 2),
+        "Bias: mean of output - truth; above 0 means too much.",
+        shown["distance"],
+        f"Distances are in bins of {results[own]['errors']['bin_metres']} m.",
+        shown["bias"],
+        "Where the band leaves 0 the prediction is wrong on one side for most pixels; where it is wide, it errs on both.",
+        shown["histogram"],
+        "The grey band is 3 dB to both sides. Heights are on a logarithmic scale; errors beyond "
+        f"{SHOWN_DB} dB are not drawn.",
+    ]
+
+
+def has_errors(result: dict[str, Any]) -> bool:
+    """Whether the file says where the errors are."""
+    return bool(result["results"][own_name(result)]["errors"])

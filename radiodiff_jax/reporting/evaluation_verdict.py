@@ -1,0 +1,157 @@
+"""What an evaluation says, in words: the run's own prediction against baselines and against its autoencoder's floor."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from radiodiff_jax.metrics import bootstrap_interval
+from radiodiff_jax.units import DB_PER_GAIN
+
+OWN = ("model", "autoencoder")  # the first that is there is the run's own prediction
+BASELINES = ("distance law", "line-of-sight guess")
+HEADLINE = "raw/all/rmse"
+LABELS = {"rmse": "RMSE", "nmse": "NMSE", "ssim": "SSIM", "psnr_db": "PSNR", "mae_db": "mean absolute error in dB",
+          "rmse_db": "RMSE in dB", "share_within_3_db": "share within 3 dB"}  # fmt: skip
+COMPARED = (
+    "raw/all/rmse", "raw/all/nmse", "raw/all/ssim", "raw/mae_db", "raw/share_within_3_db", "thresholded/all/rmse",
+    "thresholded/all/nmse", "thresholded/all/ssim",
+)  # fmt: skip
+FLOOR_DOMINATES = 0.5
+"""From this share of the model's squared error on, the autoencoder is what holds the model back."""
+
+
+@dataclass(frozen=True)
+class Duel:
+    """The run's own prediction against another, map by map, by raw RMSE over all pixels."""
+
+    other: str
+    own_error: float
+    other_error: float
+    better_in: list[str]
+    """Figures in whose mean the other is better."""
+    difference: float
+    interval: tuple[float, float] | None
+    """Own error - other's, mean over maps, and its 90 % bootstrap interval over city maps; None for a single city."""
+    won: int | None
+    """Maps on which the own error is smaller; None where the file has no values of single maps."""
+
+
+def own_name(result: dict[str, Any]) -> str:
+    """The run's own prediction: `model`, for an autoencoder's run `autoencoder`."""
+    return next((name for name in OWN if name in result["results"]), next(iter(result["results"])))
+
+
+def mean(result: dict[str, Any], name: str, figure: str) -> float | None:
+    """Mean of a figure over maps; None where there is none."""
+    return result["results"][name]["figures"].get(figure, {}).get("mean")
+
+
+def is_better(figure: str, first: float, second: float) -> bool:
+    """Whether the first value of a figure is better than the second."""
+    higher = figure.endswith(("ssim", "psnr_db", "share_within_3_db"))
+    return first > second if higher else first < second
+
+
+def figure_name(figure: str) -> str:
+    """`raw/all/rmse` -> `RMSE raw`; `raw/outdoor/rmse` -> `RMSE raw outdoors`."""
+    protocol, *region, name = figure.split("/")
+    return f"{LABELS.get(name, name)} {protocol}{' outdoors' if region == ['outdoor'] else ''}"
+
+
+def duel(result: dict[str, Any], other: str) -> Duel | None:
+    """The comparison with another predictor; None where either has no headline figure."""
+    own = own_name(result)
+    errors = [mean(result, name, HEADLINE) for name in (own, other)]
+    if errors[0] is None or errors[1] is None:
+        return None
+    better = []
+    for figure in COMPARED:
+        values = [mean(result, name, figure) for name in (own, other)]
+        if None not in values and is_better(figure, values[1], values[0]):
+            better.append(figure_name(figure))
+    maps = [result["results"][name]["maps"] for name in (own, other)]
+    won = interval = None
+    if all(HEADLINE in one for one in maps) and maps[0]["map"] == maps[1]["map"]:
+        difference = np.array(maps[0][HEADLINE], float) - np.array(maps[1][HEADLINE], float)
+        won = int((difference < 0).sum())
+        low, high = bootstrap_interval(difference[:, None], np.array(maps[0]["map"]))
+        interval = (float(low[0]), float(high[0])) if np.isfinite(low[0]) else None
+    return Duel(other, *errors, better, errors[0] - errors[1], interval, won)
+
+
+def duels(result: dict[str, Any]) -> list[Duel]:
+    """Against every baseline that was evaluated."""
+    found = (duel(result, name) for name in BASELINES if name in result["results"])
+    return [one for one in found if one is not None]
+
+
+def verdict(result: dict[str, Any]) -> tuple[str, str, list[str]]:
+    """(kind of box, its title, sentences)."""
+    own, fights = own_name(result), duels(result)
+    error = mean(result, own, HEADLINE)
+    if error is None:
+        return "warning", f"The {own} has no RMSE", ["No map had a figure; evaluate again."]
+    sentences = [f"RMSE of the {own}: {with_decibels(error)} (raw protocol, all pixels, mean over "
+                 f"{result['radio_maps']:,} radio maps)."]  # fmt: skip
+    sentences += [sentence(own, one, result["radio_maps"]) for one in fights]
+    sentences += floor_sentences(result)
+    worse = [one.other for one in fights if one.difference >= 0]
+    if worse:
+        named = " and the ".join(worse)
+        return "danger", f"The {own} is worse than the {named}, which need{'' if worse[1:] else 's'} no training", sentences
+    if not fights:
+        return "warning", "No baseline was evaluated beside it", sentences
+    if any(one.better_in for one in fights):
+        return "warning", f"The {own} is better than the baselines in RMSE, but not in every figure", sentences
+    if any(one.interval is None or one.interval[1] >= 0 for one in fights):
+        return "warning", f"The {own} is better than the baselines, but it is not certain", sentences
+    return "success", f"The {own} is better than the baselines", sentences
+
+
+def sentence(own: str, one: Duel, maps: int) -> str:
+    """A duel in words."""
+    ratio = max(one.own_error, one.other_error) / max(min(one.own_error, one.other_error), 1e-9)
+    word = "**worse**" if one.difference >= 0 else "better"
+    text = f"The {one.other} has {with_decibels(one.other_error)}: the {own} is {ratio:.1f} times {word}"
+    if one.won is not None:
+        text += f", and nearer to the truth on {one.won:,} of {maps:,} maps"
+    if one.interval is not None:
+        low, high = one.interval
+        text += f". Difference of the means {one.difference:+.4f}, 90 % interval {low:+.4f} to {high:+.4f} over city maps"
+        if low < 0 < high:
+            text += ", which holds 0: with other cities the order may turn"
+    elif one.won is not None:
+        text += ". There is a single city map, so nothing is known of the spread between cities"
+    text += "."
+    if one.difference < 0 and one.better_in:
+        text += f" The {one.other} is better in {', '.join(one.better_in)}."
+    return text
+
+
+def floor_sentences(result: dict[str, Any]) -> list[str]:
+    """What the autoencoder's reconstruction of the true maps says about the model's error."""
+    results = result["results"]
+    if own_name(result) != "model" or "autoencoder" not in results:
+        return []
+    model, floor = (mean(result, name, HEADLINE) for name in ("model", "autoencoder"))
+    if model is None or floor is None:
+        return []
+    if floor >= model:
+        return [f"Floor: the autoencoder's reconstruction of the *true* maps has {with_decibels(floor)}, no less than the "
+                "model. The autoencoder holds the model back."]  # fmt: skip
+    share = (floor / max(model, 1e-9)) ** 2
+    text = (f"Floor: the autoencoder's reconstruction of the *true* maps has {with_decibels(floor)}. A latent model can "
+            f"hardly be better than that; {100 * share:.0f} % of the model's squared error would remain with a perfect "
+            "diffusion model")  # fmt: skip
+    text += ", so a better autoencoder would help most." if share >= FLOOR_DOMINATES else "."
+    laws = [(name, mean(result, name, HEADLINE)) for name in BASELINES if name in results]
+    beaten = [name for name, error in laws if error is not None and error <= floor]
+    if beaten:
+        text += f" The floor itself is not below the {' and the '.join(beaten)}: the autoencoder needs more training first."
+    return [text]
+
+
+def with_decibels(error: float) -> str:
+    """An error in gain, and in dB."""
+    return f"{error:.4f} ({error * DB_PER_GAIN:.2f} dB)"

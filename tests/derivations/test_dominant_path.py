@@ -1,0 +1,205 @@
+"""Formulae of `derivations/dominant-path.md`."""
+
+import jax
+import numpy as np
+import pytest
+
+from radiodiff_jax.distance_law import distance_law, line_of_sight_db
+from radiodiff_jax.models.prior import SHADOW_DB, guess_gain
+from radiodiff_jax.simulation import path_gain_db, path_gain_grey, prepare
+from radiodiff_jax.simulation.constants import CONSTANTS, VISIBILITY
+from radiodiff_jax.simulation.ground_paths import bend_loss, bends_around
+from radiodiff_jax.simulation.polygons import rasterise
+from radiodiff_jax.simulation.roof_paths import slanted_bend
+from radiodiff_jax.simulation.visibility import depth_map, look
+from radiodiff_jax.units import db_to_gain, gain_to_grey
+from tests.derivations.formulas import evaluates
+
+RNG = np.random.default_rng(7)
+
+
+def loss_of_bend(degrees):
+    return 2.24 + 0.1545 * min(degrees, 70.0)
+
+
+def block(top, left, bottom, right):
+    return np.array([[top, left], [top, right], [bottom, right], [bottom, left]], float)
+
+
+def scene(*rings):
+    return prepare(rasterise(rings, 64, 64), list(rings))
+
+
+@pytest.fixture(scope="module")
+def one_block():
+    """A block of 20 m, the transmitter above it: (prepared map, path gain in dB)."""
+    prepared = scene(block(20, 20, 40, 40))
+    return prepared, path_gain_db(prepared, 10, 30)
+
+
+@evaluates(1, 10)
+def test_grey_levels(one_block):
+    prepared, gain = one_block
+    expected = np.zeros((64, 64))
+    for place in np.ndindex(64, 64):
+        if np.isfinite(gain[place]):
+            expected[place] = min(max(round(255 * (gain[place] + 147) / 99.16), 0), 255)
+    expected[10, 30] = 255
+    np.testing.assert_array_equal(path_gain_grey(prepared, 10, 30), expected)
+    np.testing.assert_array_equal(gain_to_grey(db_to_gain(np.array([-200.0, -147, -97.42, 0]))), [0, 0, 128, 255])
+    assert 99.16 / 255 == pytest.approx(0.389, abs=5e-4)
+
+
+@evaluates(2)
+def test_loss_at_one_metre_is_that_of_free_space():
+    found = 20 * np.log10(4 * np.pi * 5.9e9 / 299_792_458)
+    assert found == pytest.approx(CONSTANTS.loss_at_one_metre, abs=0.01)
+    assert CONSTANTS.roof_height == 25 - 1.5
+
+
+@evaluates(3, 4)
+def test_line_of_sight(one_block):
+    row, column = 10, 30
+    law = np.zeros((64, 64))
+    for y, x in np.ndindex(64, 64):
+        down, right = abs(y - row), abs(x - column)
+        squared = down**2 + right**2 + (down == 0 or right == 0) + 2 * (down == right)
+        law[y, x] = -47.86 - 25 * np.log10(np.sqrt(squared))
+    law_gain = distance_law(np.zeros((64, 64), bool), row, column).astype(np.float64)
+    elsewhere = np.ones((64, 64), bool)
+    elsewhere[row, column] = False
+    np.testing.assert_allclose(law_gain[elsewhere], (law[elsewhere] + 147) / 99.16, atol=1e-6)
+    gain = one_block[1]
+    np.testing.assert_allclose(gain[:20], law[:20], atol=1e-9)  # all above the block is in sight
+    np.testing.assert_allclose(line_of_sight_db(np.array([1.0, 100.0])), [-47.86, -72.86], atol=1e-12)
+    farthest = line_of_sight_db(2 * 255.0**2)
+    assert farthest == pytest.approx(-111.8, abs=0.05) and line_of_sight_db(1487.0**2) == pytest.approx(
+        -127.17, abs=0.01
+    )
+
+
+@evaluates(5)
+def test_bend():
+    for degrees in (0.0, 35.0, 70.0, 120.0):
+        assert bend_loss(np.radians(degrees), CONSTANTS) == pytest.approx(loss_of_bend(degrees))
+    assert loss_of_bend(180) == pytest.approx(13.055)
+
+
+def turn_between(before, after):
+    cosine = before @ after / np.linalg.norm(before) / np.linalg.norm(after)
+    return np.degrees(np.arccos(cosine))
+
+
+def over_corners(places):
+    """Path gain in dB along the ground by way of the places between the first and the last."""
+    legs = np.diff(np.array(places, float), axis=0)
+    bends = sum(loss_of_bend(turn_between(*pair)) for pair in zip(legs[:-1], legs[1:], strict=True))
+    return -(47.86 + 28 * np.log10(np.linalg.norm(legs, axis=1).sum()) + bends)
+
+
+def over_roofs(transmitter, up, down, receiver, height=23.5):
+    """Path gain in dB over one roof by way of the points `up` and `down` of its edge."""
+    legs = [np.array([*leg, rise]) for leg, rise in
+            zip(np.diff([transmitter, up, down, receiver], axis=0), (height, 0, -height), strict=True)]  # fmt: skip
+    bends = sum(loss_of_bend(turn_between(*pair)) for pair in zip(legs[:-1], legs[1:], strict=True))
+    length = sum(np.linalg.norm(leg) for leg in legs)
+    return -(47.86 + 28 * np.log10(length) + bends + 0.03 * np.linalg.norm(legs[1]))
+
+
+@evaluates(6, 9, 10)
+def test_the_dominant_path_is_the_best_of_both_families():
+    """A block that leaves the map on the right: around its left side, or over it."""
+    prepared = scene(block(20, 8, 40, 80))
+    gain = path_gain_db(prepared, 10, 30)
+    upper, lower = sorted(prepared.corners.points.tolist())
+    assert gain[33, 3] == pytest.approx(over_corners([(10, 30), upper, (33, 3)]), abs=1e-4)
+    points = prepared.roof_points
+    facing, behind = points[points[:, 0] < 20], points[points[:, 0] > 40]
+    families = set()
+    for receiver in ((43, 10), (48, 34), (50, 60)):  # below the block, where its left side is not seen
+        around = over_corners([(10, 30), upper, lower, receiver])
+        over = max(over_roofs((10, 30), up, down, receiver) for up in facing for down in behind)
+        assert gain[receiver] == pytest.approx(max(around, over), abs=1e-4)
+        families.add(bool(around > over))
+    assert families == {True, False}
+
+
+@evaluates(7)
+def test_where_a_path_may_bend():
+    degrees = np.arange(-178.0, 180.0, 7.0)
+    allowed = 0
+    for arrival in (-150.0, 0.0, 100.0):
+        for psi in degrees:
+            for half in (20.0, 45.0, 70.0):
+                for turn in degrees:
+                    edges = abs(psi) - half, 180 - abs(psi) - half
+                    if min(abs(edges[0] + 4), abs(edges[1] + 4)) < 0.5:
+                        continue  # too near the tolerance to tell
+                    expected = edges[0] > -4 and edges[1] > -4 and turn * np.sign(psi) >= 0
+                    into, outgoing = (np.radians((arrival + angle + 180) % 360 - 180) for angle in (psi, turn))
+                    found = bends_around(into, np.radians(half), np.radians(arrival), outgoing)
+                    assert found == expected, (psi, half, turn)
+                    allowed += found
+    assert allowed > 1000
+
+
+@evaluates(8)
+def test_angle_with_a_ray_that_climbs():
+    for azimuth, turn, horizontal in ((0.3, 0.0, 5.0), (1.0, 2.0, 30.0), (-2.0, -0.4, 0.7)):
+        climbing = np.array([horizontal * np.cos(azimuth), horizontal * np.sin(azimuth), 23.5])
+        level = np.array([np.cos(azimuth + turn), np.sin(azimuth + turn), 0])
+        found = slanted_bend(turn, horizontal, np.hypot(horizontal, 23.5))
+        assert np.degrees(found) == pytest.approx(turn_between(climbing, level))
+
+
+@evaluates(9)
+@pytest.mark.parametrize("buildings", [1, 2])
+def test_roof_paths(buildings):
+    """Bars that leave the map on both sides, so that only their roofs are a way; a roof point lies at column 29."""
+    bars = [block(30, -10, 40, 74), block(44, -10, 50, 74)][:buildings]
+    end = (40, 50)[buildings - 1]
+    before, along, after = 30 - 0.1 - 10, end - 30 + 0.2, 60 - end - 0.1
+    length = np.hypot(before, 23.5) + along + np.hypot(after, 23.5)
+    bends = sum(loss_of_bend(np.degrees(np.arccos(a / np.hypot(a, 23.5)))) for a in (before, after))
+    expected = -(47.86 + 28 * np.log10(length) + bends + 0.03 * along + 4.48 * (buildings - 1))
+    assert path_gain_db(scene(*bars), 10, 29)[60, 29] == pytest.approx(expected, abs=1e-6)
+
+
+@evaluates(11)
+def test_depth_map():
+    bins, place = 64, np.array([3.0, 4.0])
+    walls = np.array([[8.0, 1.0, 9.0, 12.0], [0.0, 9.0, 20.0, 10.0]])
+    expected = np.full(bins, np.inf)
+    for i in range(bins):
+        azimuth = 2 * np.pi / bins * (i + 0.5)
+        ray = np.array([np.sin(azimuth), np.cos(azimuth)])
+        for wall in walls:
+            side = wall[2:] - wall[:2]
+            distance, share = np.linalg.solve(np.stack([ray, -side], 1), wall[:2] - place)  # d ray = start + share side
+            if distance > 0 and 0 <= share <= 1:
+                start = wall[:2] - place
+                crossed = (start[1] * side[0] - start[0] * side[1]) / (ray[1] * side[0] - ray[0] * side[1])
+                assert crossed == pytest.approx(distance)
+                expected[i] = min(expected[i], distance)
+    found = depth_map(*place, walls, bins, VISIBILITY.nearest_hit)
+    hit = np.isfinite(expected)
+    assert hit.any() and not hit.all()
+    np.testing.assert_allclose(found[hit], expected[hit], rtol=1e-9)
+    assert (found[~hit] == found.max()).all() and found.max() > 1e6
+    i = int(np.flatnonzero(hit)[0])
+    direction = np.array([np.sin(2 * np.pi / bins * (i + 0.5)), np.cos(2 * np.pi / bins * (i + 0.5))])
+    points = place + np.array([expected[i] - 0.1, expected[i] + 0.2, expected[i] + 0.4])[:, None] * direction
+    np.testing.assert_array_equal(look(*place, found, points, VISIBILITY.point_to_pixel)[0], [0, 1])
+
+
+@evaluates(12)
+def test_guess():
+    condition = np.full((1, 16, 16, 3), -1.0, np.float32)
+    condition[0, 8, 4:12, 0] = 1  # a wall below the transmitter
+    condition[0, 3, 8, 1] = 1
+    found = np.asarray(jax.jit(guess_gain)(condition), np.float64)[0, ..., 0]
+    for place, shadow in (((0, 2), 0), ((6, 8), 0), ((3, 8), 0), ((14, 8), SHADOW_DB)):
+        squared = max((place[0] - 3) ** 2 + (place[1] - 8) ** 2, 1)
+        expected = (-47.86 - 12.5 * np.log10(squared) - shadow + 147) / 99.16
+        assert found[place] == pytest.approx(min(expected, 1), abs=1e-5)
+    assert SHADOW_DB == 16 and (found[8, 4:12] == 0).all()

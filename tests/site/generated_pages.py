@@ -1,0 +1,51 @@
+"""Pages as the report commands write them, of small made-up runs and data."""
+
+from pathlib import Path
+
+import numpy as np
+
+from experiments import dataset
+from experiments.training import CONFIGS
+from radiodiff_jax.data.source import open_source
+from radiodiff_jax.inference.evaluation import evaluate_steps, guess_predictor
+from radiodiff_jax.inference.evaluation_files import write_evaluation
+from radiodiff_jax.inference.trained import RadioMapModel
+from radiodiff_jax.reporting.runs import report
+from tests.data.example_folder import write_example_folder
+from tests.reporting.run_folders import write_run
+
+
+def write_generated_pages(site: Path, folder: Path) -> None:
+    """Run pages, the comparison, an evaluation and a data page below `site`; their sources are made in `folder`."""
+    data = write_example_folder(folder / "maps")
+    words = ["explore", "--root", str(data), "--out", str(folder / "explore" / "maps"), "--site", str(site)]
+    dataset.main(words)
+    kinds = {"vae": "vae", "vae-fast": "vae", "ldm": "ldm"}
+    runs = [write_run(folder / "runs" / name, kind, rows=40, seed=i) for i, (name, kind) in enumerate(kinds.items())]
+    write_evaluations(folder / "runs" / "ldm", data)
+    report(runs, site, presets=CONFIGS)
+
+
+class NoisyGuess(RadioMapModel):
+    """A model without weights: the guess by line of sight, and noise that falls with the number of steps."""
+
+    def __init__(self):
+        """Nothing to hold."""
+
+    def predict(self, condition, steps, seed=0):
+        """Gain for scene images."""
+        guess = guess_predictor({"condition": condition})
+        return np.clip(guess + 0.05 / steps * np.random.default_rng(seed).standard_normal(guess.shape), 0, 1)
+
+    @property
+    def reconstructor(self):
+        """An autoencoder that loses 2 % of the gain."""
+        return lambda batch: 0.98 * batch["gain"]
+
+
+def write_evaluations(run: Path, data: Path) -> None:
+    """Evaluations of a made-up model with one step and with two."""
+    source = open_source(data, "train", "DPM", False, "auto")
+    for result, arrays in evaluate_steps(NoisyGuess(), source, [1, 2], batch_size=3):
+        head = {"run": str(run), "data": str(data), "split": "test", "evaluated": "2026-03-01T12:00:00+00:00"}
+        write_evaluation(run / "evaluation" / f"test_steps{result['steps']}.json", head | result, arrays)

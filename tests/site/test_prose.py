@@ -1,0 +1,63 @@
+"""What the hand-written pages quote is still so: commands, their options and settings, messages."""
+
+import ast
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from experiments.training import CONFIGS, parse_training
+from radiodiff_jax.config_files import load_config
+from tests.site.conftest import REPOSITORY
+
+PAGES = sorted([*(REPOSITORY / "site_src").glob("*.md"), *(REPOSITORY / "site_src" / "guide").glob("*.md")])
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words after `python -m experiments.` of every complete command in the page's shell blocks."""
+    found = []
+    for block in re.findall(r"^```bash\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            _, mark, rest = line.partition("python -m experiments.")
+            if mark and "..." not in rest:
+                found.append(shlex.split(rest, comments=True))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_are_understood(page):
+    for name, *words in commands(page):
+        module = importlib.import_module(f"experiments.{name}")
+        if "--help" in words:
+            continue
+        if name in ("vae", "ldm"):
+            arguments = parse_training(name, "", "", words)
+            load_config(name, arguments.config, arguments.settings, CONFIGS)
+        elif name == "dataset":
+            module.make_parser().parse_args(words)
+        else:
+            module.parse(words)
+
+
+def spoken() -> list[str]:
+    """Every string of the program, what is filled in shortened to `{}`."""
+    texts = [(REPOSITORY / "Makefile").read_text()]
+    for path in [*(REPOSITORY / "radiodiff_jax").rglob("*.py"), *(REPOSITORY / "experiments").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                texts.append("".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return texts
+
+
+def test_messages_are_what_the_program_says():
+    page = (REPOSITORY / "site_src" / "troubleshooting.md").read_text()
+    symptoms = re.findall(r"^`([^`]{12,})`$", page, re.MULTILINE)
+    assert len(symptoms) > 15
+    texts = spoken()
+    for symptom in symptoms:
+        pieces = ".*".join(re.escape(piece.strip()) for piece in symptom.split("..."))
+        assert any(re.search(pieces, text, re.DOTALL) for text in texts), symptom
