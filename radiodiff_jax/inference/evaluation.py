@@ -100,7 +100,9 @@ def columns(identities: list[tuple[int, int]], figures: list[Figures]) -> dict[s
         "map": [number for number, _ in identities],
         "transmitter": [transmitter for _, transmitter in identities],
     }
-    return table | {name: [None if one[name] is None else float(f"{one[name]:.6g}") for one in figures] for name in names}
+    return table | {
+        name: [None if one[name] is None else float(f"{one[name]:.6g}") for one in figures] for name in names
+    }
 
 
 def evaluate_steps(

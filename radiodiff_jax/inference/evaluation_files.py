@@ -12,7 +12,15 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json, write_whole
 
 KINDS = ("best", "median", "worst")
-HEAD = {"run": str, "data": str, "split": str, "steps": int, "network_evaluations": int, "radio_maps": int, "layouts": int}
+HEAD = {
+    "run": str,
+    "data": str,
+    "split": str,
+    "steps": int,
+    "network_evaluations": int,
+    "radio_maps": int,
+    "layouts": int,
+}
 ARRAYS = {"kind": 1, "map": 1, "transmitter": 1, "position": 2, "buildings": 3, "truth": 3, "output": 3}
 
 

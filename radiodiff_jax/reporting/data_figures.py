@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 from radiodiff_jax.data.layout import BRIGHT, Pair, RadioMapFolder
 from radiodiff_jax.data.survey import GREY_LEVELS
@@ -76,7 +76,9 @@ def draw_distance(axes: Axes, sets: Sequence[dict[str, Any]]) -> None:
     metres = np.geomspace(1.5, furthest, 60)
     axes.plot(metres, line_of_sight_db(metres**2), color=INK, linestyle="--", linewidth=1.2, label="line-of-sight law")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("distance from the transmitter (m)")
     axes.set_ylabel("path gain (dB)")
     axes.legend(loc="lower left", fontsize=9)

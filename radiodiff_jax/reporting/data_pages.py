@@ -197,7 +197,9 @@ def _check(check: dict[str, Any], maps: int, faults: Sequence[str]) -> list[str]
         f"the images of {opened:,} of {maps:,} city maps were opened, evenly spread; "
         "`python -m experiments.dataset check --root DIR` opens all"
     )  # fmt: skip
-    parts = [f"Names of all files were compared, and {images}. Simulations in the folder: {', '.join(check['simulations'])}."]
+    parts = [
+        f"Names of all files were compared, and {images}. Simulations in the folder: {', '.join(check['simulations'])}."
+    ]
     errors, warnings = check["errors"], check["warnings"]
     if not errors + warnings:
         return [*parts, note("success", "Nothing is missing, damaged or odd")]
@@ -208,7 +210,9 @@ def _check(check: dict[str, Any], maps: int, faults: Sequence[str]) -> list[str]
     if errors + warnings > len(rows):
         parts.append(f"The first {FINDINGS_KEPT} are shown; `dataset check --json FILE` writes all.")
     if faults:
-        parts.append(f"{_count(len(faults), 'radio map')} of those chosen could not be read and had no part in the figures.")
+        parts.append(
+            f"{_count(len(faults), 'radio map')} of those chosen could not be read and had no part in the figures."
+        )
     return parts
 
 

@@ -127,7 +127,9 @@ def save_error_histogram(results: dict[str, Any], stem: Path) -> list[Path]:
             counts = np.array(one["errors"][sight]["histogram"], float)
             edges = np.linspace(-LARGEST_DB, LARGEST_DB, len(counts) + 1)
             colour, dashes = look(name)
-            axes.stairs(100 * counts / max(counts.sum(), 1), edges, color=colour, linestyle=dashes, linewidth=1.5, label=name)
+            axes.stairs(
+                100 * counts / max(counts.sum(), 1), edges, color=colour, linestyle=dashes, linewidth=1.5, label=name
+            )
         axes.set_xlim(-SHOWN_DB, SHOWN_DB)
         axes.set_yscale("log")
         axes.set_ylim(0.01, 100)

@@ -117,7 +117,10 @@ def figures_of_merit(result: dict[str, Any]) -> list[str]:
     parts = []
     for protocol in PROTOCOLS:
         rows = [
-            [shown_name(result, name), *(cell(mean(result, name, form.format(protocol)), form) for form in COLUMNS.values())]
+            [
+                shown_name(result, name),
+                *(cell(mean(result, name, form.format(protocol)), form) for form in COLUMNS.values()),
+            ]
             for name in ordered(result)
         ]
         parts += [f"{UNIT_WORDS[protocol]}. Means over maps.", table([protocol, *COLUMNS], rows)]
@@ -138,7 +141,10 @@ def figures_of_merit(result: dict[str, Any]) -> list[str]:
         "RMSE and NMSE: lower is better, 0 is exact. SSIM: 1 is equal. MAE (mean absolute error) and *within 3 dB* count "
         "outdoor pixels with signal. The two protocols are **not comparable** with each other.",
         "How certain the mean RMSE is, and what it is over outdoor pixels alone:",
-        table(["RMSE", *(f"{protocol}{what}" for protocol in PROTOCOLS for what in (", 90 % interval", ", outdoors"))], certain),
+        table(
+            ["RMSE", *(f"{protocol}{what}" for protocol in PROTOCOLS for what in (", 90 % interval", ", outdoors"))],
+            certain,
+        ),
         "The interval says between which values the mean would lie for other city maps of the same kind (bootstrap over city "
         "maps, 90 %).",
         "Without protocol:",

@@ -35,7 +35,11 @@ def steps_section(json_path: Path, result: dict[str, Any], figures: DrawnFigures
     figures.draw(name, json.dumps([points, floor]), partial(save_steps, points, floor))
     rows = []
     for (path, one), place in zip(found.items(), points, strict=True):
-        here = f"**{one['steps']}** (this page)" if path == json_path else f"[{one['steps']}](evaluation-{safe_stem(path)}.md)"
+        here = (
+            f"**{one['steps']}** (this page)"
+            if path == json_path
+            else f"[{one['steps']}](evaluation-{safe_stem(path)}.md)"
+        )
         means = (cell(mean(one, "model", key), key) for key in (HEADLINE, SSIM, "raw/mae_db", "sharpness_ratio"))
         rows.append([here, str(one["network_evaluations"]), f"{place['ms_per_map']:.3g}", *means])
     return [

@@ -99,7 +99,11 @@ def verdict(result: dict[str, Any]) -> tuple[str, str, list[str]]:
     worse = [one.other for one in fights if one.difference >= 0]
     if worse:
         named = " and the ".join(worse)
-        return "danger", f"The {own} is worse than the {named}, which need{'' if worse[1:] else 's'} no training", sentences
+        return (
+            "danger",
+            f"The {own} is worse than the {named}, which need{'' if worse[1:] else 's'} no training",
+            sentences,
+        )
     if not fights:
         return "warning", "No baseline was evaluated beside it", sentences
     if any(one.better_in for one in fights):
@@ -118,7 +122,9 @@ def sentence(own: str, one: Duel, maps: int) -> str:
         text += f", and nearer to the truth on {one.won:,} of {maps:,} maps"
     if one.interval is not None:
         low, high = one.interval
-        text += f". Difference of the means {one.difference:+.4f}, 90 % interval {low:+.4f} to {high:+.4f} over city maps"
+        text += (
+            f". Difference of the means {one.difference:+.4f}, 90 % interval {low:+.4f} to {high:+.4f} over city maps"
+        )
         if low < 0 < high:
             text += ", which holds 0: with other cities the order may turn"
     elif one.won is not None:
@@ -148,7 +154,9 @@ def floor_sentences(result: dict[str, Any]) -> list[str]:
     laws = [(name, mean(result, name, HEADLINE)) for name in BASELINES if name in results]
     beaten = [name for name, error in laws if error is not None and error <= floor]
     if beaten:
-        text += f" The floor itself is not below the {' and the '.join(beaten)}: the autoencoder needs more training first."
+        text += (
+            f" The floor itself is not below the {' and the '.join(beaten)}: the autoencoder needs more training first."
+        )
     return [text]
 
 

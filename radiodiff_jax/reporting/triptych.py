@@ -53,7 +53,10 @@ def save_triptychs(rows: Sequence[Triptych], difference: str, stem: Path) -> lis
                 panel.tick_params(labelbottom=line == len(rows) - 1, labelleft=column == 0)
                 panel.set_xlabel("column (m)" if line == len(rows) - 1 else "")
                 panel.set_ylabel("row (m)" if column == 0 else "")
-        for left, image, label, ends in ((lefts[1], shown, "path gain (dB)", "neither"), (lefts[2], wrong, difference, "both")):
+        for left, image, label, ends in (
+            (lefts[1], shown, "path gain (dB)", "neither"),
+            (lefts[2], wrong, difference, "both"),
+        ):
             bar = place(left + PANEL + BAR_GAP, BOTTOM, BAR, whole - BOTTOM - TITLE)
             figure.colorbar(image, cax=bar, label=label, extend=ends)
         return figure

@@ -144,7 +144,9 @@ def test_maps_of_another_evaluation_are_left_aside(written):
 def test_rows_of_an_older_version_become_columns(written):
     result = json.loads(written.read_text())
     for one in result["results"].values():
-        one["maps"] = [dict(zip(one["maps"], values, strict=True)) for values in zip(*one["maps"].values(), strict=True)]
+        one["maps"] = [
+            dict(zip(one["maps"], values, strict=True)) for values in zip(*one["maps"].values(), strict=True)
+        ]
         del one["errors"]
     old = written.with_name("old.json")
     old.write_text(json.dumps(result))

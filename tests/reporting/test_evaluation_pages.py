@@ -30,9 +30,7 @@ def evaluated(tmp_path_factory):
     maps = RadioMapFolder(write_example_folder(folder / "maps", maps=5))
     source = FolderSource(maps, maps.maps, cars=False)
     quiet = {"distance law": lambda batch: law_predictor(batch) * np.float32(0.8), "autoencoder": off_by(0.01)}
-    found = evaluate(
-        {"model 1": off_by(0.02), "model 5": off_by(0.015)} | quiet, evaluation_batches(source, 4)
-    )
+    found = evaluate({"model 1": off_by(0.02), "model 5": off_by(0.015)} | quiet, evaluation_batches(source, 4))
     for steps in (1, 5):
         model = found[f"model {steps}"] | {"ms_per_map": 3.0 * (steps + 1)}
         chosen = choose_extremes(model["maps"]["raw/all/rmse"], model["maps"]["map"])
@@ -69,7 +67,9 @@ def test_every_picture_is_there_in_both_variants_with_words(page):
 
 def test_the_page_names_protocols_units_and_whom_it_compares(page):
     text = page.read_text()
-    assert text.count("| **model** |") >= 4 and text.count("| distance law |") >= 4 and text.count("| autoencoder |") >= 4
+    assert (
+        text.count("| **model** |") >= 4 and text.count("| distance law |") >= 4 and text.count("| autoencoder |") >= 4
+    )
     for words in ("one unit is 99.16 dB", "one unit is 79.33 dB", "**not comparable**", "city maps", "(m)", "(ms)",
                   "1 x cpu with batches of 4", "2 evaluations of its network", "2026-01-02 at 03:04 UTC"):  # fmt: skip
         assert words in text
@@ -82,7 +82,10 @@ def test_steps_are_compared_by_quality_and_time(page, evaluated):
     section = text[text.index("## Steps, quality and time") :]
     assert "| **1** (this page) | 2 | 6 |" in section and "| [5](evaluation-test_steps5.md) | 6 | 18 |" in section
     rmse = [load(evaluated, steps)["results"]["model"]["figures"]["raw/all/rmse"]["mean"] for steps in (5, 1)]
-    assert f"The smallest RMSE is that of 5 steps, {rmse[0]:.4f}" in section and "at 3.0 times the time of 1 step" in section
+    assert (
+        f"The smallest RMSE is that of 5 steps, {rmse[0]:.4f}" in section
+        and "at 3.0 times the time of 1 step" in section
+    )
 
 
 def test_what_is_unchanged_is_not_drawn_again(page, evaluated):

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from radiodiff_jax.reporting.architecture.graph import Graph, Key, Node
-from radiodiff_jax.reporting.architecture.words import TIMES, count, size, stem, title, work
+from radiodiff_jax.reporting.architecture.words import TIMES, count, short, size, stem, title, work
 from radiodiff_jax.reporting.style import BLUE, GREEN, MUTED, OCHRE, PURPLE, VERMILION
 
 FILLS = {
-    "layer": BLUE, "attention": PURPLE, "fourier": VERMILION, "norm": MUTED, "join": MUTED, "end": GREEN,
+    "layer": BLUE, "attention": PURPLE, "fourier": VERMILION, "norm": MUTED, "join": MUTED, "terminal": GREEN,
     "outside": MUTED, "step": OCHRE,
 }  # fmt: skip
 MANY = 4  # a source that feeds more blocks than this is said in words at each of them
@@ -46,7 +46,8 @@ class Diagram:
 
     def source(self) -> str:
         """The Mermaid text."""
-        lines = [f"flowchart {self.direction}"]
+        lines = ['%%{init: {"flowchart": {"wrappingWidth": 320, "nodeSpacing": 34, "rankSpacing": 34}}}%%',
+                 f"flowchart {self.direction}"]  # fmt: skip
         for row in dict.fromkeys(box.row for box in self.boxes.values()):
             members = {name: box for name, box in self.boxes.items() if box.row == row}
             drawn = [f"{identifier(name)}{framed(box)}:::{box.style}" for name, box in members.items()]
@@ -58,7 +59,7 @@ class Diagram:
         lines += [f'click {identifier(name)} "{box.link}"' for name, box in self.boxes.items() if box.link]
         used = dict.fromkeys(box.style for box in self.boxes.values())
         lines += [f"classDef {style} {paint(style)}" for style in used]
-        return "\n".join([lines[0], *(f"  {line}" for line in lines[1:])]) + "\n"
+        return "\n".join([*lines[:2], *(f"  {line}" for line in lines[2:])]) + "\n"
 
     def between(self) -> list[tuple[str, str, str]]:
         """The arrows; those that leave a row lead from the row itself, so that Mermaid keeps it in one line."""
@@ -135,8 +136,8 @@ def label(node: Node, times: int, words: str = "") -> list[str]:
     many = f" {TIMES} {times}" if times > 1 else ""
     if node.role in ("input", "output"):
         return [words[:1].upper() + words[1:], size(node.shape)]
-    if node.role == "outside":
-        return [words]
+    if node.role == "outside" and node.block:
+        return [short(node.block)]
     facts = [count(times * node.parameters) if node.parameters else "", work(times * node.operations)]
     return [words + many, size(node.shape), " · ".join(filter(None, facts))]
 
@@ -146,7 +147,7 @@ def style_of(node: Node) -> str:
     if node.role in ("join", "outside"):
         return node.role
     if node.role in ("input", "output"):
-        return "end"
+        return "terminal"
     text = node.block.kind if node.block else node.words
     for part, style in (("Norm", "norm"), ("Attention", "attention"), ("Relation", "attention"), ("Swin", "attention"),
                         ("Fourier", "fourier"), ("complex", "fourier")):  # fmt: skip
@@ -164,12 +165,12 @@ def shape_of(node: Node) -> str:
 
 def row_of(key: Key) -> str:
     """The level (`down_0`) or the opened block that a block belongs to, or nothing."""
-    found = re.match(r"(down|up|stage|merging)_(\d+)", key[-1])
+    found = re.match(r"(down|up|convolution|norm)_(\d+)", key[-1])
     if not found:
         return "/".join(key[:-1]) if key[-2:-1] == ("middle",) else ""
     kind, place = found[1], int(found[2])
-    if kind == "merging":
-        kind, place = "stage", place + 1
+    if kind in ("convolution", "norm"):
+        kind = "layer"
     return "/".join([*key[:-1], f"{kind}_{place}"])
 
 
@@ -177,8 +178,8 @@ def row_title(row: str, first: Node) -> str:
     """What stands above a row."""
     name = row.rsplit("/", 1)[-1]
     kind, _, place = name.partition("_")
-    height, width = first.shape[:2]
-    words = {"down": "Level", "up": "Level", "stage": "Stage"}.get(kind, kind.capitalize())
+    height, width = (first.block.inputs[0] if first.block else first.shape)[:2]
+    words = {"down": "Level", "up": "Level"}.get(kind, kind.capitalize())
     return f"{words} {int(place) + 1}, {height} {TIMES} {width}" if place else f"{words}, {height} {TIMES} {width}"
 
 
@@ -195,7 +196,8 @@ def without_broadcasts(graph: Graph) -> tuple[Graph, dict[Key, list[str]]]:
                 spoken.setdefault(target, []).append("time vector")
     silent = {a for a in fed if graph.nodes[a].block and graph.nodes[a].block.kind == "TimeEmbedding" and len(fed[a]) > MANY}
     kept = {edge: None for edge in graph.edges if edge[0] not in silent}
-    return Graph(graph.nodes, kept), spoken
+    told = {key for key in silent if graph.nodes[key].role == "outside"}
+    return Graph({key: node for key, node in graph.nodes.items() if key not in told}, kept), spoken
 
 
 def folded(graph: Graph, rows: bool) -> tuple[Graph, dict[Key, int]]:
@@ -231,7 +233,7 @@ def is_equal(one: Node, other: Node) -> bool:
     if not (one.block and other.block):
         return False
     plain = [replace(b, path=(), settings={}, children=(), dtype="") for b in (one.block, other.block)]
-    return one.role == other.role == "block" and plain[0] == plain[1]
+    return plain[0] == plain[1] and one.key[:-1] == other.key[:-1] and row_of(one.key) == row_of(other.key)
 
 
 def names(diagram: Diagram) -> Iterable[str]:

@@ -5,12 +5,13 @@ equations between its blocks become nodes where they say something: attention, r
 counted work, and the places where two paths join.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from jax.extend.core import JaxprEqn, Literal, Var
 
-from radiodiff_jax.reporting.architecture.arithmetic import operations
+from radiodiff_jax.reporting.architecture.arithmetic import operations, parts
 from radiodiff_jax.reporting.architecture.trace import Block, Network, Path, Shape
 
 Key = tuple[str, ...]
@@ -44,6 +45,21 @@ class Graph:
 
     nodes: dict[Key, Node] = field(default_factory=dict)
     edges: dict[tuple[Key, Key], None] = field(default_factory=dict)
+
+    def reduced(self) -> "Graph":
+        """The graph without the arrows that only jump over blocks: those with another way from end to end."""
+        following: dict[Key, set[Key]] = {key: set() for key in self.nodes}
+        for a, b in self.edges:
+            following[a].add(b)
+        after: dict[Key, set[Key]] = {}
+
+        def reach(key: Key) -> set[Key]:
+            if key not in after:
+                after[key] = following[key].union(*map(reach, following[key]))
+            return after[key]
+
+        jumps = {(a, b) for a, b in self.edges if any(b in reach(c) for c in following[a] if c != b)}
+        return Graph(self.nodes, {edge: None for edge in self.edges if edge not in jumps})
 
     def keep(self, keys: Iterable[Key]) -> "Graph":
         """The part with some nodes."""
@@ -129,9 +145,15 @@ class Reader:
             same = [node for node in before if node.role == "work" and node.words == words and node.key[1:-1] == path]
             node = same[0] if same else Node(self.fresh("work", path), "work", words, None, shape)
             node.shape, node.operations = shape, node.operations + count
+            if words == WEIGHTS:
+                node.parameters = self.network.top.find(*path).own_parameters
             out = self.add(node)
             self.connect(everything, node.key)
             return out
+        if len(everything) == 1:
+            (key,) = everything
+            if self.graph.nodes[key].role == "work" and math.prod(self.graph.nodes[key].shape) == math.prod(shape):
+                self.graph.nodes[key].shape = shape  # the same numbers in another order
         if equation.primitive.name in JOINS and joins(given):
             node = Node(self.fresh("join", path), "join", JOINS[equation.primitive.name], None, shape)
             out = self.add(node)
@@ -161,6 +183,7 @@ class Reader:
             graph = graph.keep(set(graph.nodes).difference(dead))
 
 
+WEIGHTS = "Multiply by learned complex weights"
 JOINS = {"add": "+", "sub": "−", "concatenate": "side by side"}
 
 
@@ -180,14 +203,12 @@ def work_of(equation: JaxprEqn) -> str:
     if "fft" in inside:
         return "Inverse Fourier transform" if is_inverse(equation) else "Fourier transform"
     if name == "mul" and equation.outvars[0].aval.dtype.kind == "c":
-        return "Multiply by learned complex weights"
+        return WEIGHTS
     return "Matrix product" if operations(equation) else ""
 
 
 def inner_names(equation: JaxprEqn) -> set[str]:
     """Names of the primitives inside an equation."""
-    from radiodiff_jax.reporting.architecture.arithmetic import parts
-
     found = set()
     for part in parts(equation.params):
         for inner in part.eqns:

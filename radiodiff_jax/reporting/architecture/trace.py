@@ -4,7 +4,6 @@ Flax names the scope of every module call, and JAX keeps that name with every eq
 the module that did it, and parameters come from the very tree that training starts from.
 """
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -130,7 +129,3 @@ def shapes(leaves: list) -> tuple[Shape, ...]:
     """The shapes of all arrays, without their first axis."""
     return tuple(tuple(leaf.shape[1:]) for leaf in leaves if hasattr(leaf, "shape"))
 
-
-def elements(shape: Shape) -> int:
-    """Numbers in an array of this shape."""
-    return math.prod(shape)

@@ -85,14 +85,19 @@ NAMES = {
     "concatenation": "Mix of both",
     "condition_convolution": "Scene",
     "condition_norm": "Scene",
-    "condition_projection": "Scene features to the level's width",
+    "condition_projection": "Scene features",
     "feature_convolution": "Features",
     "feature_norm": "Features",
     "final_convolution": "Output",
     "fourier_convolution": "Fourier branch",
+    "final_block": "Final",
     "hidden": "Hidden",
     "initial_convolution": "Input",
+    "initial_norm": "Input",
     "key": "Key",
+    "middle_attention": "Middle",
+    "middle_block1": "Middle",
+    "middle_block2": "Middle",
     "latent_mixing": "Latent mixing",
     "moments_mixing": "Mean and log variance",
     "noise_decoder": "Decoder of the noise",
@@ -117,6 +122,13 @@ def title(block: Block) -> str:
     if block.kind in ("Decoder", "Encoder"):
         return purpose or kind
     return f"{purpose}: {kind[:1].lower()}{kind[1:]}" if purpose else f"{kind[:1].upper()}{kind[1:]}"
+
+
+def short(block: Block) -> str:
+    """A block in few words, for the edge of a picture: what it is for, and its place in a list."""
+    place = re.search(r"_(\d+)$", block.path[-1])
+    purpose = NAMES.get(stem(block.path[-1]), "")
+    return f"{purpose}, level {int(place[1]) + 1}" if purpose and place else title(block)
 
 
 def spaced(name: str) -> str:
