@@ -12,7 +12,7 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
 from radiodiff_jax.reporting.data_exploration import FINDINGS_KEPT, NUMBERS, VERSION
 from radiodiff_jax.reporting.evaluation_cells import code
-from radiodiff_jax.reporting.markdown import figure, note, page, plain, table, write_page
+from radiodiff_jax.reporting.markdown import figure, note, page, plain, slug, table, write_page
 
 AGAIN = "type `python -m experiments.dataset explore --root DIR --out FOLDER` again"
 MOST_ROWS = 16
@@ -25,7 +25,7 @@ def write_data_page(explore_folder: Path, site: Path) -> Path:
     Raises UserError if the folder is not one that `dataset explore` has written whole.
     """
     numbers = read_numbers(explore_folder)
-    folder = site / "data" / slug(numbers["name"])
+    folder = site / "data" / slug(numbers["name"], "data")
     try:
         text = data_page(numbers, explore_folder)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -261,11 +261,6 @@ def _copy(source: Path, target: Path) -> None:
     """Copy whole, and only where something changed: a watching server reloads otherwise."""
     if not target.is_file() or target.read_bytes() != source.read_bytes():
         write_whole(target, lambda temporary: shutil.copyfile(source, temporary))
-
-
-def slug(name: str) -> str:
-    """Lower-case letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "data"
 
 
 def _count(number: int, noun: str) -> str:

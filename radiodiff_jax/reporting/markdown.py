@@ -14,6 +14,11 @@ def plain(text: object) -> str:
     return re.sub(r"[\\`*_{}\[\]#|$]", lambda found: f"&#{ord(found[0])};", escaped)
 
 
+def slug(name: str, otherwise: str) -> str:
+    """A name for a page's folder: lower-case letters, digits and hyphens; `otherwise` where nothing is left."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or otherwise
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int = 1) -> str:
     """A table; columns from `numbers_from` on are set flush right. Cells are Markdown already: use `plain`."""
     rule = ["---" if column < numbers_from else "---:" for column in range(len(head))]

@@ -38,7 +38,8 @@ def training_diagram(ldm: LDM) -> Diagram:
     drawn.add("x0", "x₀ = scale × latent", size(ldm.latent), f"scale {scale}", style="step")
     drawn.add("time", "Time t and noise n", f"t from {objective.smallest_time:g} to 1", style="terminal", shape="round")
     drawn.add("xt", "xₜ = x₀ + t C + √t n", "C = −x₀", style="step")
-    drawn.add("scene", "Condition image", size((*config.image_size, config.unet.condition_channels)), style="terminal", shape="round")
+    condition = size((*config.image_size, config.unet.condition_channels))
+    drawn.add("scene", "Condition image", condition, style="terminal", shape="round")
     drawn.add("unet", "U-Net with condition encoder", work(ldm.unet.top.operations), link="unet.html")
     error = {"l2": "squared", "l1": "absolute"}[objective.loss] + (" + absolute" if objective.add_l1 else "")
     weights = "2 exp(1 − t) and exp(√t)" if objective.time_weighting else "1"
@@ -70,7 +71,8 @@ def sampling_diagram(ldm: LDM) -> Diagram:
     drawn.add("map", "Radio map", size(ldm.vae.image), style="terminal", shape="round")
     drawn.chain("noise", "unet", "start", "step")
     drawn.chain("features", "unet")
-    drawn.arrows += [("step", "unet", f"again, {number(len(ldm.evaluations), 'evaluation')} in all"), ("step", "latent", "at t = 0")]
+    again = f"again, {number(len(ldm.evaluations), 'evaluation')} in all"
+    drawn.arrows += [("step", "unet", again), ("step", "latent", "at t = 0")]
     drawn.chain("latent", "decoder", "map")
     if ldm.has_prior:
         drawn.add("guess", "First guess, encoded", work(ldm.vae.encoding), style="step")

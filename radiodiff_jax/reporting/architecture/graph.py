@@ -86,6 +86,7 @@ class Reader:
         self.graph = Graph()
         self.places: dict[Path, Block | None] = {}
         self.sources: dict[Var, Sources] = {}
+        self.from_leaf: dict[Path, Sources] = {}
         for variable, name in network.inputs.items():
             self.sources[variable] = self.add(Node(("input", name), "input", name, None, tuple(variable.aval.shape[1:])))
 
@@ -124,17 +125,22 @@ class Reader:
     def read(self, path: Path, equation: JaxprEqn) -> None:
         """Follow the arrays through one equation."""
         given = [self.sources.get(v, NONE) for v in equation.invars if not isinstance(v, Literal)]
-        everything = NONE.union(*given)
         leaf = self.leaf(path)
         if leaf is not None:
-            role = "block" if self.is_inside(leaf.path) else "outside"
-            out = self.add(Node(leaf.path, role, "", leaf, leaf.outputs[0], leaf.operations, leaf.parameters))
-            self.connect(everything, leaf.path)
-        elif self.is_inside(path) and everything:
-            out = self.between(path, equation, given, everything)
+            if leaf.path not in self.graph.nodes:
+                role = "block" if self.is_inside(leaf.path) else "outside"
+                self.add(Node(leaf.path, role, "", leaf, leaf.outputs[0], leaf.operations, leaf.parameters))
+                self.from_leaf[leaf.path] = frozenset([leaf.path])
+            out = self.from_leaf[leaf.path]
+            for sources in given:
+                if sources is not out and sources is not NONE:
+                    self.connect(sources, leaf.path)
         else:
-            out = everything
-        self.sources.update(dict.fromkeys(equation.outvars, out))
+            out = NONE.union(*given)
+            if out and self.is_inside(path):
+                out = self.between(path, equation, given, out)
+        for variable in equation.outvars:
+            self.sources[variable] = out
 
     def between(self, path: Path, equation: JaxprEqn, given: list[Sources], everything: Sources) -> Sources:
         """The sources after an equation between blocks: a node of its own, or what it was given."""

@@ -6,6 +6,7 @@ the module that did it, and parameters come from the very tree that training sta
 
 from collections import Counter
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any
 
 import jax
@@ -78,15 +79,19 @@ def trace(module: nn.Module, arguments: dict[str, Any], outputs: tuple[str, ...]
 
     jaxpr, (_, variables) = jax.make_jaxpr(run, return_shape=True)(jax.random.key(0), *inputs.values())
     paths = set(calls)
-    owners = [owner(str(equation.source_info.name_stack), paths) for equation in jaxpr.jaxpr.eqns]
+    of_scope = cache(lambda scope: owner(scope, paths))
+    owners = [of_scope(str(equation.source_info.name_stack)) for equation in jaxpr.jaxpr.eqns]
     work: Counter[Path] = Counter()
     for path, equation in zip(owners, jaxpr.jaxpr.eqns, strict=True):
         work[path] += operations(equation)
     weights: Counter[Path] = Counter()
     for place, leaf in jax.tree_util.tree_leaves_with_path(variables["params"]):
         weights[tuple(part.key for part in place[:-1])] += leaf.size
+    below: dict[Path, list[Path]] = {}
+    for path in filter(None, calls):
+        below.setdefault(path[:-1], []).append(path)
     return Network(
-        grow((), calls, weights, work),
+        grow((), calls, below, weights, work),
         jaxpr.jaxpr,
         owners,
         dict(zip(jaxpr.jaxpr.invars[1:], inputs, strict=True)),
@@ -96,20 +101,19 @@ def trace(module: nn.Module, arguments: dict[str, Any], outputs: tuple[str, ...]
 
 def owner(scope: str, paths: set[Path]) -> Path:
     """The path of the innermost module that a name stack such as `UNet/UNet.denoise/down_0/norm` lies in."""
-    names = [name.partition(".")[0] for name in scope.split("/")]
     path: Path = ()
-    for name in names:
+    for name in (part.partition(".")[0] for part in scope.split("/")):
         if (*path, name) in paths:
             path = (*path, name)
     return path
 
 
-def grow(path: Path, calls: dict[Path, tuple], weights: Counter[Path], work: Counter[Path]) -> Block:
-    """The block at `path` with all blocks inside, in the order of their calls."""
+def grow(
+    path: Path, calls: dict[Path, tuple], below: dict[Path, list[Path]], weights: Counter[Path], work: Counter[Path]
+) -> Block:
+    """The block at `path` with all blocks inside, those `below` it in the order of their calls."""
     module, arguments, results = calls[path]
-    children = tuple(
-        grow(other, calls, weights, work) for other in calls if len(other) == len(path) + 1 and other[:-1] == path
-    )
+    children = tuple(grow(child, calls, below, weights, work) for child in below.get(path, ()))
     return Block(
         path,
         type(module).__name__,

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 
 from radiodiff_jax.config import Config, VAEConfig
+from radiodiff_jax.data.symmetries import symmetries_of
 from radiodiff_jax.reporting.architecture.diagram import Diagram
 from radiodiff_jax.reporting.architecture.networks import LDM
 from radiodiff_jax.reporting.architecture.words import number, size
@@ -50,8 +51,8 @@ def ldm_training(ldm: LDM, name: str) -> str:
     config = ldm.config
     drawn = Diagram()
     names = add_vae_phases(drawn, ldm.vae.config, f"../vae-{name}/training.html")
-    drawn.add("ldm", "Diffusion model", "weighted errors of C and of the noise", f"updates 0 to {config.training.steps - 1:,} (metrics: ldm)",
-              style="layer", link="diffusion.html")  # fmt: skip
+    updates = f"updates 0 to {config.training.steps - 1:,} (metrics: ldm)"
+    drawn.add("ldm", "Diffusion model", "errors of C and of the noise", updates, style="layer", link="diffusion.html")
     drawn.chain(names[-1], "ldm", words="weights copied, then frozen")
     words = f"Part of the [diffusion model `{name}`](index.md). The autoencoder is trained first, by itself."
     return training_page(config, words, drawn, name)
@@ -81,13 +82,17 @@ def data_diagram(config: Config) -> Diagram:
     drawn.add("folder", "RadioMapSeer folder", f"PNG: {scene}", f"gain/{data.simulation}", style="terminal", shape="round")
     drawn.add("tfds", "TFDS folder", "ArrayRecord shards by dataset build", style="step")
     drawn.add("split", f"Split by map: {data.split}", "training part", style="step")
-    drawn.add("grain", "Grain", f"shuffled from seed {training.seed}, repeated", f"{number(data.threads, 'reading thread')}", style="step")
+    order = f"shuffled from seed {training.seed}, repeated"
+    drawn.add("grain", "Grain", order, number(data.threads, "reading thread"), style="step")
     drawn.add("condition", "Condition image", f"{size((*config.image_size, 3))}, −1 or +1", style="step")
     drawn.add("gain", "Gain", f"{size((*config.image_size, 1))}, 0 to 1", style="step")
     drawn.add("batch", f"Batch of {batch}", f"{data.prefetch} ready ahead", style="step")
     drawn.add("devices", "Mesh of devices", "each takes its share of the batch", style="layer")
     drawn.arrows += [("folder", "split", "read as it is"), ("folder", "tfds", "or built once"), ("tfds", "split", "")]
-    before = drawn.add("symmetry", "Symmetry of the square", "one of 8, drawn at random", style="step") if data.augment else "grain"
+    before = "grain"
+    if data.augment:
+        many = symmetries_of(config.image_size)
+        before = drawn.add("symmetry", "Symmetry of the square", f"one of {many}, drawn at random", style="step")
     drawn.chain(*dict.fromkeys(("split", "grain", before)))
     for image in ("condition", "gain"):
         drawn.chain(before, image, "batch")

@@ -1,5 +1,7 @@
 """Pages about an autoencoder and its discriminator."""
 
+import math
+
 from radiodiff_jax.reporting.architecture.diagram import Diagram
 from radiodiff_jax.reporting.architecture.networks import ENCODING, VAE
 from radiodiff_jax.reporting.architecture.parts import facts, part
@@ -53,11 +55,10 @@ def residual_section(vae: VAE, path: tuple[str, ...]) -> str:
 def overview(vae: VAE, name: str) -> str:
     """The first page."""
     top, judge, config = vae.autoencoder.top, vae.discriminator.top, vae.config
-    height, width, channels = vae.image
     latent = vae.latent
     rows = [
         ("radio map", size(vae.image)),
-        ("latent", f"{size(latent)}, 1 number for {height * width * channels / (latent[0] * latent[1] * latent[2]):.3g} of the map"),
+        ("latent", f"{size(latent)}, one number for {math.prod(vae.image) / math.prod(latent):.3g} of the map"),
         ("parameters of the autoencoder", f"{top.parameters:,}"),
         ("parameters of the discriminator", f"{judge.parameters:,}"),
         ("work to encode a map", work(vae.encoding)),

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import shutil
 import signal
 import time
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_text
+from radiodiff_jax.reporting.markdown import slug
 from radiodiff_jax.reporting.runs.analysis import SILENT_AFTER_S
 from radiodiff_jax.reporting.runs.card import Card, make_card
 from radiodiff_jax.reporting.runs.code_version import code_digest
@@ -51,11 +51,6 @@ class Settings:
         return self.site / "runs"
 
 
-def slug(name: str) -> str:
-    """Lower-case letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "run"
-
-
 def make_sources(folders: list[Path], logs: list[Path] = (), pages: Path | None = None) -> list[Source]:
     """Run folders and logs, each with a slug of its own: the one its page in the folder `pages` has, else a free one."""
     kept = {name: one["source"] for name, one in read_cards(pages).items()} if pages else {}
@@ -63,7 +58,7 @@ def make_sources(folders: list[Path], logs: list[Path] = (), pages: Path | None 
     found = []
     for path, kind in [*((folder, "folder") for folder in folders), *((log, log_kind(log)) for log in logs)]:
         path = path.resolve()
-        name = slug(source_name(path, kind))
+        name = slug(source_name(path, kind), "run")
         mine = sorted(one for one, source in kept.items() if source == str(path) and PART not in one)
         numbered = (f"{name}-{number}" for number in count(2))
         chosen = mine[0] if mine else next(one for one in chain([name], numbered) if one not in taken)
