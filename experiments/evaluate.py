@@ -23,12 +23,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def evaluate_run(
     run: Path, data: Path, split: str, steps: list[int] | None = None, batch_size: int = 8, maps: Path | None = None,
-    count: int | None = None, out: Path | None = None,
+    count: int | None = None, out: Path | None = None, model: Any = None,
 ) -> dict[Path, dict[str, Any]]:  # fmt: skip
     """Evaluate a run for each number of steps; writes and returns path -> result, of which the JSON file is made.
 
     Without `steps` the run's own setting holds, without `out` the files go to the run's folder `evaluation`. Predicted
-    maps go to the folder `maps` as grey PNGs, with several numbers of steps to maps/stepsN.
+    maps go to the folder `maps` as grey PNGs, with several numbers of steps to maps/stepsN. `model` is the run where it
+    is loaded already.
     """
     from tqdm import tqdm
 
@@ -40,7 +41,7 @@ def evaluate_run(
     from radiodiff_jax.training.provenance import now
     from radiodiff_jax.units import gain_to_grey
 
-    model = load_run(run)
+    model = model or load_run(run)
     source = open_split(model.config, data, split)
     steps = list(dict.fromkeys(steps or [model.config.objective.sampling_steps])) if isinstance(model, RadioMapModel) else [0]
 

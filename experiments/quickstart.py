@@ -52,8 +52,11 @@ def simulate(data: Path, workers: int) -> None:
 
 def evaluate_both(run: Path, data: Path) -> dict:
     """Evaluate on the validation and test cities, writing both; returns the test result."""
+    from radiodiff_jax.inference.trained import load_run
+
+    model = load_run(run)
     for split in ("validation", "test"):
-        (result,) = evaluate.evaluate_run(run, data, split, batch_size=16).values()
+        (result,) = evaluate.evaluate_run(run, data, split, batch_size=16, model=model).values()
     return result
 
 

@@ -83,7 +83,7 @@ class RadioMapModel:
             release_freed_memory()
         return np.asarray(self._compiled[condition.shape, steps](*inputs))
 
-    @property
+    @cached_property
     def reconstructor(self) -> Reconstructor:
         """The autoencoder alone, with the buildings blanked where the model does that: what it cannot beat."""
         return Reconstructor(self.autoencoder_config, self.frozen["autoencoder"], self.config.objective.blank_buildings)
