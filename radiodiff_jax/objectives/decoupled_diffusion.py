@@ -97,6 +97,15 @@ def time_grid(steps: int, smallest: float, final_split: bool = True) -> tuple[np
     return np.array(times, np.float32), np.array(moves, np.float32)
 
 
+def needed_outputs(time: float) -> tuple[bool, bool]:
+    """(C, noise): whether the network's answer counts in the estimate of x_0 at this time.
+
+    At t = 1 the predicted noise is x itself, whatever the network says. Where t^2 is below the resolution of float32, so
+    is the share t^2 / sqrt(t^2 + 1) of the network's C.
+    """
+    return bool(time * time > np.finfo(np.float32).eps), bool(time < 1)
+
+
 Denoiser = Callable[[Latent, Times, bool, bool], tuple[Latent, Latent]]  # (x_t, t, C wanted?, noise wanted?) -> (C, noise)
 
 
@@ -105,15 +114,14 @@ def sample(denoiser: Denoiser, start: Latent, fresh: Callable[[int], Latent], st
     """x_0 from `start` = x_1 ~ N(0, 1) in `steps` steps (+ 1 evaluation with `final_split`).
 
     `fresh(i)` is the noise of evaluation i. The step uses C := -x_0 of the estimate, as the original does. The denoiser
-    is told what it need not compute: at t = 1 the predicted noise is x itself, whatever the network says; and where
-    t^2 is below the resolution of float32, so is the share t^2 / sqrt(t^2 + 1) of the network's C in the estimate.
+    is told what it need not compute (`needed_outputs`).
     `record` (tests) collects (t, s, x, x_0, noise, x_next, raw C) of every evaluation.
     """
     times, moves = time_grid(steps, smallest, final_split)
     x = start
     for i, (time, move) in enumerate(zip(times, moves, strict=True)):
         t, s = jnp.full(x.shape[0], time), jnp.full(x.shape[0], move)
-        c, noise = denoiser(x, t, bool(time * time > np.finfo(np.float32).eps), bool(time < 1))
+        c, noise = denoiser(x, t, *needed_outputs(time))
         x0 = predicted_start(x, noise, c, t)
         following = reverse_step(x, noise, -x0, t, s, fresh(i))
         if record is not None:

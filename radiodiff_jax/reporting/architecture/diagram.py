@@ -1,11 +1,12 @@
 """A graph of blocks as a Mermaid flowchart: boxes with name, size, parameters and work, rows for levels, links."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from radiodiff_jax.reporting.architecture.graph import Graph, Key, Node
-from radiodiff_jax.reporting.architecture.words import TIMES, count, short, size, stem, title, work
+from radiodiff_jax.reporting.architecture.folding import folded, heading, row_of
+from radiodiff_jax.reporting.architecture.words import TIMES, count, short, size, work
 from radiodiff_jax.reporting.style import BLUE, GREEN, MUTED, OCHRE, PURPLE, VERMILION
 
 FILLS = {
@@ -102,19 +103,19 @@ def identifier(name: str) -> str:
 
 
 def diagram_of(graph: Graph, links: Mapping[str, str] | None = None, rows: bool = False, direction: str = "TD",
-               rename: Mapping[str, str] | None = None) -> Diagram:  # fmt: skip
+               ) -> Diagram:  # fmt: skip
     """A graph as boxes: equal neighbours are one box, sources of many blocks are named in them.
 
-    `links` and `rename` map a block's path, `a/b`, to a page and to a title. With `rows` the blocks of a level, or of a
+    `links` maps a block's path, `a/b`, to a page. With `rows` the blocks of a level, or of a
     block that is looked into, stand in one line; this needs a graph whose levels form one chain.
     """
     graph, spoken = without_broadcasts(graph)
-    graph, merged = folded(graph, rows)
+    graph, members = folded(graph, lists=not rows)
     diagram = Diagram(direction=direction)
     for key, node in graph.nodes.items():
         name = "/".join(key)
         row = row_of(key) if rows and node.role == "block" else ""
-        lines = label(node, merged.get(key, 1), (rename or {}).get(name, ""))
+        lines = label(node, members.get(key, [node]))
         told = [f"and the {word}" for word in spoken.get(key, [])]
         diagram.boxes[name] = Box(lines + told, style_of(node), row, (links or {}).get(name, ""), shape_of(node))
         if row:
@@ -128,18 +129,17 @@ def diagram_of(graph: Graph, links: Mapping[str, str] | None = None, rows: bool 
     return diagram
 
 
-def label(node: Node, times: int, words: str = "") -> list[str]:
-    """Lines of a box."""
+def label(node: Node, members: list[Node]) -> list[str]:
+    """Lines of a box that stands for one node or for some that were folded into it."""
     if node.role == "join":
         return [node.words]
-    words = words or (title(node.block) if node.block else node.words)
-    many = f" {TIMES} {times}" if times > 1 else ""
     if node.role in ("input", "output"):
-        return [words[:1].upper() + words[1:], size(node.shape)]
+        return [node.words[:1].upper() + node.words[1:], size(node.shape)]
     if node.role == "outside" and node.block:
         return [short(node.block)]
-    facts = [count(times * node.parameters) if node.parameters else "", work(times * node.operations)]
-    return [words + many, size(node.shape), " · ".join(filter(None, facts))]
+    facts = [count(node.parameters) if node.parameters else "", work(node.operations)]
+    sizes = dict.fromkeys(size(each.shape) for each in (members[0], members[-1]))
+    return [heading(node, len(members)), " to ".join(sizes), " · ".join(filter(None, facts))]
 
 
 def style_of(node: Node) -> str:
@@ -161,17 +161,6 @@ def shape_of(node: Node) -> str:
     if node.role == "join" and len(node.words) == 1:
         return "circle"
     return "box" if node.role in ("block", "work") else "round"
-
-
-def row_of(key: Key) -> str:
-    """The level (`down_0`) or the opened block that a block belongs to, or nothing."""
-    found = re.match(r"(down|up|convolution|norm)_(\d+)", key[-1])
-    if not found:
-        return "/".join(key[:-1]) if key[-2:-1] == ("middle",) else ""
-    kind, place = found[1], int(found[2])
-    if kind in ("convolution", "norm"):
-        kind = "layer"
-    return "/".join([*key[:-1], f"{kind}_{place}"])
 
 
 def row_title(row: str, first: Node) -> str:
@@ -198,44 +187,3 @@ def without_broadcasts(graph: Graph) -> tuple[Graph, dict[Key, list[str]]]:
     kept = {edge: None for edge in graph.edges if edge[0] not in silent}
     told = {key for key in silent if graph.nodes[key].role == "outside"}
     return Graph({key: node for key, node in graph.nodes.items() if key not in told}, kept), spoken
-
-
-def folded(graph: Graph, rows: bool) -> tuple[Graph, dict[Key, int]]:
-    """The graph with equal blocks in a row, and equal blocks of a list that do not feed each other, drawn once."""
-    times: dict[Key, int] = {}
-    into: dict[Key, Key] = {}
-    out: dict[Key, list[Key]] = {}
-    given: dict[Key, list[Key]] = {}
-    for a, b in graph.edges:
-        out.setdefault(a, []).append(b)
-        given.setdefault(b, []).append(a)
-    lists: dict[tuple, Key] = {}
-    for key, node in graph.nodes.items():
-        if node.role != "block" or not node.block:
-            continue
-        before = given.get(key, [])
-        if len(before) == 1 and len(out[before[0]]) == 1 and is_equal(graph.nodes[before[0]], node):
-            first = into.get(before[0], before[0])
-        elif re.search(r"_\d+$", key[-1]) and not rows:
-            first = lists.setdefault((key[:-1], stem(key[-1]), node.block.kind, tuple(before)), key)
-        else:
-            continue
-        if first != key:
-            into[key] = first
-            times[first] = times.get(first, 1) + 1
-    nodes = {key: node for key, node in graph.nodes.items() if key not in into}
-    edges = {(into.get(a, a), into.get(b, b)): None for a, b in graph.edges}
-    return Graph(nodes, {edge: None for edge in edges if edge[0] != edge[1]}), times
-
-
-def is_equal(one: Node, other: Node) -> bool:
-    """Whether two blocks look the same from outside."""
-    if not (one.block and other.block):
-        return False
-    plain = [replace(b, path=(), settings={}, children=(), dtype="") for b in (one.block, other.block)]
-    return plain[0] == plain[1] and one.key[:-1] == other.key[:-1] and row_of(one.key) == row_of(other.key)
-
-
-def names(diagram: Diagram) -> Iterable[str]:
-    """The first line of every box."""
-    return [box.lines[0] for box in diagram.boxes.values()]

@@ -1,5 +1,6 @@
 """The diffusion loop of a configuration: what a training step and what sampling do."""
 
+from radiodiff_jax.objectives.decoupled_diffusion import needed_outputs
 from radiodiff_jax.reporting.architecture.diagram import Diagram
 from radiodiff_jax.reporting.architecture.networks import LDM
 from radiodiff_jax.reporting.architecture.words import number, size, work
@@ -10,7 +11,7 @@ def diffusion_page(ldm: LDM, name: str) -> str:
     """Training step and sampling of a preset."""
     steps = ldm.config.objective.sampling_steps
     grid = [
-        [str(place), f"{time:.6g}", f"{move:.6g}", "C alone" if time == 1 else "C and noise", work(operations)]
+        [str(place), f"{time:.6g}", f"{move:.6g}", given(time), work(operations)]
         for place, ((time, move), operations) in enumerate(zip(ldm.evaluations, ldm.denoising, strict=True), 1)
     ]
     return page(
@@ -22,10 +23,16 @@ def diffusion_page(ldm: LDM, name: str) -> str:
         "## From noise to a radio map",
         mermaid(sampling_diagram(ldm).source()),
         f"`objective.sampling_steps` is {steps}; the last step is cut in two, so that the network is evaluated "
-        f"{number(len(grid), 'time')}. At t = 1 the noise is the input itself, and the decoder of the noise is not run.",
+        f"{number(len(grid), 'time')}. At t = 1 the noise is the input itself, and close to t = 0 the network's C is "
+        "multiplied by less than float32 resolves: the decoder that does not count is not run.",
         table(("evaluation", "t", "step", "the U-Net gives", "work"), grid, 1),
         description=f"Training step and sampling loop of the preset {name}.",
     )
+
+
+def given(time: float) -> str:
+    """What the network is asked for at this time."""
+    return " and ".join(name for name, needed in zip(("C", "noise"), needed_outputs(time), strict=True) if needed)
 
 
 def training_diagram(ldm: LDM) -> Diagram:

@@ -157,9 +157,9 @@ class Reader:
             self.connect(everything, node.key)
             return out
         if len(everything) == 1:
-            (key,) = everything
-            if self.graph.nodes[key].role == "work" and math.prod(self.graph.nodes[key].shape) == math.prod(shape):
-                self.graph.nodes[key].shape = shape  # the same numbers in another order
+            before = self.graph.nodes[min(everything)]
+            if before.role == "work" and before.words != WEIGHTS and math.prod(before.shape) == math.prod(shape):
+                before.shape = shape  # the same numbers in another order
         if equation.primitive.name in JOINS and joins(given):
             node = Node(self.fresh("join", path), "join", JOINS[equation.primitive.name], None, shape)
             out = self.add(node)
@@ -208,7 +208,7 @@ def work_of(equation: JaxprEqn) -> str:
     inside = {name} | inner_names(equation)
     if "fft" in inside:
         return "Inverse Fourier transform" if is_inverse(equation) else "Fourier transform"
-    if name == "mul" and equation.outvars[0].aval.dtype.kind == "c":
+    if name == "mul" and equation.outvars[0].aval.dtype.kind == "c" and all(v.aval.shape for v in equation.invars):
         return WEIGHTS
     return "Matrix product" if operations(equation) else ""
 

@@ -6,7 +6,7 @@ from radiodiff_jax.reporting.architecture.diffusion_page import diffusion_page
 from radiodiff_jax.reporting.architecture.networks import LDM
 from radiodiff_jax.reporting.architecture.parts import facts, part, summary
 from radiodiff_jax.reporting.architecture.training_pages import ldm_training
-from radiodiff_jax.reporting.architecture.words import TIMES, count, number, size, work
+from radiodiff_jax.reporting.architecture.words import count, number, size, work
 from radiodiff_jax.reporting.markdown import mermaid, page
 
 SWIN, UNET, RELATION, DIFFUSION, TRAINING = "condition-encoder", "unet", "relation", "diffusion", "training"
@@ -46,7 +46,8 @@ def unet_page(ldm: LDM, name: str, up: str) -> str:
     return page(
         "U-Net",
         f"{up} One encoder and two decoders of equal form. Arrows that only jump over blocks are left out here: every "
-        "level of the encoder also feeds both decoders, and so do the scene features. The next diagrams draw them.",
+        "level of the encoder also feeds both decoders, and so do the scene features. The next diagrams draw them. The sums at the end add what is known of C and of the noise "
+        "before the network answers ([preconditioning](../../derivations/decoupled-diffusion.md)).",
         part(unet, (), links=links, reduced=True),
         f"## One decoder\n\nThe decoder of the noise; the decoder of C has the same blocks with weights of its own "
         f"({summary(unet.top.find('attenuation_decoder'))}). Dashed boxes are outside of it.",
@@ -123,8 +124,8 @@ def ldm_overview(ldm: LDM, folder: str | None, vae: str | None) -> Diagram:
               f"{count(scene.parameters)} · {work(scene.operations)}", style="attention", link=to(SWIN))  # fmt: skip
     drawn.add("noise", "Noise", size(ldm.latent), style="terminal", shape="round")
     many = len(ldm.evaluations)
-    drawn.add("unet", f"U-Net {TIMES} {many}", f"{number(many, 'evaluation')} in the latent space",
-              f"{count(rest)} · {work(sum(ldm.denoising))}", link=to(UNET))  # fmt: skip
+    drawn.add("unet", "U-Net in latent space", f"{count(rest)} · {number(many, 'evaluation')}",
+              f"{work(sum(ldm.denoising))} in all", link=to(UNET))  # fmt: skip
     drawn.add("step", "Diffusion step", "towards t = 0", style="step", link=to(DIFFUSION))
     drawn.add("latent", "Latent", size(ldm.latent), style="terminal", shape="round")
     drawn.add("decoder", "VAE decoder, frozen", work(ldm.vae.decoding), link=to(vae_pages.DECODER, vae))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from radiodiff_jax.config import LDMConfig, VAEConfig
-from radiodiff_jax.objectives.decoupled_diffusion import time_grid
+from radiodiff_jax.objectives.decoupled_diffusion import needed_outputs, time_grid
 from radiodiff_jax.reporting.architecture.trace import Network, trace
 from radiodiff_jax.training.ldm_task import latent_size, make_unet
 from radiodiff_jax.training.vae_task import Networks
@@ -110,10 +110,14 @@ class LDM:
 
     @property
     def denoising(self) -> list[int]:
-        """Operations of every evaluation; at t = 1 the decoder of the noise is not run."""
-        whole = self.unet.top.operations - self.conditioning
-        noise = self.unet.top.find("noise_decoder").operations
-        return [whole if time < 1 else whole - noise for time, _ in self.evaluations]
+        """Operations of every evaluation; a decoder whose answer does not count is not run."""
+        top = self.unet.top
+        decoders = [top.find(f"{name}_decoder").operations for name in ("attenuation", "noise")]
+        common = top.operations - self.conditioning - sum(decoders)
+        return [
+            common + sum(work for work, needed in zip(decoders, needed_outputs(time), strict=True) if needed)
+            for time, _ in self.evaluations
+        ]
 
     @property
     def sampling(self) -> int:

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from radiodiff_jax.reporting.architecture.diagram import diagram_of
-from radiodiff_jax.reporting.architecture.graph import Graph, graph_of
-from radiodiff_jax.reporting.architecture.trace import Block, Network, Path
-from radiodiff_jax.reporting.architecture.words import count, size, title, work
+from radiodiff_jax.reporting.architecture.folding import folded, heading
+from radiodiff_jax.reporting.architecture.graph import Graph, Node, graph_of
+from radiodiff_jax.reporting.architecture.trace import Block, Network, Path, Shape
+from radiodiff_jax.reporting.architecture.words import SPACE, count, size, work
 from radiodiff_jax.reporting.markdown import mermaid, plain, table
 
-HEAD = ("block", "module", "in", "out", "parameters", "share", "work")
+HEAD = ("block, module", "in", "out", "parameters", "share", "work")
+MOST = 2  # sizes named in a cell
 
 
 def part(
@@ -31,32 +33,36 @@ def block_table(graph: Graph, whole: Block) -> str:
     """Every block inside of `whole`, in the order of the run, and their sum."""
     rows = []
     parameters, operations = whole.parameters, whole.operations
-    for node in graph.nodes.values():
+    graph, members = folded(graph, lists=False)
+    for key, node in graph.nodes.items():
         if node.role not in ("block", "work"):
             continue
-        block = node.block
-        path = "/".join(block.path[len(whole.path) :]) if block else ""
-        rows.append(
-            row(title(block) if block else node.words, path, block.inputs if block else (), (node.shape,), node.parameters,
-                whole.parameters, node.operations)
-        )  # fmt: skip
+        same = members.get(key, [node])
+        paths = ["/".join(each.block.path[len(whole.path) :]) for each in (same[0], same[-1]) if each.block]
+        inputs = node.block.inputs if node.block else ()
+        rows.append(row(heading(node, len(same)), paths, inputs, node, whole.parameters))
         parameters, operations = parameters - node.parameters, operations - node.operations
     if parameters or operations:
-        rows.append(row("Between the blocks", "", (), (), parameters, whole.parameters, operations))
-    total = [f"**{cell}**" if cell else "" for cell in ("Sum", "", "", "", f"{whole.parameters:,}", "", work(whole.operations))]
-    return table(HEAD, [*rows, total], 4)
+        rest = Node((), "work", parameters=parameters, operations=operations)
+        rows.append(row("Between the blocks", [], (), rest, whole.parameters))
+    total = [f"**{cell}**" if cell else "" for cell in ("Sum", "", "", f"{whole.parameters:,}", "", work(whole.operations))]
+    return table(HEAD, [*rows, total], 3)
 
 
-def row(words: str, path: str, inputs: tuple, outputs: tuple, parameters: int, whole: int, operations: int) -> list[str]:
-    """One line of a table of blocks."""
-    share = f"{100 * parameters / whole:.1f} %" if parameters else ""
-    code = f"`{path}`" if path else ""
-    return [plain(words), code, listed(inputs), listed(outputs), f"{parameters:,}" if parameters else "", share, work(operations)]
+def row(words: str, paths: list[str], inputs: tuple[Shape, ...], node: Node, whole: int) -> list[str]:
+    """One line of a table of blocks; `paths` are those of the first and of the last block that it stands for."""
+    name = plain(words) + "".join(f"<br>{'' if place == 0 else 'to '}`{path}`" for place, path in enumerate(dict.fromkeys(paths)))
+    parameters, share = "", ""
+    if node.parameters:
+        parameters, share = f"{node.parameters:,}", f"{100 * node.parameters / whole:.1f}{SPACE}%"
+    return [name, listed(inputs), size(node.shape) if node.shape else "", parameters, share, work(node.operations)]
 
 
-def listed(shapes: tuple) -> str:
-    """Sizes of some arrays, equal ones once."""
-    return "; ".join(dict.fromkeys(map(size, shapes)))
+def listed(shapes: tuple[Shape, ...]) -> str:
+    """Sizes of some arrays, equal ones once, and how many more there are."""
+    sizes = list(dict.fromkeys(map(size, shapes)))
+    more = [f"and {len(sizes) - MOST} more"] if len(sizes) > MOST else []
+    return "<br>".join(sizes[:MOST] + more)
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:

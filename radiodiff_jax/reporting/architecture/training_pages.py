@@ -27,9 +27,8 @@ def add_vae_phases(drawn: Diagram, config: VAEConfig, link: str = "") -> list[st
     names = []
     for phase, first, last in phases(config):
         words, losses = PHASES[phase]
-        names.append(
-            drawn.add(phase, words, losses, f"updates {first:,} to {last - 1:,} (metrics: {phase})", style="step", link=link)
-        )
+        lines = (words, losses, f"updates {first:,} to {last - 1:,}", f"phase {phase} in the metrics")
+        names.append(drawn.add(phase, *lines, style="step", link=link))
     drawn.chain(*names)
     return names
 
@@ -51,8 +50,9 @@ def ldm_training(ldm: LDM, name: str) -> str:
     config = ldm.config
     drawn = Diagram()
     names = add_vae_phases(drawn, ldm.vae.config, f"../vae-{name}/training.html")
-    updates = f"updates 0 to {config.training.steps - 1:,} (metrics: ldm)"
-    drawn.add("ldm", "Diffusion model", "errors of C and of the noise", updates, style="layer", link="diffusion.html")
+    updates = f"updates 0 to {config.training.steps - 1:,}"
+    drawn.add("ldm", "Diffusion model", "errors of C and of the noise", updates, "phase ldm in the metrics", style="layer",
+              link="diffusion.html")  # fmt: skip
     drawn.chain(names[-1], "ldm", words="weights copied, then frozen")
     words = f"Part of the [diffusion model `{name}`](index.md). The autoencoder is trained first, by itself."
     return training_page(config, words, drawn, name)
@@ -67,7 +67,7 @@ def training_page(config: Config, words: str, phases_drawn: Diagram, name: str) 
         mermaid(phases_drawn.source()),
         "## Way of the data",
         "The order of the maps depends on the seed and the step alone, so that a resumed run reads on where it stopped. "
-        "Building a TFDS folder is optional and pays off where the same maps are read often.",
+        "Building a TFDS folder is optional.",
         mermaid(data_diagram(config).source()),
         description=f"Training phases and data flow of the {config.kind} preset {name}.",
     )

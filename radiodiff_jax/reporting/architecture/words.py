@@ -6,18 +6,19 @@ from collections.abc import Callable
 from radiodiff_jax.reporting.architecture.trace import Block, Shape
 
 TIMES = "×"
+SPACE = "\u00a0"  # keeps numbers and their signs on one line
 
 
 def size(shape: Shape) -> str:
     """`64 × 64 × 128`; a single number for nothing but the batch."""
-    return f" {TIMES} ".join(map(str, shape)) or "1"
+    return f"{SPACE}{TIMES}{SPACE}".join(map(str, shape)) or "1"
 
 
 def count(number: int) -> str:
     """`55.3 M`, `295.7 k`, `42`."""
     for unit, scale in (("M", 10**6), ("k", 10**3)):
         if number >= scale:
-            return f"{number / scale:.1f} {unit}"
+            return f"{number / scale:.1f}{SPACE}{unit}"
     return str(number)
 
 
@@ -26,8 +27,8 @@ def work(operations: int) -> str:
     for unit, scale in (("GFLOP", 10**9), ("MFLOP", 10**6), ("kFLOP", 10**3)):
         if operations >= scale:
             value = operations / scale
-            return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
-    return f"{operations} FLOP" if operations else ""
+            return (f"{value:,.0f}" if value >= 100 else f"{value:.3g}") + SPACE + unit
+    return f"{operations}{SPACE}FLOP" if operations else ""
 
 
 def heads(noun: str) -> Callable[[dict], str]:
@@ -44,7 +45,7 @@ def convolution(settings: dict) -> str:
     """Words for a convolution."""
     side, stride = settings["kernel_size"], settings["stride"]
     weights = "weight-standardised " if settings["standardise"] else ""
-    return f"{weights}{side} {TIMES} {side} convolution" + (f", stride {stride}" if stride > 1 else "")
+    return f"{weights}{size((side, side))} convolution" + (f", stride {stride}" if stride > 1 else "")
 
 
 def level(noun: str) -> Callable[[dict], str]:
@@ -65,7 +66,7 @@ KINDS: dict[str, str | Callable[[dict], str]] = {
     "GroupNorm": lambda settings: f"Group norm, {number(settings['groups'], 'group')}",
     "LayerNorm": "Layer norm",
     "LinearAttention": heads("Linear attention"),
-    "PatchMerging": f"Patch merging, 2 {TIMES} 2 to 1",
+    "PatchMerging": f"Patch merging, {size((2, 2))} to 1",
     "RelationLayer": "Relation to the scene",
     "ResidualBlock": "Residual block",
     "StandardisedBlock": "Weight-standardised convolution, norm, SiLU",
@@ -75,7 +76,7 @@ KINDS: dict[str, str | Callable[[dict], str]] = {
     "TimeResidualBlock": "Residual block with time",
     "UNet": "U-Net",
     "UpLevel": level("Decoder"),
-    "UpsampleConvolution": f"Upsampling to twice the size, 3 {TIMES} 3 convolution",
+    "UpsampleConvolution": f"Upsampling to twice the size, {size((3, 3))} convolution",
     "WindowAttention": heads("Window attention"),
 }
 """Class of a module -> words, or a function of its settings. A class that is not here is named after itself."""
