@@ -27,7 +27,7 @@ demo: $(STAMP)
 
 test: $(SITE_STAMP)
 	$(RUN) -m ruff check .
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(RUN) -m ruff check .

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{settings.folder}: {pages(len(made))} made, {len(found) - len({card['path'] for card in made})} of "
               f"{len(found)} sources unchanged, in {time.monotonic() - begin:.1f} s")  # fmt: skip
     if arguments.watch:
+        for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would ignore the first
+            signal.signal(number, signal.default_int_handler)
         print("watching for changes; Ctrl-C ends it", flush=True)
         try:
             watch(lambda: tolerant(sources, found), settings)
