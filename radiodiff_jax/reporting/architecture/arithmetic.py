@@ -48,8 +48,9 @@ def fourier_operations(equation: JaxprEqn) -> int:
     """Operations of one transform, forward or inverse."""
     lengths = equation.params["fft_lengths"]
     points = math.prod(lengths)
-    real = "RFFT" in str(equation.params["fft_type"]).upper()
-    batch = math.prod(equation.invars[0].aval.shape[: -len(lengths)])
+    arrays = (equation.invars[0].aval, equation.outvars[0].aval)
+    real = any(array.dtype.kind != "c" for array in arrays)
+    batch = math.prod(arrays[0].shape[: -len(lengths)])
     return round((2.5 if real else 5) * batch * points * math.log2(max(points, 2)))
 
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from radiodiff_jax.reporting.architecture.graph import Graph, Key, Node
 from radiodiff_jax.reporting.architecture.folding import folded, heading, row_of
+from radiodiff_jax.reporting.architecture.graph import Graph, Key, Node
 from radiodiff_jax.reporting.architecture.words import TIMES, count, short, size, work
 from radiodiff_jax.reporting.style import BLUE, GREEN, MUTED, OCHRE, PURPLE, VERMILION
 
@@ -34,7 +34,6 @@ class Diagram:
     boxes: dict[str, Box] = field(default_factory=dict)
     arrows: list[tuple[str, str, str]] = field(default_factory=list)
     rows: dict[str, str] = field(default_factory=dict)
-    direction: str = "TD"
 
     def add(self, name: str, *lines: str, **options: str) -> str:
         """Add a box; returns its name."""
@@ -48,7 +47,7 @@ class Diagram:
     def source(self) -> str:
         """The Mermaid text."""
         lines = ['%%{init: {"flowchart": {"wrappingWidth": 320, "nodeSpacing": 34, "rankSpacing": 34}}}%%',
-                 f"flowchart {self.direction}"]  # fmt: skip
+                 "flowchart TD"]  # fmt: skip
         for row in dict.fromkeys(box.row for box in self.boxes.values()):
             members = {name: box for name, box in self.boxes.items() if box.row == row}
             drawn = [f"{identifier(name)}{framed(box)}:::{box.style}" for name, box in members.items()]
@@ -102,8 +101,7 @@ def identifier(name: str) -> str:
     return "n_" + re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):x}_", name)
 
 
-def diagram_of(graph: Graph, links: Mapping[str, str] | None = None, rows: bool = False, direction: str = "TD",
-               ) -> Diagram:  # fmt: skip
+def diagram_of(graph: Graph, links: Mapping[str, str] | None = None, rows: bool = False) -> Diagram:
     """A graph as boxes: equal neighbours are one box, sources of many blocks are named in them.
 
     `links` maps a block's path, `a/b`, to a page. With `rows` the blocks of a level, or of a
@@ -111,7 +109,7 @@ def diagram_of(graph: Graph, links: Mapping[str, str] | None = None, rows: bool 
     """
     graph, spoken = without_broadcasts(graph)
     graph, members = folded(graph, lists=not rows)
-    diagram = Diagram(direction=direction)
+    diagram = Diagram()
     for key, node in graph.nodes.items():
         name = "/".join(key)
         row = row_of(key) if rows and node.role == "block" else ""

@@ -38,7 +38,7 @@ def given(time: float) -> str:
 def training_diagram(ldm: LDM) -> Diagram:
     """One update."""
     objective, config = ldm.config.objective, ldm.config
-    scale = "set from the first batch" if objective.scale_factor == "auto" else f"{objective.scale_factor:g}"
+    scale = "measured on a batch at the start" if objective.scale_factor == "auto" else f"{objective.scale_factor:g}"
     drawn = Diagram()
     drawn.add("map", "Radio map", size(ldm.vae.image), style="terminal", shape="round")
     drawn.add("encoder", "VAE encoder, frozen", work(ldm.vae.encoding))

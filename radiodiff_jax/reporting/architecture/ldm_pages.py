@@ -24,7 +24,7 @@ def ldm_pages(ldm: LDM, name: str) -> dict[str, str]:
             "so it runs once a radio map, however many diffusion steps follow. Every second Swin block shifts its windows.",
             part(unet, ("condition_encoder",)),
             "## Inside a Swin block\n\nThe first one. The formula is in [window attention](../../derivations/attention.md).",
-            part(unet, ("condition_encoder", "stage_0_block_0"), direction="TD"),
+            part(unet, ("condition_encoder", "stage_0_block_0")),
             description=f"Blocks of the Swin condition encoder of the preset {name}.",
         ),
         f"{UNET}.md": unet_page(ldm, name, up),
@@ -46,8 +46,9 @@ def unet_page(ldm: LDM, name: str, up: str) -> str:
     return page(
         "U-Net",
         f"{up} One encoder and two decoders of equal form. Arrows that only jump over blocks are left out here: every "
-        "level of the encoder also feeds both decoders, and so do the scene features. The next diagrams draw them. The sums at the end add what is known of C and of the noise "
-        "before the network answers ([preconditioning](../../derivations/decoupled-diffusion.md)).",
+        "level of the encoder also feeds both decoders, and so do the scene features. The next diagrams draw them. The sums at "
+        "the end add what is known of C and of the noise beforehand: "
+        "[preconditioning](../../derivations/decoupled-diffusion.md#preconditioning).",
         part(unet, (), links=links, reduced=True),
         f"## One decoder\n\nThe decoder of the noise; the decoder of C has the same blocks with weights of its own "
         f"({summary(unet.top.find('attenuation_decoder'))}). Dashed boxes are outside of it.",
@@ -73,7 +74,7 @@ def relation_page(ldm: LDM, name: str, up: str) -> str:
         part(ldm.unet, ("down_0", "relation"), ("CrossAttention",)),
         "## Adaptive Fourier layer\n\nAt the entry of each decoder: learned complex weights on the spectrum of the features. "
         "The formula is in [the adaptive Fourier layer](../../derivations/fourier.md).",
-        part(ldm.unet, ("noise_decoder", "fourier"), direction="TD"),
+        part(ldm.unet, ("noise_decoder", "fourier")),
         description=f"Cross-attention and adaptive Fourier layer of the preset {name}.",
     )
 
@@ -89,7 +90,7 @@ def overview(ldm: LDM, name: str) -> str:
         ("of them in the condition encoder", f"{top.find('condition_encoder').parameters:,}"),
         ("frozen parameters of the autoencoder", f"{ldm.vae.autoencoder.top.parameters:,}"),
         ("work on the scene, once a map", work(ldm.conditioning)),
-        ("work of one evaluation of the U-Net", work(top.operations - ldm.conditioning)),
+        ("work of the U-Net with both decoders", work(top.operations - ldm.conditioning)),
         (f"evaluations for {number(steps, 'step')}", str(len(ldm.evaluations))),
         ("work from scene to radio map", work(ldm.sampling)),
         ("computes in, keeps parameters in", f"{config.precision.compute}, {config.precision.parameters}"),

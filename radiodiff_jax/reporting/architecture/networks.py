@@ -1,10 +1,12 @@
 """The networks of a configuration, made as training makes them, and traced."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from radiodiff_jax.config import LDMConfig, VAEConfig
 from radiodiff_jax.objectives.decoupled_diffusion import needed_outputs, time_grid
@@ -16,6 +18,12 @@ from radiodiff_jax.training.vae_task import Networks
 def image_of(*size: int) -> jax.ShapeDtypeStruct:
     """One float32 image (or vector) as a shape."""
     return jax.ShapeDtypeStruct((1, *size), jnp.float32)
+
+
+@lru_cache(16)  # networks: the runs of a report often share theirs
+def traced(module: nn.Module, arguments: tuple[tuple[str, Any], ...], outputs: tuple[str, ...]) -> Network:
+    """`trace`, once for each module with the same settings and sizes."""
+    return trace(module, dict(arguments), outputs)
 
 
 @dataclass(frozen=True)
@@ -39,13 +47,13 @@ class VAE:
     def autoencoder(self) -> Network:
         """image -> reconstruction."""
         network = Networks(self.config).autoencoder
-        return trace(network, {"radio map": image_of(*self.image)}, ("reconstruction",))
+        return traced(network, (("radio map", image_of(*self.image)),), ("reconstruction",))
 
     @cached_property
     def discriminator(self) -> Network:
         """image -> logits."""
         network = Networks(self.config).discriminator
-        return trace(network, {"radio map": image_of(*self.image), "train": False}, ("one logit a patch",))
+        return traced(network, (("radio map", image_of(*self.image)), ("train", False)), ("one logit a patch",))
 
     def sum_of(self, names: tuple[str, ...]) -> int:
         """Operations of some blocks at the top of the autoencoder."""
@@ -93,7 +101,7 @@ class LDM:
             "train": False,
             "first guess": latent if self.has_prior else None,
         }
-        return trace(make_unet(self.config, self.vae.config), inputs, ("C", "noise"))
+        return traced(make_unet(self.config, self.vae.config), tuple(inputs.items()), ("C", "noise"))
 
     @property
     def conditioning(self) -> int:

@@ -79,7 +79,7 @@ def index(kinds_and_presets: Sequence[tuple[str, str]], presets: Presets) -> str
                              work(evaluation), str(len(ldm.evaluations)), work(ldm.sampling)])  # fmt: skip
     parts = []
     if ldm_rows:
-        head = ("preset", "latent", "parameters", "of them Swin", "scene, once a map", "U-Net, one evaluation", "evaluations",
+        head = ("preset", "latent", "parameters", "of them Swin", "scene, once a map", "U-Net, both decoders", "evaluations",
                 "scene to map")  # fmt: skip
         parts += ["## Diffusion models", table(head, ldm_rows, 2)]
     if vae_rows:

@@ -15,11 +15,11 @@ MOST = 2  # sizes named in a cell
 
 def part(
     network: Network, root: Path, opened: Iterable[str] = (), links: Mapping[str, str] | None = None,
-    rows: bool = False, direction: str = "TD", reduced: bool = False,
+    rows: bool = False, reduced: bool = False,
 ) -> str:  # fmt: skip
     """Diagram of the block at `root` with the blocks of the classes `opened` looked into, and the table below it."""
     graph = graph_of(network, root, looking_into(opened))
-    drawn = diagram_of(graph.reduced() if reduced else graph, links, rows, direction)
+    drawn = diagram_of(graph.reduced() if reduced else graph, links, rows)
     return f"{mermaid(drawn.source())}\n{block_table(graph, network.top.find(*root))}"
 
 

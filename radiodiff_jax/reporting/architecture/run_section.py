@@ -7,7 +7,7 @@ from radiodiff_jax.config_files import load_config, shipped_names
 from radiodiff_jax.reporting.architecture.ldm_pages import ldm_overview
 from radiodiff_jax.reporting.architecture.networks import LDM, VAE
 from radiodiff_jax.reporting.architecture.pages import usual_vae
-from radiodiff_jax.reporting.architecture.site import DEFAULT, PRESETS
+from radiodiff_jax.reporting.architecture.site import PRESETS, presets_in
 from radiodiff_jax.reporting.architecture.vae_pages import vae_overview
 from radiodiff_jax.reporting.architecture.words import count, size, work
 from radiodiff_jax.reporting.markdown import mermaid
@@ -33,6 +33,8 @@ def run_architecture(config: Config, autoencoder: VAEConfig | None = None, prese
     found = VAE(autoencoder) if autoencoder else assumed_vae(config, name, presets)
     ldm = LDM(config, found)
     of_vae = same_preset(found.config, presets)
+    if autoencoder and of_vae != name:
+        name = None  # the same U-Net over other latents has other sizes
     folders = [preset and f"../../architecture/{kind}-{preset}/" for kind, preset in (("ldm", name), ("vae", of_vae))]
     told = f"{count(ldm.unet.top.parameters)} trained parameters, {work(ldm.sampling)} from scene to radio map."
     guess = "" if autoencoder else f" The autoencoder is taken to be {f'that of `{of_vae}`' if of_vae else 'the usual one'}."
@@ -48,8 +50,8 @@ def same(config: Config, name: str | None) -> str:
 
 def same_preset(config: Config, presets: Path) -> str | None:
     """The preset that has the same networks and has pages of its own."""
-    for kind, name in DEFAULT:
-        if kind == config.kind and name in shipped_names(kind, presets):
+    for kind, name in presets_in(presets):
+        if kind == config.kind:
             preset = load_config(kind, name, [], presets)
             if all(getattr(config, part) == getattr(preset, part) for part in NETWORK_SETTINGS[kind]):
                 return name

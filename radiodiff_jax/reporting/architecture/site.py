@@ -13,9 +13,21 @@ from radiodiff_jax.reporting.markdown import write_page
 FOLDER, MARK = "architecture", ".digest"
 PACKAGE = Path(__file__).parents[2]
 PRESETS = PACKAGE.parent / "experiments" / "configs"
-DEFAULT = tuple((kind, name) for name in ("paper", "base", "small", "tiny") for kind in ("ldm", "vae"))
+FIRST = ("paper", "base", "small", "tiny")  # from large to small; any others follow by name
 SOURCES = ("config.py", "config_files.py", "models/*.py", "objectives/*.py", "training/*.py", "data/symmetries.py",
            "reporting/markdown.py", "reporting/style.py", "reporting/architecture/*.py")  # fmt: skip
+
+
+def presets_in(folder: Path) -> tuple[tuple[str, str], ...]:
+    """(kind, name) of every preset in a folder, diffusion models first."""
+    names = {kind: {path.stem for path in (folder / kind).glob("*.yaml")} for kind in ("ldm", "vae")}
+    return tuple(
+        (kind, name) for kind, known in names.items()
+        for name in sorted(known, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+    )  # fmt: skip
+
+
+DEFAULT = presets_in(PRESETS)
 
 
 def write_architecture_pages(

@@ -2,6 +2,7 @@
 
 import math
 
+from radiodiff_jax.config import VAEConfig
 from radiodiff_jax.reporting.architecture.diagram import Diagram
 from radiodiff_jax.reporting.architecture.networks import ENCODING, VAE
 from radiodiff_jax.reporting.architecture.parts import facts, part
@@ -34,14 +35,22 @@ def vae_pages(vae: VAE, name: str) -> dict[str, str]:
         ),
         f"{DISCRIMINATOR}.md": page(
             "Discriminator",
-            f"{up} It looks at overlapping patches of a map and gives each one number, high for real. It trains from update "
-            f"{vae.config.objective.discriminator_start:,} on and is not used afterwards.",
+            f"{up} It looks at overlapping patches of a map and gives each one number, high for real. "
+            f"{joins(vae.config)} It is not used after training.",
             part(vae.discriminator, (), rows=True),
             description=f"Blocks of the patch discriminator of the preset {name}.",
         ),
         f"{TRAINING}.md": vae_training(vae.config, name),
     }
     return pages
+
+
+def joins(config: VAEConfig) -> str:
+    """A sentence on when the discriminator joins."""
+    start = config.objective.discriminator_start
+    if start >= config.training.steps:
+        return "With these settings it never joins the training."
+    return f"It joins the training at update {start:,} (`objective.discriminator_start`)."
 
 
 def residual_section(vae: VAE, path: tuple[str, ...]) -> str:
@@ -93,7 +102,7 @@ def vae_overview(vae: VAE, folder: str | None = "") -> Diagram:
 
     top, judge = vae.autoencoder.top, vae.discriminator.top
     encoding = sum(block.parameters for block in top.children if block.path[0] in ENCODING)
-    drawn = Diagram(direction="TD")
+    drawn = Diagram()
     drawn.add("map", "Radio map", size(vae.image), style="terminal", shape="round", link=to(TRAINING))
     drawn.add("encoder", "VAE encoder", f"{count(encoding)} · {work(vae.encoding)}", link=to(ENCODER))
     drawn.add("posterior", "Mean and log variance", f"2 {TIMES} {size(vae.latent)}", style="step")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from radiodiff_jax.config_files import TRUNKS, build_config
+from radiodiff_jax.config_files import TRUNKS, build_config, read_config
 from radiodiff_jax.files import write_text
 from radiodiff_jax.reporting.markdown import note, plain, table
 from radiodiff_jax.reporting.runs.analysis import (
@@ -145,7 +145,9 @@ def architecture_section(run: Run, folder: Path) -> str:
     if run.settings is None or run.kind not in TRUNKS:
         return ""
     config = build_config(run.kind, run.settings, str(run.path / "config.yaml"))
-    key = hashlib.sha256(f"{code_digest()} {config}".encode()).hexdigest()
+    of_vae = run.path / "autoencoder" / "config.yaml"  # a diffusion run keeps its autoencoder
+    configs = [config, *([read_config(of_vae)] if of_vae.is_file() else [])]
+    key = hashlib.sha256(f"{code_digest()} {configs}".encode()).hexdigest()
     kept = folder / ".architecture"
     if kept.is_file():
         before, _, text = kept.read_text(encoding="utf-8").partition("\n")
@@ -154,7 +156,7 @@ def architecture_section(run: Run, folder: Path) -> str:
     # Imported here: it loads JAX and the models.
     from radiodiff_jax.reporting.architecture import run_architecture
 
-    text = run_architecture(config)
+    text = run_architecture(*configs)
     write_text(kept, f"{key}\n{text}")
     return text
 
