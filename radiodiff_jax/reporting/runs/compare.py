@@ -181,7 +181,7 @@ def draw_quality(panels: list[tuple[list[Point], str, str]]) -> Figure:
         one.yaxis.set_major_locator(MaxNLocator(5))
         one.yaxis.set_major_formatter(PLAIN)
         one.set_xlabel(across)
-        one.set_title(up, loc="left")
+        set_title(one, up)
     return figure
 
 
