@@ -5,7 +5,9 @@ and cut to size; outside of `jit` the cutting is NumPy's. The values are the sam
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -17,9 +19,22 @@ from jaxtyping import Array
 Initialiser = Callable[..., Array]  # (key, shape, dtype)
 uniform_unit = jax.jit(lambda key, count: jax.random.uniform(key, (count,), minval=-1.0), static_argnums=1)
 normal_unit = jax.jit(lambda key, count: jax.random.normal(key, (count,)), static_argnums=1)
+_drawing = ContextVar("drawing", default=True)
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Inside, first values are zeros: for tracing a network where its values do not matter, a third faster."""
+    before = _drawing.set(False)
+    try:
+        yield
+    finally:
+        _drawing.reset(before)
 
 
 def _drawn(draw: Callable, key: Array, shape: tuple[int, ...], scale: float, shift: float, dtype) -> Array:
+    if not _drawing.get():
+        return jnp.zeros(shape, dtype)
     count = math.prod(shape)
     enough = 1 << max(count - 1, 0).bit_length()
     with jax.disable_jit(False):

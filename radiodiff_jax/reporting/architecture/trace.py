@@ -13,6 +13,7 @@ import jax
 from flax import linen as nn
 from jax.extend.core import Jaxpr, Var
 
+from radiodiff_jax.models.initialisers import shapes_only
 from radiodiff_jax.reporting.architecture.arithmetic import operations
 
 Path = tuple[str, ...]
@@ -73,7 +74,7 @@ def trace(module: nn.Module, arguments: dict[str, Any], outputs: tuple[str, ...]
         return result
 
     def run(key, *arrays):
-        with nn.intercept_methods(listen):
+        with nn.intercept_methods(listen), shapes_only():
             given = arguments | dict(zip(inputs, arrays, strict=True))
             return module.init_with_output({"params": key}, *given.values())
 
