@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from experiments.command import command_help, run_command, text_table, whole_number
+from radiodiff_jax.data.check import counted
 from radiodiff_jax.data.layout import SIMULATIONS, SIZE_MULTIPLE, RadioMapFolder, simulations_in
 from radiodiff_jax.data.splits import RULES
 from radiodiff_jax.files import write_json
@@ -187,11 +188,6 @@ def run_explore(arguments: argparse.Namespace) -> None:
     if arguments.site:
         print(f"page: {write_data_page(out, arguments.site)}")
         write_data_index(arguments.site)
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 error`, `2 errors`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _more(rows: list, clause: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from experiments.command import command_help, run_command, whole_number
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.reporting.markdown import counted
 
 CONFIGS = Path(__file__).parent / "configs"  # not from experiments.training, which loads the whole data pipeline
 
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     made = refresh(found, settings, arguments.workers or os.cpu_count() or 1, progress=True)
     write_data_pages(arguments.data or [], arguments.site)
     if found:
-        print(f"{settings.folder}: {pages(len(made))} made, {len(found) - len({card['path'] for card in made})} of "
+        print(f"{settings.folder}: {counted(len(made), 'page')} made, {len(found) - len({card['path'] for card in made})} of "
               f"{len(found)} sources unchanged, in {time.monotonic() - begin:.1f} s")  # fmt: skip
     if arguments.watch:
         for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would ignore the first
@@ -55,11 +56,6 @@ def tolerant(sources, before: list) -> list:
         return sources()
     except UserError:
         return before
-
-
-def pages(count: int) -> str:
-    """`1 page`, `2 pages`."""
-    return f"{count} page{'' if count == 1 else 's'}"
 
 
 def write_data_pages(folders: list[Path], site: Path) -> None:

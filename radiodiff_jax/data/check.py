@@ -172,7 +172,7 @@ def check_map(inventory: Inventory, number: int, pairs: list[Pair], size: Size |
     for path, mask in masks.items():
         odd = 0 if mask is None else int(((mask != 0) & (mask != 255)).sum())
         if odd:
-            sentence = f"has {_count(odd, 'pixel')} other than 0 and 255; those from {BRIGHT} on are taken as set"
+            sentence = f"has {counted(odd, 'pixel')} other than 0 and 255; those from {BRIGHT} on are taken as set"
             findings.append(Finding("warning", _short(root, path), sentence))
     for pair in pairs:
         if pair in inventory.antennas:
@@ -195,8 +195,8 @@ def check_inside(file: str, gains: list[Grey], buildings: Grey) -> Iterator[Find
     inside = [int(((gain > 0) & (buildings >= BRIGHT)).sum()) for gain in gains]
     faulty = sum(pixels > 0 for pixels in inside)
     if faulty:
-        yield Finding("warning", file, f"{faulty} of {_count(len(inside), 'radio map')} with signal inside buildings "
-                      f"({_count(sum(inside), 'pixel')})")  # fmt: skip
+        yield Finding("warning", file, f"{faulty} of {counted(len(inside), 'radio map')} with signal inside buildings "
+                      f"({counted(sum(inside), 'pixel')})")  # fmt: skip
 
 
 def check_transmitter(file: str, antenna: Grey | None, path: Path, buildings: Grey | None) -> Iterator[Finding]:
@@ -253,7 +253,8 @@ def _without_path(error: UserError, path: Path) -> str:
     return str(error).removeprefix(f"{path} ")
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """`1 error`, `2 errors`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 

@@ -50,7 +50,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     if not isinstance(result.get("results"), dict) or not result["results"]:
         raise _damaged(path, "'results' is missing or wrong")
     for name, one in result["results"].items():
-        if not isinstance(one, dict) or not _is_number(one.get("ms_per_map")) or not _are_figures(one.get("figures")):
+        if not isinstance(one, dict) or not is_number(one.get("ms_per_map")) or not _are_figures(one.get("figures")):
             raise _damaged(path, f"the figures of '{name}' are missing or wrong")
         try:
             one["maps"] = _as_columns(one.get("maps"))
@@ -103,19 +103,20 @@ def _as_columns(maps: Any) -> dict[str, list[Any]]:
     lengths = {len(values) for values in maps.values()}
     if len(lengths) != 1 or not {"map", "transmitter"} <= maps.keys():
         raise ValueError("columns of unequal length")
-    if not all(value is None or _is_number(value) for values in maps.values() for value in values):
+    if not all(value is None or is_number(value) for values in maps.values() for value in values):
         raise ValueError("values that are no numbers")
     return maps
 
 
 def _are_figures(figures: Any) -> bool:
     return isinstance(figures, dict) and all(
-        isinstance(one, dict) and all(one.get(key) is None or _is_number(one[key]) for key in ("mean", "median"))
+        isinstance(one, dict) and all(one.get(key) is None or is_number(one[key]) for key in ("mean", "median"))
         for one in figures.values()
     )
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """A finite number, not a truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

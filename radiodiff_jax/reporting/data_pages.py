@@ -12,7 +12,7 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
 from radiodiff_jax.reporting.data_exploration import FINDINGS_KEPT, NUMBERS, VERSION
 from radiodiff_jax.reporting.evaluation_cells import code
-from radiodiff_jax.reporting.markdown import figure, note, page, plain, slug, table, write_page
+from radiodiff_jax.reporting.markdown import counted, figure, note, page, plain, slug, table, write_page
 
 AGAIN = "type `python -m experiments.dataset explore --root DIR --out FOLDER` again"
 MOST_ROWS = 16
@@ -204,14 +204,14 @@ def _check(check: dict[str, Any], maps: int, faults: Sequence[str]) -> list[str]
     if not errors + warnings:
         return [*parts, note("success", "Nothing is missing, damaged or odd")]
     kind = "danger" if errors else "warning"
-    parts.append(note(kind, f"{_count(errors, 'error')}, {_count(warnings, 'warning')}"))
+    parts.append(note(kind, f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"))
     rows = [[plain(one["severity"]), plain(one["file"]), plain(one["sentence"])] for one in check["findings"]]
     parts.append(table(["", "file", "what is wrong"], rows, numbers_from=3))
     if errors + warnings > len(rows):
         parts.append(f"The first {FINDINGS_KEPT} are shown; `dataset check --json FILE` writes all.")
     if faults:
         parts.append(
-            f"{_count(len(faults), 'radio map')} of those chosen could not be read and had no part in the figures."
+            f"{counted(len(faults), 'radio map')} of those chosen could not be read and had no part in the figures."
         )
     return parts
 
@@ -237,7 +237,7 @@ def _comparison(numbers: dict[str, Any], folder: Path) -> list[str]:
     lines += [[f"{row['map']}_{row['transmitter']}", *_figures(row, columns)] for row in some]
     return [
         head,
-        f"{_count(len(rows), 'radio map')} of scenes that both folders have, in the raw protocol (gain = grey / 255, all "
+        f"{counted(len(rows), 'radio map')} of scenes that both folders have, in the raw protocol (gain = grey / 255, all "
         f"pixels).{shown} One grey level is 0.39 dB, and an RMSE of 0.01 is 0.99 dB.",
         table(["radio map", *columns], lines),
         _picture(folder, "differences", "Real map, simulated map and their difference in dB, for three scenes", "png"),
@@ -261,10 +261,6 @@ def _copy(source: Path, target: Path) -> None:
     """Copy whole, and only where something changed: a watching server reloads otherwise."""
     if not target.is_file() or target.read_bytes() != source.read_bytes():
         write_whole(target, lambda temporary: shutil.copyfile(source, temporary))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _damaged(path: Path) -> UserError:

@@ -56,8 +56,3 @@ def absent(what: str, result: dict[str, Any]) -> str:
 def code(text: str) -> str:
     """Text as code."""
     return f"`{' '.join(str(text).replace('`', ' ').split())}`"
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 step`, `2 steps`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

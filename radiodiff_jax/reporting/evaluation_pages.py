@@ -16,7 +16,6 @@ from radiodiff_jax.reporting.evaluation_cells import (
     absent,
     cell,
     code,
-    counted,
     interval,
     ordered,
     safe_stem,
@@ -33,7 +32,7 @@ from radiodiff_jax.reporting.evaluation_figures import (
 )
 from radiodiff_jax.reporting.evaluation_steps import steps_section
 from radiodiff_jax.reporting.evaluation_verdict import HEADLINE, mean, own_name, verdict
-from radiodiff_jax.reporting.markdown import figure, note, page, plain, table, write_page
+from radiodiff_jax.reporting.markdown import counted, figure, note, page, plain, table, write_page
 
 CODE = tuple(
     Path(__file__).with_name(name) for name in ("evaluation_figures.py", "map_figures.py", "style.py", "triptych.py")

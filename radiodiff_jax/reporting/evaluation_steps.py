@@ -8,10 +8,10 @@ from typing import Any
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.evaluation_files import evaluate_again, read_evaluation
 from radiodiff_jax.reporting.drawn import DrawnFigures
-from radiodiff_jax.reporting.evaluation_cells import cell, counted, safe_stem
+from radiodiff_jax.reporting.evaluation_cells import cell, safe_stem
 from radiodiff_jax.reporting.evaluation_figures import save_steps
 from radiodiff_jax.reporting.evaluation_verdict import HEADLINE, mean, with_decibels
-from radiodiff_jax.reporting.markdown import figure, table
+from radiodiff_jax.reporting.markdown import counted, figure, table
 
 SSIM = "raw/all/ssim"
 COMPARED = (1, 2, 5)

@@ -96,12 +96,8 @@ def save_comparison(
 def save_samples(path: Path, truth: np.ndarray, output: np.ndarray, buildings: np.ndarray, title: str) -> None:
     """`save_comparison`, and the same maps as arrays beside it, in `path` with the suffix .npz, for the report."""
     save_comparison(path, truth, output, buildings, title)
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, truth=truth.astype(np.float16), output=output.astype(np.float16), buildings=buildings)
-
-    write_whole(path.with_suffix(".npz"), write)
+    arrays = {"truth": truth.astype(np.float16), "output": output.astype(np.float16), "buildings": buildings}
+    write_whole(path.with_suffix(".npz"), lambda temporary: np.savez_compressed(temporary, **arrays))
 
 
 def mark_transmitter(axes: Axes, transmitter: tuple[int, int]) -> None:

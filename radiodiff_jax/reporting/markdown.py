@@ -19,6 +19,11 @@ def slug(name: str, otherwise: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or otherwise
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 run`, `2 runs`, `1,000 runs`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int = 1) -> str:
     """A table; columns from `numbers_from` on are set flush right. Cells are Markdown already: use `plain`."""
     rule = ["---" if column < numbers_from else "---:" for column in range(len(head))]

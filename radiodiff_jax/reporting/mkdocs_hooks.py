@@ -6,13 +6,13 @@
 import html
 import re
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from radiodiff_jax.reporting.architecture import write_architecture_pages
 from radiodiff_jax.reporting.markdown import note, page
 
 PLACEHOLDERS = {
@@ -28,7 +28,6 @@ PLACEHOLDERS = {
             "Type `python -m experiments.dataset explore --root DIR --site site_src`.",
         ),
     ),
-    "architecture/index.md": page("Architecture", note("note", "No diagram has been made yet")),
 }
 """Path -> Markdown of pages that are linked from everywhere and made by commands that may not have been given yet."""
 
@@ -45,10 +44,7 @@ def fence_mermaid_custom(
 
 def on_pre_build(config: MkDocsConfig) -> None:
     """Write the architecture pages; nothing is written where nothing changed, so that a watching server rests."""
-    if find_spec("radiodiff_jax.reporting.architecture"):
-        from radiodiff_jax.reporting.architecture import write_architecture_pages
-
-        write_architecture_pages(Path(config.docs_dir))
+    write_architecture_pages(Path(config.docs_dir))
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -26,6 +26,12 @@ def normal(*shape):
     return RNG.normal(size=shape).astype(np.float32)
 
 
+def noisy(x0, noise, t):
+    """x_t of numbers x_0 and noise, in float64."""
+    x = diffusion.forward_process(latents(x0), latents(noise), latents(-x0), jnp.full(len(x0), t))
+    return np.asarray(x, np.float64).ravel()
+
+
 def latents(values):
     """Numbers as a batch of latents of one component."""
     return jnp.asarray(values, jnp.float32).reshape(-1, 1, 1, 1)
@@ -308,9 +314,7 @@ def test_preconditioning(predictions):
 def test_what_the_raw_outputs_must_be():
     x0, noise = RNG.normal(size=(2, 400_000))
     for t in (0.01, 0.3, 0.9):
-        x = np.asarray(
-            diffusion.forward_process(latents(x0), latents(noise), latents(-x0), jnp.full(len(x0), t)), np.float64
-        ).ravel()
+        x = noisy(x0, noise, t)
         common = 1 / np.sqrt(t**2 + 1)
         f1, f2 = (-x0 - (1 - t) * x) / (t * common), (noise - np.sqrt(t) * x) / (np.sqrt(1 - t) * common)
         np.testing.assert_allclose(f2, np.sqrt((1 - t) * (1 + t**2)) * (noise - np.sqrt(t) * x0), atol=1e-5)
@@ -324,9 +328,7 @@ def test_what_the_raw_outputs_must_be():
 def test_best_copied_part():
     x0, noise = RNG.normal(size=(2, 400_000))
     for t in (0.05, 0.5, 1.0):
-        x = np.asarray(
-            diffusion.forward_process(latents(x0), latents(noise), latents(-x0), jnp.full(len(x0), t)), np.float64
-        ).ravel()
+        x = noisy(x0, noise, t)
         assert np.mean(-x0 * x) / np.mean(x**2) == pytest.approx(-(1 - t) / ((1 - t) ** 2 + t), abs=0.01)
 
 

@@ -3,8 +3,8 @@
 from radiodiff_jax.objectives.decoupled_diffusion import needed_outputs
 from radiodiff_jax.reporting.architecture.diagram import Diagram
 from radiodiff_jax.reporting.architecture.networks import LDM
-from radiodiff_jax.reporting.architecture.words import number, size, work
-from radiodiff_jax.reporting.markdown import mermaid, page, table
+from radiodiff_jax.reporting.architecture.words import size, work
+from radiodiff_jax.reporting.markdown import counted, mermaid, page, table
 
 
 def diffusion_page(ldm: LDM, name: str) -> str:
@@ -23,7 +23,7 @@ def diffusion_page(ldm: LDM, name: str) -> str:
         "## From noise to a radio map",
         mermaid(sampling_diagram(ldm).source()),
         f"`objective.sampling_steps` is {steps}; the last step is cut in two, so that the network is evaluated "
-        f"{number(len(grid), 'time')}. At t = 1 the noise is the input itself, and close to t = 0 the network's C is "
+        f"{counted(len(grid), 'time')}. At t = 1 the noise is the input itself, and close to t = 0 the network's C is "
         "multiplied by less than float32 resolves: the decoder that does not count is not run.",
         table(("evaluation", "t", "step", "the U-Net gives", "work"), grid, 1),
         description=f"Training step and sampling loop of the preset {name}.",
@@ -78,7 +78,7 @@ def sampling_diagram(ldm: LDM) -> Diagram:
     drawn.add("map", "Radio map", size(ldm.vae.image), style="terminal", shape="round")
     drawn.chain("noise", "unet", "start", "step")
     drawn.chain("features", "unet")
-    again = f"again, {number(len(ldm.evaluations), 'evaluation')} in all"
+    again = f"again, {counted(len(ldm.evaluations), 'evaluation')} in all"
     drawn.arrows += [("step", "unet", again), ("step", "latent", "at t = 0")]
     drawn.chain("latent", "decoder", "map")
     if ldm.has_prior:

@@ -6,8 +6,8 @@ from radiodiff_jax.reporting.architecture.diffusion_page import diffusion_page
 from radiodiff_jax.reporting.architecture.networks import LDM
 from radiodiff_jax.reporting.architecture.parts import facts, part, summary
 from radiodiff_jax.reporting.architecture.training_pages import ldm_training
-from radiodiff_jax.reporting.architecture.words import count, number, size, work
-from radiodiff_jax.reporting.markdown import mermaid, page
+from radiodiff_jax.reporting.architecture.words import count, size, work
+from radiodiff_jax.reporting.markdown import counted, mermaid, page
 
 SWIN, UNET, RELATION, DIFFUSION, TRAINING = "condition-encoder", "unet", "relation", "diffusion", "training"
 
@@ -91,7 +91,7 @@ def overview(ldm: LDM, name: str) -> str:
         ("frozen parameters of the autoencoder", f"{ldm.vae.autoencoder.top.parameters:,}"),
         ("work on the scene, once a map", work(ldm.conditioning)),
         ("work of the U-Net with both decoders", work(top.operations - ldm.conditioning)),
-        (f"evaluations for {number(steps, 'step')}", str(len(ldm.evaluations))),
+        (f"evaluations for {counted(steps, 'step')}", str(len(ldm.evaluations))),
         ("work from scene to radio map", work(ldm.sampling)),
         ("computes in, keeps parameters in", f"{config.precision.compute}, {config.precision.parameters}"),
     ]
@@ -121,11 +121,11 @@ def ldm_overview(ldm: LDM, folder: str | None, vae: str | None) -> Diagram:
     drawn.add("scene", "Scene", "buildings, transmitter" + (", cars" if config.data.cars else ""), style="terminal", shape="round",
               link=to(TRAINING))  # fmt: skip
     drawn.add("condition", "Condition image", size((*config.image_size, config.unet.condition_channels)), style="step")
-    drawn.add("swin", "Swin condition encoder", f"{number(len(scene.outputs), 'map')} of features",
+    drawn.add("swin", "Swin condition encoder", f"{counted(len(scene.outputs), 'map')} of features",
               f"{count(scene.parameters)} · {work(scene.operations)}", style="attention", link=to(SWIN))  # fmt: skip
     drawn.add("noise", "Noise", size(ldm.latent), style="terminal", shape="round")
     many = len(ldm.evaluations)
-    drawn.add("unet", "U-Net in latent space", f"{count(rest)} · {number(many, 'evaluation')}",
+    drawn.add("unet", "U-Net in latent space", f"{count(rest)} · {counted(many, 'evaluation')}",
               f"{work(sum(ldm.denoising))} in all", link=to(UNET))  # fmt: skip
     drawn.add("step", "Diffusion step", "towards t = 0", style="step", link=to(DIFFUSION))
     drawn.add("latent", "Latent", size(ldm.latent), style="terminal", shape="round")

@@ -6,8 +6,8 @@ from radiodiff_jax.config import Config, VAEConfig
 from radiodiff_jax.data.symmetries import symmetries_of
 from radiodiff_jax.reporting.architecture.diagram import Diagram
 from radiodiff_jax.reporting.architecture.networks import LDM
-from radiodiff_jax.reporting.architecture.words import number, size
-from radiodiff_jax.reporting.markdown import mermaid, page
+from radiodiff_jax.reporting.architecture.words import size
+from radiodiff_jax.reporting.markdown import counted, mermaid, page
 from radiodiff_jax.training.vae_task import make_vae_task
 
 
@@ -83,7 +83,7 @@ def data_diagram(config: Config) -> Diagram:
     drawn.add("tfds", "TFDS folder", "ArrayRecord shards by dataset build", style="step")
     drawn.add("split", f"Split by map: {data.split}", "training part", style="step")
     order = f"shuffled from seed {training.seed}, repeated"
-    drawn.add("grain", "Grain", order, number(data.threads, "reading thread"), style="step")
+    drawn.add("grain", "Grain", order, counted(data.threads, "reading thread"), style="step")
     drawn.add("condition", "Condition image", f"{size((*config.image_size, 3))}, −1 or +1", style="step")
     drawn.add("gain", "Gain", f"{size((*config.image_size, 1))}, 0 to 1", style="step")
     drawn.add("batch", f"Batch of {batch}", f"{data.prefetch} ready ahead", style="step")

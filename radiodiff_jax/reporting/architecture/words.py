@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 from radiodiff_jax.reporting.architecture.trace import Block, Shape
+from radiodiff_jax.reporting.markdown import counted
 
 TIMES = "×"
 SPACE = "\u00a0"  # keeps numbers and their signs on one line
@@ -33,12 +34,7 @@ def work(operations: int) -> str:
 
 def heads(noun: str) -> Callable[[dict], str]:
     """Words for a block with attention heads."""
-    return lambda settings: f"{noun}, {number(settings['heads'], 'head')}"
-
-
-def number(many: int, noun: str) -> str:
-    """`1 head`, `8 heads`."""
-    return f"{many} {noun}{'' if many == 1 else 's'}"
+    return lambda settings: f"{noun}, {counted(settings['heads'], 'head')}"
 
 
 def convolution(settings: dict) -> str:
@@ -63,7 +59,7 @@ KINDS: dict[str, str | Callable[[dict], str]] = {
     "DownLevel": level("Encoder"),
     "FourierLayer": "Adaptive Fourier layer",
     "FullAttention": heads("Attention over all positions"),
-    "GroupNorm": lambda settings: f"Group norm, {number(settings['groups'], 'group')}",
+    "GroupNorm": lambda settings: f"Group norm, {counted(settings['groups'], 'group')}",
     "LayerNorm": "Layer norm",
     "LinearAttention": heads("Linear attention"),
     "PatchMerging": f"Patch merging, {size((2, 2))} to 1",

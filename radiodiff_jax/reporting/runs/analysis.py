@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from radiodiff_jax.reporting.markdown import counted
 from radiodiff_jax.reporting.runs.run import EMPTY, Row, Run, Series, is_number
-from radiodiff_jax.reporting.runs.words import change, count, counted, duration, meaning, moment, number
+from radiodiff_jax.reporting.runs.words import change, count, duration, meaning, moment, number
 
 SILENT_AFTER_S = 1800.0  # a training that writes nothing for so long is not called running any more
 ENDINGS = ("finished", "failed", "interrupted", "preempted", "followed", "broke off")

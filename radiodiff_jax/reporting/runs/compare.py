@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from radiodiff_jax.reporting.markdown import figure, page, plain, table, write_page
+from radiodiff_jax.reporting.markdown import counted, figure, page, plain, table, write_page
 from radiodiff_jax.reporting.runs.card import CURVES, Card
 from radiodiff_jax.reporting.runs.curves import PLAIN, STEPS_LABEL, draw_curve, grid, set_scale, set_title, tidy
 from radiodiff_jax.reporting.runs.overview import best_value, hours, run_link, sortable, state_words, wide
 from radiodiff_jax.reporting.runs.settings import ABSENT, shown
 from radiodiff_jax.reporting.runs.thinning import Thin
-from radiodiff_jax.reporting.runs.words import KINDS, axis_label, code, count, counted, number
+from radiodiff_jax.reporting.runs.words import KINDS, axis_label, code, count, number
 from radiodiff_jax.reporting.style import BLUE, DASHES, GREEN, INK, MUTED, SERIES, VERMILION, save_svg_pair
 
 DRAWN = len(SERIES) * len(DASHES)  # runs that colour and dashes tell apart

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from radiodiff_jax.reporting.markdown import figure, table
+from radiodiff_jax.reporting.markdown import counted, figure, table
 from radiodiff_jax.reporting.runs import run_figures
 from radiodiff_jax.reporting.runs.analysis import best, continuity, marked_steps
 from radiodiff_jax.reporting.runs.run import Run
 from radiodiff_jax.reporting.runs.thinning import BUCKETS
-from radiodiff_jax.reporting.runs.words import count, counted, decibels, meaning, number
+from radiodiff_jax.reporting.runs.words import count, decibels, meaning, number
 
 TOO_SHORT = "There are fewer than two logged values, so there is no curve to draw yet."
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.reporting.markdown import plain
+from radiodiff_jax.reporting.markdown import counted, plain
 from radiodiff_jax.reporting.runs.read_folder import written
 from radiodiff_jax.reporting.runs.run import Run
-from radiodiff_jax.reporting.runs.words import count, counted, decibels, number
+from radiodiff_jax.reporting.runs.words import count, decibels, number
 
 PREDICTORS = ("model", "autoencoder")  # the first that is in an evaluation is the run's own
 

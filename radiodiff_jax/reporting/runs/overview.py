@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from radiodiff_jax.reporting.markdown import page, plain, table, write_page
+from radiodiff_jax.reporting.markdown import counted, page, plain, table, write_page
 from radiodiff_jax.reporting.runs.card import Card
-from radiodiff_jax.reporting.runs.words import KINDS, PHASE_SHORT, count, counted, moment, number
+from radiodiff_jax.reporting.runs.words import KINDS, PHASE_SHORT, count, moment, number
 
 HEAD = ["run", "trains", "state", "phase", "steps", "of", "best RMSE (gain)", "best SSIM", "last loss", "time (h)",
         "speed (examples/s)", "last line"]  # fmt: skip

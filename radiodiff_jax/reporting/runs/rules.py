@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from radiodiff_jax.reporting.markdown import counted
 from radiodiff_jax.reporting.runs.analysis import counting, marked_steps, non_finite
 from radiodiff_jax.reporting.runs.run import Run, is_number
-from radiodiff_jax.reporting.runs.words import count, counted, number, percent
+from radiodiff_jax.reporting.runs.words import count, number, percent
 
 ENOUGH_VALIDATIONS = 8
 ENOUGH_ROWS = 20

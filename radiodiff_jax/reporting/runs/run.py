@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from radiodiff_jax.inference.evaluation_files import is_number
+
 Row = dict[str, Any]
 KEYS = ("step", "phase", "time_s", "planned", "when", "bar", "after")  # of a row; every other key is a metric
 
@@ -75,11 +77,6 @@ class Run:
 
 
 EMPTY = Series(*(np.empty(0) for _ in range(3)), np.empty(0, dtype=object))
-
-
-def is_number(value: Any) -> bool:
-    """A finite number, not a truth value."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def columns(rows: list[Row]) -> tuple[dict[str, Series], list[str]]:

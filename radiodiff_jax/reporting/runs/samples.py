@@ -13,10 +13,10 @@ from PIL import Image
 
 from radiodiff_jax.files import write_whole
 from radiodiff_jax.reporting.map_figures import ERROR_MAP, ERROR_RANGE_DB, GAIN_MAP, draw_map
-from radiodiff_jax.reporting.markdown import figure, plain
+from radiodiff_jax.reporting.markdown import counted, figure, plain
 from radiodiff_jax.reporting.runs.run import Run, Sample
 from radiodiff_jax.reporting.runs.run_figures import draw_error_histogram
-from radiodiff_jax.reporting.runs.words import count, counted
+from radiodiff_jax.reporting.runs.words import count
 from radiodiff_jax.reporting.style import save_png_pair
 from radiodiff_jax.units import DB_PER_GAIN, gain_to_db
 

@@ -101,11 +101,6 @@ def count(value: float) -> str:
     return f"{int(value):,}"
 
 
-def counted(value: int, noun: str, plural: str = "") -> str:
-    """`1 run`, `2 runs`."""
-    return f"{count(value)} {noun if value == 1 else plural or noun + 's'}"
-
-
 def decibels(rmse: float) -> str:
     """An error in gain as dB."""
     return f"{rmse * DB_PER_GAIN:.2f} dB"
