@@ -5,13 +5,16 @@ from jaxtyping import Bool, Float
 
 from radiodiff_jax.units import db_to_gain
 
+AT_ONE_METRE_DB = -47.86
+DECAY = 2.5  # exponent of the distance
+
 
 def line_of_sight_db(squared_distance: np.ndarray) -> np.ndarray:
     """Path gain in dB in line of sight at a squared distance in m^2: 25 dB per decade, no break point.
 
     -47.86 - 12.5 log10(d^2), fitted to the clear pixels of RadioMapSeer's dominant path maps.
     """
-    return -47.86 - 12.5 * np.log10(squared_distance)
+    return AT_ONE_METRE_DB - 5 * DECAY * np.log10(squared_distance)
 
 
 def distance_law(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from radiodiff_jax.distance_law import AT_ONE_METRE_DB, DECAY
 from radiodiff_jax.units import db_to_gain
 
 SHADOW_DB = 16.0  # loss behind buildings against line of sight that fits simulated cities best
@@ -25,7 +26,8 @@ def guess_gain(condition: Float[Array, "batch height width channels"]) -> Float[
     down = jnp.arange(height, dtype=jnp.float32)[None, :, None] - row[:, None, None]
     across = jnp.arange(width, dtype=jnp.float32)[None, None, :] - column[:, None, None]
     squared = jnp.maximum(jnp.square(down) + jnp.square(across), 1.0)
-    path_gain_db = -47.86 - 12.5 * jnp.log10(squared) - SHADOW_DB * ~in_sight(buildings, row, column, down, across)
+    in_the_open_db = AT_ONE_METRE_DB - 5 * DECAY * jnp.log10(squared)
+    path_gain_db = in_the_open_db - SHADOW_DB * ~in_sight(buildings, row, column, down, across)
     gain = jnp.clip(db_to_gain(path_gain_db), 0.0, 1.0)
     return jnp.where(buildings, 0.0, gain)[..., None].astype(jnp.float32)
 
