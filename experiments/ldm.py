@@ -1,7 +1,7 @@
 """Train the conditional latent diffusion model over the autoencoder of another run."""
 
 from experiments.command import run_command
-from experiments.training import data_arguments, first_gains, parse_training, read_settings
+from experiments.training import data_arguments, first_gains, parse_training, read_settings, run_training
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,15 +18,12 @@ def main(argv: list[str] | None = None) -> int:
     from radiodiff_jax.reporting.map_figures import save_samples
     from radiodiff_jax.training.frozen_autoencoder import adopt_autoencoder, describe
     from radiodiff_jax.training.ldm_task import make_ldm_task
-    from radiodiff_jax.training.loop import train
 
     gains = first_gains(config, arguments.data)
     autoencoder, frozen = adopt_autoencoder(config, arguments.run, arguments.vae, gains)
-    task = make_ldm_task(config, autoencoder)
-    extras = describe(arguments.run)
-    summary = train(task, config, arguments.run, frozen=frozen, extras=extras, draw_samples=save_samples, **data)
-    if summary.finished:
-        print(f"next: python -m experiments.evaluate --run {arguments.run} --data {arguments.data}")
+    inputs = data | {"frozen": frozen, "extras": describe(arguments.run), "draw_samples": save_samples}
+    if run_training(arguments, config, lambda: make_ldm_task(config, autoencoder), **inputs):
+        print(f"next: python -m experiments.evaluate --run {arguments.run} --data {arguments.data or 'DIR'}")
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.command import command_help
+from experiments.command import command_help, whole_number
 from radiodiff_jax.config import Config
 from radiodiff_jax.config_files import load_config, settings_help, shipped_names
 from radiodiff_jax.data.pipeline import evaluation_batches, training_batches
@@ -15,6 +15,7 @@ from radiodiff_jax.data.source import RecordSource, fingerprint, open_source
 from radiodiff_jax.errors import UserError
 
 CONFIGS = Path(__file__).parent / "configs"
+NEWEST = 0  # for --resume-check without a number
 
 
 def parse_training(kind: str, description: str, example: str, argv: list[str] | None) -> argparse.Namespace:
@@ -25,10 +26,16 @@ def parse_training(kind: str, description: str, example: str, argv: list[str] | 
     parser = argparse.ArgumentParser(prog=f"python -m experiments.{kind}", **command_help(description, example))
     names = shipped_names(kind, CONFIGS)
     parser.add_argument("--config", default="tiny", metavar="NAME|FILE", help=f"{', '.join(names)}, or a YAML file")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder or built TFDS folder")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="RadioMapSeer folder or built TFDS folder; with "
+                        "data.source=simulate it is only validated on, and may be left out")  # fmt: skip
     if kind == "ldm":
         parser.add_argument("--vae", type=Path, metavar="RUN", help="run of the autoencoder; not needed to go on with a run")
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run folder, made or gone on with")
+    parser.add_argument("--profile", type=whole_number(1), metavar="STEP",
+                        help="trace three updates from this one on into RUN/profile")  # fmt: skip
+    parser.add_argument("--resume-check", type=whole_number(1), nargs="?", const=NEWEST, metavar="UPDATES",
+                        help="train nothing: do updates after a checkpoint again and compare them with the log "
+                        "(default: up to the newest checkpoint)")  # fmt: skip
     parser.add_argument("settings", nargs="*", metavar="section.key=value", help="settings to change, listed below")
     try:
         listing = settings_help(load_config(kind, name, [], CONFIGS))
@@ -54,8 +61,11 @@ def open_split(config: Config, data: Path, split: str) -> RecordSource:
     return source
 
 
-def data_arguments(config: Config, data: Path) -> dict[str, Any]:
-    """What the training loop needs of the data: batches, fixed validation batches (if the split has any), fingerprint."""
+def data_arguments(config: Config, data: Path | None) -> dict[str, Any]:
+    """What the training loop needs of the data: batches, fixed validation batches (if the split has any), fingerprint.
+
+    Raises UserError if there is no `data`, unless cities are simulated on the fly.
+    """
     import jax
 
     settings = config.training
@@ -65,6 +75,12 @@ def data_arguments(config: Config, data: Path) -> dict[str, Any]:
         "process_index": jax.process_index(),
         "process_count": jax.process_count(),
     }
+    if config.data.source == "simulate":
+        from experiments.on_the_fly import simulated_arguments
+
+        return simulated_arguments(config, data, reading)
+    if data is None:
+        raise UserError("--data is missing; name a folder of radio maps, or simulate them with data.source=simulate", 2)
     whole = settings.batch_size * config.optimizer.accumulate
     train = open_split(config, data, "train")
     if config.data.split == "radiodiff":  # the original's split keeps no maps for validation
@@ -82,11 +98,42 @@ def data_arguments(config: Config, data: Path) -> dict[str, Any]:
     }
 
 
-def first_gains(config: Config, data: Path, count: int = 64) -> Callable[[], np.ndarray]:
+def run_training(arguments: argparse.Namespace, config: Config, make_task: Callable[[], Any], **inputs: Any) -> bool:
+    """Train as the arguments say, or replay some updates; returns whether the training is finished now.
+
+    `inputs` are those of `loop.train`. Raises UserError where the replay differs from the log.
+    """
+    from radiodiff_jax.training.loop import train
+    from radiodiff_jax.training.session import Ways
+
+    if arguments.resume_check is None:
+        return train(make_task(), config, arguments.run, **inputs, ways=Ways(profile_from=arguments.profile)).finished
+    from radiodiff_jax.training.resume_check import replay
+
+    with replay(arguments.run, arguments.resume_check or None) as again:
+        train(make_task(), config, again.folder, **inputs | {"draw_samples": None}, ways=Ways(until=again.end))
+        found = again.differences()
+    what = f"updates {again.start + 1} to {again.end} of {arguments.run}, done again after a resume,"
+    if found:
+        raise UserError(f"{what} differ from the log in {len(found)} places: {'; '.join(found[:3])}")
+    print(f"{what} are the same bit for bit")
+    return False
+
+
+def first_gains(config: Config, data: Path | None, count: int = 64) -> Callable[[], np.ndarray]:
     """A function that reads the gains of some training maps, [count, height, width, 1]."""
+    if config.data.source == "simulate":
+        from experiments.on_the_fly import first_simulated_gains
+
+        return first_simulated_gains(config, count)
 
     def read() -> np.ndarray:
         batches = evaluation_batches(open_split(config, data, "train"), 16, count)
         return np.concatenate([batch["gain"][batch["mask"] > 0] for batch in batches])
 
     return read
+
+
+def same_data(config: Config, data: Path | None) -> str:
+    """The words that give another command the same data."""
+    return f"--data {data}" if config.data.source == "folder" else "data.source=simulate"

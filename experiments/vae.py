@@ -1,7 +1,7 @@
 """Train the autoencoder: alone at first, against a patch discriminator later."""
 
 from experiments.command import run_command
-from experiments.training import data_arguments, parse_training, read_settings
+from experiments.training import data_arguments, parse_training, read_settings, run_training, same_data
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -16,15 +16,14 @@ def main(argv: list[str] | None = None) -> int:
     data = data_arguments(config, arguments.data)
 
     from radiodiff_jax.reporting.map_figures import save_samples
-    from radiodiff_jax.training.loop import train
     from radiodiff_jax.training.perceptual_file import read_perceptual
     from radiodiff_jax.training.vae_task import make_vae_task
 
     frozen, extras = read_perceptual(config.objective)
-    task = make_vae_task(config)
-    summary = train(task, config, arguments.run, frozen=frozen, extras=extras, draw_samples=save_samples, **data)
-    if summary.finished:
-        print(f"next: python -m experiments.ldm --config NAME --data {arguments.data} --vae {arguments.run} --run runs/ldm")
+    inputs = data | {"frozen": frozen, "extras": extras, "draw_samples": save_samples}
+    if run_training(arguments, config, lambda: make_vae_task(config), **inputs):
+        words = same_data(config, arguments.data)
+        print(f"next: python -m experiments.ldm --config NAME --vae {arguments.run} --run runs/ldm {words}")
     return 0
 
 

@@ -20,6 +20,7 @@ class PrecisionConfig:
     __pydantic_config__ = STRICT
     compute: DataType = "float32"
     parameters: DataType = "float32"
+    remat: bool = False  # forget what is inside a block and compute it again on the way back: less memory, more time
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,12 @@ class DataConfig:
     augment: bool = True
     threads: int = 2
     prefetch: int = 4
+    source: Literal["folder", "simulate"] = "folder"  # "simulate": new cities as training goes on, without end
+    transmitters_per_city: int = 20  # of a city made on the fly, each used once; more cost less time a map
+    cities_at_once: int = 16  # cities made on the fly that records come from in turn
+    simulation_seed: int = 0
+    simulator: Literal["cpu", "device"] = "cpu"  # where the maps of these cities are computed
+    simulation_workers: int = 2  # processes that make cities ahead of time; 0: the reading threads do it themselves
 
 
 @dataclass(frozen=True)
@@ -172,6 +179,10 @@ class TrainingConfig:
     checkpoints_kept: int = 2
     sample_every: int = 1000
     sample_maps: int = 4
+    most_skipped_in_a_row: int = 20  # more updates in a row without a finite loss and gradient end the training
+    spike_factor: float | None = None  # leave out updates whose loss is above this times its running mean
+    fsdp: bool = False  # parameters, averages and optimizer are divided among the devices instead of on every one
+    tensorboard: bool = False  # also write RUN/tensorboard (needs the extra `tensorboard`)
 
 
 @dataclass(frozen=True)
@@ -249,6 +260,10 @@ def check_training(training: TrainingConfig, optimizer: OptimizerConfig) -> None
     for name, value in counts.items():
         if value < 1:
             raise UserError(f"{name} is {value}: it must be at least 1")
+    if training.spike_factor is not None and training.spike_factor <= 1:
+        raise UserError(
+            f"training.spike_factor is {training.spike_factor}: it must be above 1 (3 is usual), or null for no such guard"
+        )
 
 
 def check_groups(name: str, widths: list[int], groups: int) -> None:

@@ -1,25 +1,26 @@
 """RadioMapSeer folders: which maps and transmitters there are, and their images, read when asked for.
 
     ROOT/png/buildings_complete/{map}.png      255 = building
+    ROOT/png/buildings_missing{1..4}/{1..6}/{map}.png  some buildings left out, in six ways
     ROOT/png/cars/{map}.png                    255 = car
     ROOT/png/antennas/{map}_{transmitter}.png  one pixel 255
     ROOT/gain/{simulation}/{map}_{transmitter}.png
 """
 
 import re
-import zlib
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from radiodiff_jax.data.content_digest import content_digest
 from radiodiff_jax.data.grey_images import Grey, read_grey
 from radiodiff_jax.errors import UserError
 
 SIMULATIONS = ("DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4")
+MISSING = ("missing1", "missing2", "missing3", "missing4")
+"""Sets of building masks with so many buildings left out (`data.buildings`)."""
+MISSING_VARIANTS = 6
 SIZE_MULTIPLE = 32
 BRIGHT = 128
 """Mask pixels from this grey level on are set."""
@@ -113,26 +114,10 @@ class RadioMapFolder:
         paths += [antenna_path(self.root, *pair) for pair in self.pairs]
         paths += [buildings_path(self.root, number) for number in self.maps]
         paths += [path for number in self.maps if (path := cars_path(self.root, number)).is_file()]
-
-        def line(path: Path) -> str:
-            try:
-                content = path.read_bytes()
-            except OSError as error:
-                raise UserError(f"{path} cannot be read ({error.strerror}); restore it") from error
-            return f"{path.relative_to(self.root).as_posix()} {len(content)} {zlib.crc32(content):08x}\n"
-
-        with ThreadPoolExecutor(4) as pool:
-            lines = sorted(tqdm(pool.map(line, paths), total=len(paths), desc="fingerprint", unit="file", delay=2))
-        return sha256("".join(lines).encode()).hexdigest()
+        return content_digest(self.root, paths)
 
     def _read(self, path: Path) -> Grey:
-        grey = read_grey(path)
-        if grey.shape != self.size:
-            raise UserError(
-                f"{path} is {grey.shape[0]} x {grey.shape[1]} pixels, but the first map of the set is "
-                f"{self.size[0]} x {self.size[1]}; all images of a set must have one size"
-            )
-        return grey
+        return read_sized(path, self.size)
 
 
 def gain_path(root: Path, simulation: str, number: int, transmitter: int) -> Path:
@@ -148,6 +133,27 @@ def antenna_path(root: Path, number: int, transmitter: int) -> Path:
 def buildings_path(root: Path, number: int) -> Path:
     """File of a map's buildings."""
     return root / "png" / "buildings_complete" / f"{number}.png"
+
+
+def missing_buildings_path(root: Path, kind: str, variant: int, number: int) -> Path:
+    """File of a map's buildings without some of them: `kind` is one of MISSING, `variant` 1..6."""
+    return root / "png" / f"buildings_{kind}" / str(variant) / f"{number}.png"
+
+
+def missing_buildings_paths(root: Path, kind: str) -> list[Path]:
+    """The files of all maps and variants of a kind that are there."""
+    variants = range(1, MISSING_VARIANTS + 1)
+    folders = [(variant, missing_buildings_path(root, kind, variant, 0).parent) for variant in variants]
+    return [
+        missing_buildings_path(root, kind, variant, number)
+        for variant, folder in folders
+        for number in numbered_maps(folder)
+    ]
+
+
+def read_missing_buildings(root: Path, kind: str, variant: int, number: int, size: tuple[int, int]) -> Grey:
+    """A building mask with some buildings left out, 0 or 255. Raises UserError for a faulty or missing file."""
+    return as_mask(read_sized(missing_buildings_path(root, kind, variant, number), size))
 
 
 def cars_path(root: Path, number: int) -> Path:
@@ -185,3 +191,14 @@ def single_bright_pixel(grey: Grey, path: Path) -> Pair:
             f"{path} has {len(bright) or 'no'} bright pixels, but a transmitter is exactly one; make the image again"
         )
     return int(bright[0, 0]), int(bright[0, 1])
+
+
+def read_sized(path: Path, size: tuple[int, int]) -> Grey:
+    """Grey levels of an image of a set. Raises UserError if it cannot be read or is not of the set's (height, width)."""
+    grey = read_grey(path)
+    if grey.shape != size:
+        raise UserError(
+            f"{path} is {grey.shape[0]} x {grey.shape[1]} pixels, but the first map of the set is "
+            f"{size[0]} x {size[1]}; all images of a set must have one size"
+        )
+    return grey

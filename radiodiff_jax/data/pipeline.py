@@ -37,8 +37,11 @@ def training_batches(
     prefetch: int = 4,
     process_index: int = 0,
     process_count: int = 1,
+    shuffle: bool = True,
 ) -> grain.DatasetIterator:
     """Endless shuffled batches; every epoch has its own order, and batches run across the ends of epochs.
+
+    Without `shuffle` the source, which is then endless, is read in its own order.
 
     `batch_size` counts the whole batch of all processes; this process gets its contiguous part, so that the parts of
     processes 0, 1, ... one after the other are the batch that a single process would get. The iterator's
@@ -46,7 +49,9 @@ def training_batches(
     the number of threads), and `grain.checkpoint` saves it. Raises UserError if the batch cannot be shared evenly.
     """
     local_size = _local_size(batch_size, process_count)
-    records = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+    records = grain.MapDataset.source(source).seed(seed)
+    if shuffle:
+        records = records.shuffle().repeat()
     if augment:
         records = records.random_map(random_symmetry)
     batches = records.map(example).batch(local_size, drop_remainder=True)

@@ -2,7 +2,7 @@
 
     checkpoints/STEP/state     the training's whole state (Orbax)
     checkpoints/STEP/data      where the data iterator is (Grain)
-    checkpoints/STEP/meta      {"step", "digests": SHA-256 of each top-level part of the state, "data": the iterator's
+    checkpoints/STEP/meta      {"step", "digests": one of each top-level part of the state, "data": the iterator's
                                state again, "rmse": of the validation at this step or null, ...}
 
 A file system may flip bits without telling, and so may Orbax restore them; the digests tell.
@@ -23,7 +23,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from radiodiff_jax.config_files import read_yaml
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.training.digest import digest
+from radiodiff_jax.training.digest import quick_digests
 from radiodiff_jax.training.quiet import silence_orbax
 from radiodiff_jax.training.task import State, Tree
 
@@ -73,7 +73,7 @@ class Checkpoints:
 
     def save(self, step: int, state: State, batches: grain.DatasetIterator, meta: dict[str, Any], rmse: float | None):
         """Begin to save; the state may be donated as soon as this returns. `finished` and `wait` tell of the end."""
-        meta = {"step": step, "digests": digests(state), "data": batches.get_state(), "rmse": rmse, **meta}
+        meta = {"step": step, "digests": quick_digests(state), "data": batches.get_state(), "rmse": rmse, **meta}
         if rmse is not None:
             self._policy.rmse[step] = rmse
         items = ocp.args.Composite(
@@ -134,10 +134,13 @@ class Checkpoints:
         items = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), meta=ocp.args.JsonRestore())
         found = self._manager.restore(step, args=items)
         check_integrity(step, found.meta, found.state)
-        place = ocp.args.Composite(data=grain.checkpoint.CheckpointRestore(batches))
-        self._manager.restore(step, args=place)
-        if found.meta["data"] != batches.get_state():
-            raise ValueError("the data iterator's state is not the one that was saved")
+        if found.meta.get("processes", 1) == jax.process_count():
+            place = ocp.args.Composite(data=grain.checkpoint.CheckpointRestore(batches))
+            self._manager.restore(step, args=place)
+            if found.meta["data"] != batches.get_state():
+                raise ValueError("the data iterator's state is not the one that was saved")
+        else:  # there is one file a process; but all are at the same place, which does not depend on their number
+            batches.set_state(found.meta["data"])
         return found.state, found.meta
 
     def close(self) -> None:
@@ -145,16 +148,11 @@ class Checkpoints:
         self._manager.close()
 
 
-def digests(state: State) -> dict[str, str]:
-    """One digest for each top-level part, so that parts can be checked alone."""
-    return {name: digest(part) for name, part in state.items()}
-
-
 def check_integrity(step: int, meta: dict[str, Any], parts: State) -> None:
     """Raise ValueError unless `parts` are, bit for bit, what was saved at `step`."""
     if meta["step"] != step:
         raise ValueError(f"it says that it is of step {meta['step']}")
-    for name, found in digests(parts).items():
+    for name, found in quick_digests(parts).items():
         if meta["digests"][name] != found:
             raise ValueError(f"the digest of its {name} is not the one that was saved")
 

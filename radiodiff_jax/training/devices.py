@@ -1,17 +1,21 @@
-"""The devices as a one-dimensional mesh: batches are shared along it, everything else is on every device."""
+"""The devices as a one-dimensional mesh: batches are shared along it, and large arrays of the state if so wished."""
 
 import ctypes
+import math
 import os
 from collections import Counter
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.task import Batch, Tree
 
 AXIS = "data"
+SMALLEST_DIVIDED = 2**14  # values; smaller arrays are on every device, as sending them costs more than keeping them
 
 
 def device_mesh() -> Mesh:
@@ -44,6 +48,15 @@ def shared(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
+def divided(shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
+    """The longest axis that the devices can share evenly divided among them; whole on every device if small or none."""
+    axes = [axis for axis, length in enumerate(shape) if length % mesh.size == 0]
+    if math.prod(shape) < SMALLEST_DIVIDED or not axes:
+        return replicated(mesh)
+    longest = max(axes, key=lambda axis: shape[axis])
+    return NamedSharding(mesh, PartitionSpec(*[None] * longest, AXIS))
+
+
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:
     """Raise UserError unless the devices can share a batch evenly."""
     if batch_size % mesh.size:
@@ -61,7 +74,20 @@ def put_batch(batch: Batch, mesh: Mesh) -> Batch:
 
 def put_everywhere(tree: Tree, mesh: Mesh) -> Tree:
     """A tree of arrays or numbers on every device."""
-    return jax.device_put(tree, replicated(mesh))
+    return put(tree, jax.tree.map(lambda _: replicated(mesh), tree))
+
+
+def put(tree: Tree, shardings: Tree) -> Tree:
+    """A tree of arrays or numbers, the same in every process, laid on the devices as `shardings` says."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, shardings)
+
+    def lay(leaf: ArrayLike, sharding: NamedSharding) -> jax.Array:
+        values = np.asarray(jnp.asarray(leaf))
+        return jax.make_array_from_callback(values.shape, sharding, values.__getitem__)
+
+    # jax.device_put would first send every array around to see that all processes have the same.
+    return jax.tree.map(lay, tree, shardings)
 
 
 def to_host(array: jax.Array) -> np.ndarray:

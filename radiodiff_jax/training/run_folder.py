@@ -6,6 +6,9 @@
     events.jsonl     {"step", "time", "event", ...}
     checkpoints/     one folder a saved step
     samples/         STEP.png
+    profile/         STEP/perfetto_trace.json.gz
+    tensorboard/     the metrics once more, where asked for
+    lock.json        while a process trains here
     evaluation/      *.json
     autoencoder/     diffusion runs: the autoencoder they work on
 """
@@ -25,10 +28,12 @@ from radiodiff_jax.training.provenance import now
 
 PARTS = (
     "config.yaml", "run.json", "metrics.jsonl", "events.jsonl", "checkpoints", "samples", "evaluation", "autoencoder",
+    "profile", "tensorboard", "lock.json",
 )  # fmt: skip
 FREE = (
     "training.log_every", "training.validate_every", "training.checkpoint_every", "training.sample_every",
-    "training.checkpoints_kept", "data.threads", "data.prefetch",
+    "training.checkpoints_kept", "training.most_skipped_in_a_row", "training.tensorboard", "training.fsdp",
+    "data.threads", "data.prefetch", "data.simulation_workers",
 )  # fmt: skip
 """Settings that no update depends on, so that they may change when a run goes on; `training.steps` too, see below."""
 SHOWN = 5  # differences named in an error
@@ -36,13 +41,14 @@ SHOWN = 5  # differences named in an error
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The paths and the growing files of a run."""
+    """The paths and the growing files of a run; only one process of several `writes`."""
 
     path: Path
     metrics: JsonLines
     events: JsonLines
     changed: list[str]
     """Lines "setting: old -> new" for the free settings that differ from the last session's."""
+    writes: bool = True
 
     @property
     def checkpoints(self) -> Path:
@@ -55,7 +61,18 @@ class RunFolder:
 
     def event(self, step: int, event: str, **fields: Any) -> None:
         """Append to events.jsonl."""
-        self.events.append({"step": step, "time": now(), "event": event, **fields})
+        if self.writes:
+            self.events.append({"step": step, "time": now(), "event": event, **fields})
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append to metrics.jsonl."""
+        if self.writes:
+            self.metrics.append(record)
+
+    def cut_back(self, step: int) -> None:
+        """Drop the metrics after `step`."""
+        if self.writes:
+            self.metrics.cut_back(step)
 
     def find_event(self, event: str, step: int) -> dict[str, Any] | None:
         """The last event of that name at that step."""
@@ -64,22 +81,24 @@ class RunFolder:
 
     def write_details(self, details: dict[str, Any]) -> None:
         """Write run.json, unless an earlier session has."""
-        if not (self.path / "run.json").is_file():
+        if self.writes and not (self.path / "run.json").is_file():
             write_json(self.path / "run.json", details)
 
 
-def open_run(path: Path, config: Config, data_fingerprint: str | None = None) -> RunFolder:
+def open_run(path: Path, config: Config, data_fingerprint: str | None = None, writes: bool = True) -> RunFolder:
     """Make a run folder, or open it to go on, in which case config.yaml follows changes of free settings.
+
+    Without `writes` nothing is made or changed: another process does.
 
     Raises UserError if the folder belongs to something else, or to a run with other settings or other data.
     """
     check_folder(path)
     changed = check_settings(path, config) if (path / "config.yaml").is_file() else []
     check_data(path, data_fingerprint)
-    path.mkdir(parents=True, exist_ok=True)
-    if changed or not (path / "config.yaml").is_file():
+    if writes and (changed or not (path / "config.yaml").is_file()):
+        path.mkdir(parents=True, exist_ok=True)
         write_config(path / "config.yaml", config)
-    return RunFolder(path, JsonLines(path / "metrics.jsonl"), JsonLines(path / "events.jsonl"), changed)
+    return RunFolder(path, JsonLines(path / "metrics.jsonl"), JsonLines(path / "events.jsonl"), changed, writes)
 
 
 def check_folder(path: Path) -> None:

@@ -16,9 +16,12 @@ from radiodiff_jax.training.compiled import CompiledTask
 from radiodiff_jax.training.devices import describe_devices, put_batch
 from radiodiff_jax.training.digest import parameters_digest
 from radiodiff_jax.training.interrupts import Interrupts
-from radiodiff_jax.training.progress import Clock, Interval, NotFiniteError, progress_bar
+from radiodiff_jax.training.measured_step import MeasuredStep
+from radiodiff_jax.training.profile import Profile
+from radiodiff_jax.training.progress import Clock, Interval, TooManySkippedError, progress_bar
 from radiodiff_jax.training.run_folder import RunFolder, settings_fingerprint
 from radiodiff_jax.training.task import Task, Tree
+from radiodiff_jax.training.tensorboard import board_writer
 from radiodiff_jax.training.validation import BatchSource, validate
 
 DrawSamples = Callable[..., Any]  # (path, truth, output, buildings, title); arrays are [maps, height, width]
@@ -32,6 +35,18 @@ class Inputs:
     frozen: Tree
     validation_batches: BatchSource | None
     draw_samples: DrawSamples | None
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How a session differs from an ordinary one: it ends after update `until`, and says nothing about it; it profiles
+    three updates from number `profile_from` on."""
+
+    until: int | None = None
+    profile_from: int | None = None
+
+
+ORDINARY = Ways()
 
 
 @dataclass(frozen=True)
@@ -50,9 +65,10 @@ class Session:
 
     def __init__(
         self, task: Task, config: Config, folder: RunFolder, checkpoints: Checkpoints, compiled: CompiledTask,
-        mesh: Mesh, inputs: Inputs, restored: Restored | None,
+        mesh: Mesh, inputs: Inputs, restored: Restored | None, ways: Ways = ORDINARY,
     ):  # fmt: skip
         """Go on from what was restored, or initialise; cut the metrics back to there and write the event."""
+        self.ways = ways
         self.task, self.settings, self.folder, self.checkpoints = task, config.training, folder, checkpoints
         self.compiled, self.mesh, self.inputs = compiled, mesh, inputs
         self.fingerprint = settings_fingerprint(config)
@@ -61,11 +77,14 @@ class Session:
         self.state = compiled.initialise() if restored is None else restored.state
         meta = {} if restored is None else restored.meta
         self.step: int = meta.get("step", 0)
-        self.interval = Interval(meta.get("interval"))
+        self.interval = Interval(self.settings.most_skipped_in_a_row, meta.get("interval"))
         self.clock = Clock(meta.get("time_s", 0.0))
-        self.bar = progress_bar(task.kind, self.settings.steps, self.step)
+        self.measured = MeasuredStep(compiled.step, config.precision.compute)
+        self.profile = Profile(folder.path, ways.profile_from)
+        self.bar = progress_bar(task.kind, self.settings.steps, self.step, shown=folder.writes)
         self.rmse: float | None = None  # of the validation at this very step
-        folder.metrics.cut_back(self.step)
+        folder.cut_back(self.step)
+        self.board = board_writer(folder, self.settings, self.step)
         self._tell_start(meta)
 
     def _check(self, restored: Restored) -> None:
@@ -77,7 +96,7 @@ class Session:
         step = restored.meta["step"]
         for bad, reason in restored.damaged:
             self.folder.event(bad, "checkpoint_damaged", reason=reason, restored=step)
-            print(f"checkpoint {bad} of {self.folder.path} is damaged ({reason}); going on from step {step}")
+            self._print(f"checkpoint {bad} of {self.folder.path} is damaged ({reason}); going on from step {step}")
 
     def _tell_start(self, meta: dict[str, Any]) -> None:
         devices = describe_devices()
@@ -95,19 +114,18 @@ class Session:
     def run(self, interrupts: Interrupts) -> None:
         """Update until all steps are done or somebody asks to stop, and save."""
         self._show("compiling", refresh=True)
-        fresh = True
+        last = self.settings.steps if self.ways.until is None else self.ways.until
         try:
-            while self.step < self.settings.steps and interrupts.event is None:
+            while self.step < last and not interrupts.stop(self.step, self.settings.log_every):
                 self._update()
-                if fresh:
-                    # Compilation is no training speed.
-                    jax.block_until_ready(self.state)
-                    self.clock.restart()
-                    fresh = False
                 self._chores()
             self.interval.fetch()
-        except NotFiniteError as error:
+        except TooManySkippedError as error:
             raise self._diverged(error) from None
+        finally:
+            self.profile.end()
+            self._tell_skipped()
+            self.board.close()
         if self.checkpoints.latest != self.step and self.step > 0:
             self._save()
         self._tell_saved(self.checkpoints.wait())
@@ -118,13 +136,20 @@ class Session:
         phase, before = self.task.phase(self.step), self.task.phase(max(self.step - 1, 0))
         if phase != before:
             self.folder.event(self.step, "phase", phase=phase, previous=before)
-        self.state, metrics = self.compiled.step(self.state, self.inputs.frozen, put_batch(batch, self.mesh))
+        self.profile.before(self.step + 1)
+        on_devices = put_batch(batch, self.mesh)
+        if not self.measured.compiled:
+            seconds = self.measured.compile(self.state, self.inputs.frozen, on_devices)
+            self.folder.event(self.step, "compiled", seconds=seconds, operations=self.measured.operations)
+            self.clock.restart()  # compilation is no training speed
+        self.state, metrics = self.measured(self.state, self.inputs.frozen, on_devices)
         self.step += 1
         self.rmse = None
         # The metrics of the update before are fetched while the device works on this one.
         self.interval.add(self.step, metrics)
         self.clock.update(jax.process_count() * len(next(iter(batch.values()))))
         self.bar.update()
+        self.profile.after(self.step, self.state)
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.settings.steps
@@ -135,6 +160,7 @@ class Session:
         if not (logging or validating or sampling or saving):
             return
         self.interval.fetch()
+        self._tell_skipped()
         if logging:
             self._log()
             self._tell_saved(self.checkpoints.finished())
@@ -148,7 +174,7 @@ class Session:
     def _log(self) -> None:
         speed = self.clock.speed()
         means = self.interval.close()
-        self._write(speed | means)
+        self._write(speed | self.measured.utilisation(speed.get("step_ms")) | means)
         if "loss" in means:
             self._show(f"loss {means['loss']:.4g}")
 
@@ -163,7 +189,7 @@ class Session:
         if figures:
             self._write(figures)
             self.rmse = figures["validation/rmse"]
-        if pairs is not None:
+        if pairs is not None and self.folder.writes:
             title = f"{self.task.kind}, validation maps after {self.step} updates"
             draw(self.folder.sample(self.step), pairs.truth, pairs.output, pairs.buildings, title)
 
@@ -182,34 +208,46 @@ class Session:
         if step is not None:
             self.folder.event(step, "saved")
 
+    def _tell_skipped(self) -> None:
+        for step, event, values in self.interval.skipped():
+            self.folder.event(step, event, **{name: values[name] for name in ("loss", "grad_norm") if name in values})
+
     def _write(self, metrics: dict[str, float]) -> None:
         phase = self.task.phase(max(self.step - 1, 0))
-        self.folder.metrics.append({"step": self.step, "phase": phase, "time_s": self.clock.seconds(), **metrics})
+        self.folder.log({"step": self.step, "phase": phase, "time_s": self.clock.seconds(), **metrics})
+        self.board.write(self.step, metrics)
+
+    def _print(self, text: str) -> None:
+        if self.folder.writes:
+            print(text)
 
     def _show(self, text: str, refresh: bool = False) -> None:
         self.bar.set_postfix_str(f"{self.task.phase(max(self.step - 1, 0))}, {text}", refresh=refresh)
 
-    def _diverged(self, error: NotFiniteError) -> UserError:
+    def _diverged(self, error: TooManySkippedError) -> UserError:
         """Write what is known, and make the exception to raise."""
+        self._tell_skipped()
         self.step = error.step
         self._write(self.interval.close())
         self._tell_saved(self.checkpoints.wait())
         last = self.checkpoints.latest
         self.folder.event(error.step, "failed", reason=str(error), checkpoint=last)
-        kept = "there is no checkpoint yet" if last is None else f"the last checkpoint is step {last}"
+        kept = "there is no checkpoint yet" if last is None else f"the last good checkpoint is step {last}"
         return UserError(
-            f"{self.folder.path}: {error} ({kept}); start a new run with a lower optimizer.learning_rate or "
-            "optimizer.clip_norm"
+            f"{self.folder.path}: {error}, because loss or gradient were not finite or jumped ({kept}); start a new run "
+            "with a lower optimizer.learning_rate or optimizer.clip_norm, or raise training.most_skipped_in_a_row"
         )
 
     def end(self, interrupts: Interrupts) -> Summary:
         """Write the last event and say where the run is and how to go on."""
         path, seconds = self.folder.path, self.clock.seconds()
+        if self.ways.until is not None:
+            return Summary(path, self.step, seconds, False, None)
         if self.step < self.settings.steps:
             self.folder.event(self.step, interrupts.event, seconds=seconds)
-            print(f"{path}: {interrupts.event} after {self.step} updates, all saved; give the same command to go on")
+            self._print(f"{path}: {interrupts.event} after {self.step} updates, all saved; give the same command to go on")
             return Summary(path, self.step, seconds, False, None)
         found = parameters_digest(self.state)
         self.folder.event(self.step, "finished", seconds=seconds, digest=found)
-        print(f"{path}: finished {self.step} updates in {seconds:.0f} s; checkpoints, metrics and samples are in there")
+        self._print(f"{path}: finished {self.step} updates in {seconds:.0f} s; checkpoints, metrics and samples are in there")
         return Summary(path, self.step, seconds, True, found)

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 
@@ -50,5 +52,13 @@ def validate(
                         found[name].append(row[name])
         if not figures and len(shown) >= examples:
             break
-    means = {f"validation/{name}": round_to_float32(np.mean(values)) for name, values in found.items() if values}
+    # Maps are shared among processes: the mean is over all of them.
+    totals = np.array([[sum(values), len(values)] for values in found.values()])
+    if jax.process_count() > 1:
+        totals = multihost_utils.process_allgather(totals).sum(axis=0)
+    means = {
+        f"validation/{name}": round_to_float32(total / count)
+        for name, (total, count) in zip(found, totals, strict=True)
+        if count
+    }
     return means, Examples(*map(np.stack, zip(*shown, strict=True))) if shown else None

@@ -16,7 +16,7 @@ from jax import lax
 from experiments.training import CONFIGS
 from radiodiff_jax.config_files import load_config, write_config
 from radiodiff_jax.reporting.architecture import run_architecture, site, write_architecture_pages
-from radiodiff_jax.reporting.architecture.arithmetic import operations
+from radiodiff_jax.training.arithmetic import operations
 from radiodiff_jax.reporting.architecture.graph import graph_of
 from radiodiff_jax.reporting.architecture.ldm_pages import ldm_pages
 from radiodiff_jax.reporting.architecture.networks import LDM, VAE

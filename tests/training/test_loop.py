@@ -1,6 +1,7 @@
 """Whole trainings of the toy: what they write, how they stop, and that going on gives the same bits."""
 
 import dataclasses
+import gzip
 import json
 import os
 import shutil
@@ -14,14 +15,18 @@ import numpy as np
 import pytest
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.training.checkpoints import load_for_inference, saved_steps
+from radiodiff_jax.training.checkpoints import Checkpoints, load_for_inference, saved_steps
 from radiodiff_jax.training.compiled import compile_task
 from radiodiff_jax.training.devices import check_batch_size, device_mesh, put_batch, put_everywhere
 from radiodiff_jax.training.digest import parameters_digest
 from radiodiff_jax.training.json_lines import read_json_lines
-from radiodiff_jax.training.session import Session
+from radiodiff_jax.training.measured_step import MeasuredStep
+from radiodiff_jax.training.progress import TIMED
+from radiodiff_jax.training.run_lock import run_lock
+from radiodiff_jax.training.session import Session, Ways
+from radiodiff_jax.training.speed_limits import traced_operations
 from tests.golden_files import ROOT
-from tests.training.toy import Maps, make_batches, make_config, make_task, run_toy
+from tests.training.toy import BATCH, SIZE, WIDTH, Maps, make_batches, make_config, make_task, run_toy
 
 
 def events_of(run):
@@ -31,9 +36,8 @@ def events_of(run):
 
 def metrics_of(run):
     """The metrics without what depends on the clock."""
-    timed = ("time_s", "examples_per_s", "input_wait_ms", "input_wait_share")
     return [
-        {name: value for name, value in record.items() if name not in timed}
+        {name: value for name, value in record.items() if name not in TIMED}
         for record in read_json_lines(run / "metrics.jsonl")
     ]
 
@@ -53,7 +57,7 @@ def test_what_is_written(finished, capsys):
     logged = [record for record in metrics if "loss" in record]
     assert [record["step"] for record in logged] == [4, 8, 12, 16, 20]
     assert all(list(record)[:3] == ["step", "phase", "time_s"] for record in metrics)
-    assert {"examples_per_s", "learning_rate", "grad_norm"} <= set(logged[-1])
+    assert {"examples_per_s", "step_ms", "teraflops_per_s", "learning_rate", "grad_norm"} <= set(logged[-1])
     assert [record["phase"] for record in logged] == ["first", "second", "second", "second", "second"]
     times = [record["time_s"] for record in metrics]
     assert times == sorted(times) and times[-1] <= summary.seconds
@@ -63,8 +67,8 @@ def test_what_is_written(finished, capsys):
     assert {"validation/nmse", "validation/ssim"} <= set(metrics[-1])
 
     assert events_of(run) == [
-        ("started", 0), ("phase", 0), ("phase", 7),
-        *[event for event in events_of(run)[3:-1] if event[0] == "saved"], ("finished", 20),
+        ("started", 0), ("phase", 0), ("compiled", 0), ("phase", 7),
+        *[event for event in events_of(run)[4:-1] if event[0] == "saved"], ("finished", 20),
     ]  # fmt: skip
     assert read_json_lines(run / "events.jsonl")[-1]["digest"] == summary.digest
     assert saved_steps(run / "checkpoints") == [15, 20]
@@ -162,7 +166,7 @@ def test_killed_between_last_checkpoint_and_last_event(finished, tmp_path):
     events = tmp_path / "run" / "events.jsonl"
     events.write_text("".join(events.read_text().splitlines(keepends=True)[:-1]) + '{"step": 20, "ev')
     assert run_toy(tmp_path / "run").digest == summary.digest
-    assert events_of(tmp_path / "run")[-2:] == [("resumed", 20), ("finished", 20)]
+    assert events_of(tmp_path / "run")[-2:] == [("resumed", 20), ("finished", 20)], "nothing is compiled for nothing"
 
 
 def test_killed_and_resumed_gives_the_same_bits(tmp_path):
@@ -200,38 +204,82 @@ def test_killed_and_resumed_gives_the_same_bits(tmp_path):
     assert [event for event, _ in events_of(runs[1])].count("resumed") == 1
 
 
-def test_one_compilation():
-    """State from initialisation and from an update are the same to the compiler."""
+def test_one_compilation_serves_every_update(finished, tmp_path):
+    """The compiled update takes the first state, one that an update made, and a restored one; no other batch."""
+    run, _, _ = finished
     config, mesh = make_config(), device_mesh()
     compiled = compile_task(make_task(config), 0, mesh)
-    state, frozen, batches = compiled.initialise(), put_everywhere({"scale": 1.5}, mesh), make_batches()
-    for _ in range(3):
-        state, _ = compiled.step(state, frozen, put_batch(next(batches), mesh))
-    assert compiled.step._cache_size() == 1
-    assert jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), state) == jax.tree.map(
-        lambda x: (x.shape, x.dtype, x.sharding), compiled.shapes
-    )
+    frozen, batches = put_everywhere({"scale": 1.5}, mesh), make_batches()
+    measured = MeasuredStep(compiled.step, "float32")
+    state, batch = compiled.initialise(), put_batch(next(batches), mesh)
+    measured.compile(state, frozen, batch)
+    for _ in range(2):
+        state, _ = measured(state, frozen, batch)
+    checkpoints = Checkpoints(shutil.copytree(run, tmp_path / "run") / "checkpoints", 2)
+    state, _ = measured(checkpoints.restore(compiled.shapes, batches).state, frozen, batch)
+    checkpoints.close()
+    assert compiled.step._cache_size() == 0, "nothing was compiled beside it"
+    with pytest.raises(TypeError):
+        measured(state, frozen, {name: part[:2] for name, part in batch.items()})
 
 
-def test_restored_state_is_not_compiled_again(finished, tmp_path, monkeypatch):
+def test_operations_are_those_of_the_matrix_products():
+    config = make_config()
+    compiled = compile_task(make_task(config), 0, device_mesh())
+    pixels = BATCH * SIZE**2
+    traced = compiled.step.trace(compiled.initialise(), {"scale": 1.5}, next(make_batches()))
+    forward = 2 * pixels * (3 * WIDTH + WIDTH)
+    backward = 2 * pixels * (3 * WIDTH + 2 * WIDTH)  # to both kernels, and to the hidden layer
+    assert traced_operations(traced) == forward + backward
+
+
+def test_second_process_is_refused(finished, tmp_path):
     run, _, _ = finished
-    shutil.copytree(run, tmp_path / "run")
-    shutil.rmtree(tmp_path / "run" / "checkpoints" / "20")
-    ended = []
-    end = Session.end
-    monkeypatch.setattr(Session, "end", lambda self, interrupts: ended.append(self) or end(self, interrupts))
-    assert run_toy(tmp_path / "run").finished
-    assert ended[0].compiled.step._cache_size() == 1, "the compiled step is the one that the whole training used"
+    with run_lock(run), pytest.raises(UserError, match="is being trained by process"):
+        run_toy(run)
 
 
 @pytest.mark.parametrize("step", [6, 10])
-def test_loss_that_is_no_number_stops_it(tmp_path, step):
-    config = make_config()
-    with pytest.raises(UserError, match=f"loss of update {step} is not finite .the last checkpoint is step 5"):
-        run_toy(tmp_path / "run", task=make_task(config, poisoned_at=step - 1))
-    assert events_of(tmp_path / "run")[-1] == ("failed", step)
-    assert metrics_of(tmp_path / "run")[-1]["loss"] is None
-    assert saved_steps(tmp_path / "run" / "checkpoints") == [5], "nothing is saved from then on"
+def test_update_without_a_finite_loss_is_skipped_and_told(tmp_path, step):
+    summary = run_toy(tmp_path / "run", task=make_task(make_config(), poisoned_at=step - 1))
+    assert summary.finished
+    assert ("skipped_nonfinite", step) in events_of(tmp_path / "run")
+    logged = {record["step"]: record for record in metrics_of(tmp_path / "run") if "loss" in record}
+    assert {number: record.get("skipped_updates") for number, record in logged.items()} == {
+        number: 1.0 if number - 4 < step <= number else None for number in (4, 8, 12, 16, 20)
+    }
+    assert all(np.isfinite(record["loss"]) for record in logged.values())
+
+
+def test_too_many_skipped_in_a_row_stop_it(tmp_path):
+    config = make_config(most_skipped_in_a_row=2)
+    with pytest.raises(UserError, match="3 updates in a row, up to update 9, were skipped.* last good checkpoint is step 5"):
+        run_toy(tmp_path / "run", config, task=make_task(config, poisoned_at=6, poisoned_for=9))
+    assert events_of(tmp_path / "run")[-1] == ("failed", 9)
+    assert [event for event in events_of(tmp_path / "run") if event[0] == "skipped_nonfinite"] == [
+        ("skipped_nonfinite", step) for step in (7, 8, 9)
+    ]
+
+
+def test_counting_in_a_row_goes_on_after_a_resume(tmp_path, monkeypatch):
+    config = make_config(most_skipped_in_a_row=3)
+    task = make_task(config, poisoned_at=8, poisoned_for=9)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 10)
+        assert run_toy(tmp_path / "run", config, task=task).step == 10
+    with pytest.raises(UserError, match="4 updates in a row, up to update 12"):
+        run_toy(tmp_path / "run", config, task=task)
+
+
+def test_part_of_a_session_for_a_look(finished, tmp_path):
+    """Until some update, with a trace of updates on the way."""
+    run = tmp_path / "run"
+    summary = run_toy(run, ways=Ways(until=9, profile_from=3))
+    assert (summary.step, summary.finished) == (9, False)
+    assert saved_steps(run / "checkpoints") == [5, 9]
+    with gzip.open(run / "profile" / "3" / "perfetto_trace.json.gz") as file:
+        assert json.load(file)["traceEvents"]
+    assert run_toy(run).digest == finished[1].digest
 
 
 def test_full_disk_is_one_sentence(tmp_path, monkeypatch):

@@ -37,8 +37,8 @@ def make_config(steps: int = 20, **training) -> VAEConfig:
 
 
 @functools.cache
-def make_task(config: VAEConfig, poisoned_at: int | None = None) -> Task:
-    """A two-layer pixelwise network with dropout; the loss of update `poisoned_at` (from 0) is no number."""
+def make_task(config: VAEConfig, poisoned_at: int | None = None, poisoned_for: int = 1) -> Task:
+    """A two-layer pixelwise network with dropout; `poisoned_for` losses from `poisoned_at` (from 0) are no numbers."""
     update = optimizer(config.optimizer, config.training.steps)
     rate = learning_rate(config.optimizer, config.training.steps)
 
@@ -71,7 +71,8 @@ def make_task(config: VAEConfig, poisoned_at: int | None = None) -> Task:
             "batch_stats": {"mean": 0.9 * state["batch_stats"]["mean"] + 0.1 * mean},
         }
         if poisoned_at is not None:
-            value = jnp.where(state["step"] == poisoned_at, jnp.nan, value)
+            poisoned = (state["step"] >= poisoned_at) & (state["step"] < poisoned_at + poisoned_for)
+            value = jnp.where(poisoned, jnp.nan, value)
         metrics = {"loss": value, "grad_norm": optax.tree.norm(gradients), "learning_rate": rate(state["step"])}
         return {
             "step": state["step"] + 1, **online, "optimizer": optimizer_state,

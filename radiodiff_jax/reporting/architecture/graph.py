@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from jax.extend.core import JaxprEqn, Literal, Var
 
-from radiodiff_jax.reporting.architecture.arithmetic import operations, parts
 from radiodiff_jax.reporting.architecture.trace import Block, Network, Path, Shape
+from radiodiff_jax.training.arithmetic import operations, parts
 
 Key = tuple[str, ...]
 Sources = frozenset[Key]

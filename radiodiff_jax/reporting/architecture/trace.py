@@ -14,7 +14,7 @@ from flax import linen as nn
 from jax.extend.core import Jaxpr, Var
 
 from radiodiff_jax.models.initialisers import shapes_only
-from radiodiff_jax.reporting.architecture.arithmetic import operations
+from radiodiff_jax.training.arithmetic import operations
 
 Path = tuple[str, ...]
 Shape = tuple[int, ...]  # without the batch

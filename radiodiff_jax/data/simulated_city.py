@@ -1,0 +1,81 @@
+"""One simulated city with all its radio maps: a pure function of a few numbers (no JAX, so that workers start fast)."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from radiodiff_jax import __version__
+from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
+from radiodiff_jax.simulation.cities import City
+from radiodiff_jax.simulation.constants import CONSTANTS, VISIBILITY
+
+TRAINING, VALIDATION = 0, 1  # streams of cities that have none in common
+PROBE_SIZE = (64, 64)
+
+
+@dataclass(frozen=True)
+class CityRequest:
+    """Which city: picture (height, width), number of transmitters, seed, stream, number in the stream."""
+
+    size: tuple[int, int]
+    transmitters: int
+    seed: int
+    stream: int
+    number: int
+
+
+class Layout(NamedTuple):
+    """A city and its transmitters' pixels (row, column), before any radio map."""
+
+    city: City
+    places: Int[np.ndarray, "transmitters 2"]
+
+
+class SimulatedCity(NamedTuple):
+    """A city's records: 255 is building; pixels (row, column) of the transmitters; grey levels."""
+
+    buildings: UInt8[np.ndarray, "height width"]
+    places: Int[np.ndarray, "transmitters 2"]
+    gains: UInt8[np.ndarray, "transmitters height width"]
+
+
+def draw_layout(request: CityRequest) -> Layout:
+    """The city and where its transmitters stand. Raises UserError if there is no room for them."""
+    words = np.random.SeedSequence([request.seed, request.stream, request.number]).generate_state(2, np.uint64)
+    drawn = city(int(words[0]), *request.size)
+    return Layout(drawn, place_transmitters(drawn.buildings, request.transmitters, int(words[1])))
+
+
+def simulate_city(request: CityRequest) -> SimulatedCity:
+    """All radio maps of a city on the CPU; the same request gives the same bytes. Raises UserError as `draw_layout`."""
+    drawn, places = draw_layout(request)
+    prepared = prepare(drawn.buildings, drawn.polygons)
+    gains = np.stack([path_gain_grey(prepared, int(row), int(column)) for row, column in places])
+    return SimulatedCity(building_picture(drawn), places, gains)
+
+
+def building_picture(drawn: City) -> UInt8[np.ndarray, "height width"]:
+    """The mask as grey levels, 0 or 255."""
+    return drawn.buildings.astype(np.uint8) * np.uint8(255)
+
+
+def simulation_fingerprint(settings: dict) -> str:
+    """SHA-256 of what simulated maps depend on: the settings, the constants, the version, and a probe city's bytes.
+
+    The probe tells apart programs whose cities or rules differ under the same version.
+    """
+    request = CityRequest(PROBE_SIZE, 2, 0, TRAINING, 0)
+    record = {
+        "settings": settings,
+        "constants": CONSTANTS._asdict() | VISIBILITY._asdict(),
+        "version": __version__,
+        "probe": asdict(request) | {"size": list(PROBE_SIZE)},
+    }
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
+    for array in simulate_city(request):
+        digest.update(np.ascontiguousarray(array, "<i8").tobytes())
+    return digest.hexdigest()

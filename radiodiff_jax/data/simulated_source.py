@@ -1,0 +1,192 @@
+"""Records that are simulated when they are asked for: an endless stream for training, a few fixed cities to validate on.
+
+What a record holds is a function of the seed and of its place in the stream alone, so that a training which was killed
+goes on with the very records that it would have had.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+
+from radiodiff_jax.config import DataConfig
+from radiodiff_jax.data.city_workers import CityWorkers
+from radiodiff_jax.data.simulated_city import (
+    TRAINING,
+    VALIDATION,
+    CityRequest,
+    SimulatedCity,
+    simulate_city,
+    simulation_fingerprint,
+)
+from radiodiff_jax.data.source import Record
+from radiodiff_jax.errors import UserError
+
+ENDLESS = 2**40  # records; nobody will see the last one
+VALIDATION_TRANSMITTERS = 4  # of each validation city: few, so that there are many cities
+AHEAD = 2  # cities simulated before they are needed, for each worker
+
+
+@dataclass(frozen=True)
+class StreamOrder:
+    """In which order the records of endlessly many cities come.
+
+    There are `cities_at_once` slots, which take turns; each goes through its city's transmitters and then begins the
+    next city. Slots are out of step, so that new cities are needed evenly. Cities are numbered as they begin.
+    """
+
+    cities_at_once: int
+    transmitters: int
+
+    def place(self, position: int) -> tuple[int, int]:
+        """(city, transmitter) of the record at a position of the stream."""
+        turn, slot = divmod(position, self.cities_at_once)
+        generation, transmitter = divmod(turn + slot * self.transmitters // self.cities_at_once, self.transmitters)
+        return generation * self.cities_at_once + self.cities_at_once - 1 - slot, transmitter
+
+    def slot(self, city: int) -> int:
+        """The slot that a city belongs to."""
+        return self.cities_at_once - 1 - city % self.cities_at_once
+
+
+class Cities:
+    """Simulated cities of one stream by number: made by workers, each once as long as it is remembered."""
+
+    def __init__(self, request: CityRequest, remembered: int, workers: CityWorkers):
+        self._request, self._remembered, self._workers = request, remembered, workers
+        self._known: OrderedDict[int, Future] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __getitem__(self, number: int) -> SimulatedCity:
+        """The city, once it is there. Raises UserError if it has no room for its transmitters or its process dies."""
+        return self._future(number).result()
+
+    def begin(self, numbers: Iterable[int]) -> None:
+        """Have these cities simulated, without waiting for them."""
+        for number in numbers:
+            self._future(number)
+
+    def known(self, number: int) -> bool:
+        """Whether the city was asked for lately."""
+        return number in self._known
+
+    def _future(self, number: int) -> Future:
+        with self._lock:
+            if number not in self._known:
+                self._known[number] = self._workers.submit(number, replace(self._request, number=number))
+            self._known.move_to_end(number)
+            while len(self._known) > self._remembered:
+                self._known.popitem(last=False)
+            return self._known[number]
+
+
+class SimulatedStream:
+    """Endless training records, cities mixed: not to be shuffled. Safe to read from several threads.
+
+    `slots` says which slots this process reads, of several that train together; by default all of them.
+    """
+
+    cars = False
+
+    def __init__(
+        self, size: tuple[int, int], settings: DataConfig, workers: CityWorkers, slots: Sequence[int] | None = None
+    ):
+        self.size = size
+        self.maps: list[int] = []  # endless
+        self._order = StreamOrder(settings.cities_at_once, settings.transmitters_per_city)
+        self._slots = frozenset(range(settings.cities_at_once) if slots is None else slots)
+        self._ahead = AHEAD * settings.simulation_workers
+        request = CityRequest(size, settings.transmitters_per_city, settings.simulation_seed, TRAINING, 0)
+        self._cities = Cities(request, len(self._slots) + 2 * self._ahead + 4, workers)
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __getitem__(self, position: int) -> Record:
+        number, transmitter = self._order.place(position)
+        if self._ahead and not self._cities.known(number):
+            self._cities.begin(self._wanted(position))
+        return record(self._cities[number], number, transmitter)
+
+    def _wanted(self, position: int) -> list[int]:
+        """The cities of all slots at this time, and some that begin after them."""
+        turn = range(position, position + self._order.cities_at_once)
+        now = {self._order.place(one)[0] for one in turn}
+        wanted = [number for number in sorted(now) if self._order.slot(number) in self._slots]
+        number = wanted[-1]
+        for _ in range(self._ahead):
+            number += 1
+            while self._order.slot(number) not in self._slots:
+                number += 1
+            wanted.append(number)
+        return wanted
+
+
+class SimulatedMaps:
+    """At least `count` records of fixed cities that no training stream has, in the order (map, transmitter)."""
+
+    cars = False
+
+    def __init__(self, size: tuple[int, int], count: int, seed: int, workers: CityWorkers):
+        self.size = size
+        self.maps = list(range(-(-count // VALIDATION_TRANSMITTERS)))
+        self._cities = Cities(CityRequest(size, VALIDATION_TRANSMITTERS, seed, VALIDATION, 0), len(self.maps), workers)
+
+    def __len__(self) -> int:
+        return VALIDATION_TRANSMITTERS * len(self.maps)
+
+    def __getitem__(self, index: int) -> Record:
+        number, transmitter = divmod(range(len(self))[index], VALIDATION_TRANSMITTERS)
+        self._cities.begin(self.maps)
+        return record(self._cities[number], number, transmitter)
+
+
+def record(simulated: SimulatedCity, number: int, transmitter: int) -> Record:
+    """One record of a city, see `source`."""
+    row, column = simulated.places[transmitter]
+    return {
+        "map": number,
+        "transmitter": transmitter,
+        "row": int(row),
+        "column": int(column),
+        "buildings": simulated.buildings,
+        "gain": simulated.gains[transmitter],
+    }
+
+
+def city_workers(settings: DataConfig) -> CityWorkers:
+    """The processes that simulate what these settings ask for. Raises UserError for settings that make no sense."""
+    check_settings(settings)
+    return CityWorkers(simulate_city, settings.simulation_workers)
+
+
+def check_settings(settings: DataConfig) -> None:
+    """Raise UserError for what on-the-fly cities cannot have."""
+    for name, least in (("transmitters_per_city", 1), ("cities_at_once", 1), ("simulation_workers", 0), ("simulation_seed", 0)):
+        if getattr(settings, name) < least:
+            raise UserError(f"data.{name} is {getattr(settings, name)}: it must be at least {least}")
+    if settings.simulation != "DPM" or settings.cars:
+        raise UserError(
+            "data.source=simulate makes DPM maps without cars; set data.simulation=DPM and data.cars=false, or simulate "
+            "a folder with `python -m experiments.dataset simulate` and use data.source=folder"
+        )
+
+
+def slots_of_process(settings: DataConfig, local_size: int, process_index: int, process_count: int) -> list[int]:
+    """The slots of the stream that one of several processes reads, where its batches hold `local_size` records."""
+    number = settings.cities_at_once
+    turns = range(number)  # afterwards everything repeats
+    return sorted(
+        {
+            ((process_index + process_count * turn) * local_size + offset) % number
+            for turn in turns
+            for offset in range(local_size)
+        }
+    )
+
+
+def stream_fingerprint(size: tuple[int, int], settings: DataConfig) -> str:
+    """SHA-256 of what the training records depend on."""
+    names = ("transmitters_per_city", "cities_at_once", "simulation_seed", "simulator")
+    return simulation_fingerprint({"size": list(size)} | {name: getattr(settings, name) for name in names})

@@ -1,0 +1,154 @@
+"""Records with something drawn anew each time: buildings left out of the input, mixed simulations, measured pixels.
+
+What is drawn for a record
+
+- variant: which of the 6 pictures with missing buildings is the input (`data.buildings`, `RadioMapSeer`'s
+  png/buildings_missing{1..4}/{1..6}); the gain stays that of all buildings,
+- weight w, uniform in [0, 1]: the gain is w * `data.simulation` + (1 - w) * `data.mixture`, rounded to grey levels, as in
+  RadioUNet (arXiv 1911.09002), where the two are DPM and IRT2,
+- pixels: `data.samples` outdoor pixels, without repeats, at which the gain is known beforehand.
+
+Training draws from the seed of the stream. Reading a record by its index draws from its map and transmitter alone, so
+that every evaluation sees the same input. Each draw is the same whether or not the others are used.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from radiodiff_jax.config import DataConfig
+from radiodiff_jax.data.content_digest import content_digest
+from radiodiff_jax.data.grey_images import Grey
+from radiodiff_jax.data.layout import (
+    BRIGHT,
+    MAPS_KEPT,
+    MISSING_VARIANTS,
+    missing_buildings_paths,
+    read_missing_buildings,
+)
+from radiodiff_jax.data.source import Record, RecordSource, fingerprint, is_built, open_source
+from radiodiff_jax.errors import UserError
+
+Masks = Callable[[int, int], Grey]
+"""(map, variant 1..6) -> building mask of the input, 0 or 255."""
+
+
+class VariedSource:
+    """The records of `source`, varied. Records hold `sampled` (uint8 mask, 255 = measured) where `samples` is above 0,
+    and `true_buildings` where `masks` gives the input's `buildings`. Safe to read from several threads.
+
+    `mixed` has the same radio maps by a second simulation.
+    """
+
+    def __init__(
+        self, source: RecordSource, mixed: RecordSource | None = None, masks: Masks | None = None, samples: int = 0
+    ):
+        self._source, self._mixed, self._masks, self._samples = source, mixed, masks, samples
+        self.size, self.maps, self.cars = source.size, source.maps, source.cars
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Record:
+        record = self._source[index]
+        return self._vary(record, index, np.random.default_rng([record["map"], record["transmitter"]]))
+
+    def draw(self, index: int, generator: np.random.Generator) -> Record:
+        """The record, varied by the generator. Raises UserError where the two simulations do not fit together."""
+        return self._vary(self._source[index], index, generator)
+
+    def _vary(self, record: Record, index: int, generator: np.random.Generator) -> Record:
+        variant, weight = 1 + int(generator.integers(MISSING_VARIANTS)), generator.random()
+        record = dict(record)
+        if self._mixed is not None:
+            record["gain"] = mix(record, self._mixed[index], weight)
+        if self._samples:
+            record["sampled"] = sample_outdoors(record["buildings"], self._samples, generator)
+        if self._masks is not None:
+            record["true_buildings"] = record["buildings"]
+            record["buildings"] = self._masks(record["map"], variant)
+        return record
+
+
+def mix(record: Record, other: Record, weight: float) -> Grey:
+    """weight * one gain + (1 - weight) * the other, in whole grey levels. Raises UserError for different radio maps."""
+    names = [f"{one['map']}_{one['transmitter']}" for one in (record, other)]
+    if names[0] != names[1]:
+        raise UserError(
+            f"the simulations of data.simulation and data.mixture have different radio maps ({names[0]} in one is "
+            f"{names[1]} in the other); a mixture needs both gains of every transmitter"
+        )
+    mixed = weight * record["gain"].astype(np.float64) + (1 - weight) * other["gain"].astype(np.float64)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def sample_outdoors(buildings: Grey, count: int, generator: np.random.Generator) -> Grey:
+    """A mask, 255 at `count` random outdoor pixels (at all of them, where there are no more)."""
+    outdoors = np.flatnonzero(buildings < BRIGHT)
+    chosen = generator.choice(outdoors, min(count, len(outdoors)), replace=False, shuffle=False)
+    mask = np.zeros(buildings.size, np.uint8)
+    mask[chosen] = 255
+    return mask.reshape(buildings.shape)
+
+
+def open_varied_source(data_path: str | Path, split: str, settings: DataConfig) -> RecordSource:
+    """The records of a split as `settings` ask for them; those of `open_source` where nothing is to be varied.
+
+    Raises UserError as `open_source` does, and for missing gains or masks of what is varied.
+    """
+    source = open_source(data_path, split, settings.simulation, settings.cars, settings.split)
+    mixed = masks = None
+    if settings.mixture is not None:
+        mixed = open_source(data_path, split, settings.mixture, False, settings.split)
+        if len(mixed) != len(source) or mixed.maps != source.maps:
+            raise UserError(
+                f"{data_path} has {len(source)} radio maps by {settings.simulation} and {len(mixed)} by "
+                f"{settings.mixture} for {split}; a mixture needs both gains of every transmitter"
+            )
+    if settings.buildings != "complete":
+        masks = open_masks(Path(data_path), split, settings, source.size)
+    return vary(source, mixed, masks, settings.samples)
+
+
+def vary(source: RecordSource, mixed: RecordSource | None, masks: Masks | None, samples: int) -> RecordSource:
+    """A `VariedSource`, or the source itself where there is nothing to vary."""
+    if mixed is None and masks is None and not samples:
+        return source
+    return VariedSource(source, mixed, masks, samples)
+
+
+def open_masks(data_path: Path, split: str, settings: DataConfig, size: tuple[int, int]) -> Masks:
+    """Reader of the input's building masks, kept in memory. Raises UserError if the set has none."""
+    if is_built(data_path):
+        from radiodiff_jax.data.built_source import BuiltMasks
+
+        return BuiltMasks(data_path, split, settings.buildings, settings.split)
+    if not (data_path / "png" / f"buildings_{settings.buildings}").is_dir():
+        raise UserError(
+            f"{data_path} has no png/buildings_{settings.buildings}; set data.buildings to complete or add the masks"
+        )
+    return lru_cache(2 * MAPS_KEPT)(
+        lambda number, variant: read_missing_buildings(data_path, settings.buildings, variant, number, size)
+    )
+
+
+def varied_fingerprint(data_path: str | Path, settings: DataConfig) -> str:
+    """SHA-256 of the content of all that `settings` make training read; `fingerprint` where nothing is varied."""
+    parts = [fingerprint(data_path, settings.simulation)]
+    if settings.mixture is not None:
+        parts.append(fingerprint(data_path, settings.mixture))
+    if settings.buildings != "complete":
+        parts.append(masks_fingerprint(Path(data_path), settings.buildings))
+    return parts[0] if len(parts) == 1 else sha256("\n".join(parts).encode()).hexdigest()
+
+
+def masks_fingerprint(data_path: Path, kind: str) -> str:
+    """SHA-256 over the masks with missing buildings; a built folder has that of the folder it was built from."""
+    if is_built(data_path):
+        from radiodiff_jax.data.built_source import read_masks_description
+
+        return read_masks_description(data_path, kind)["fingerprint"]
+    return content_digest(data_path, missing_buildings_paths(data_path, kind))
