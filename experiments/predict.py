@@ -25,7 +25,8 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f"{arguments.run} was trained with cars; give the scene's car mask with --cars C.png")
     if arguments.cars is not None and not model.config.data.cars:
         raise UserError(f"{arguments.run} was trained without cars, so it cannot use --cars; leave it out")
-    scene = read_scene(arguments.buildings, arguments.tx, arguments.cars, model.config.image_size)
+    check_measurements(arguments, model.config.data.samples)
+    scene = read_scene(arguments.buildings, arguments.tx, arguments.cars, model.config.image_size, arguments.measurements)
     steps = arguments.steps or model.config.objective.sampling_steps
     condition = scene.condition()[None]
     samples = np.stack([model.predict(condition, steps, arguments.seed + i)[0, ..., 0] for i in range(arguments.samples)])
@@ -50,6 +51,17 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def check_measurements(arguments: argparse.Namespace, samples: int) -> None:
+    """Raise UserError unless there are measurements just where the model was trained with them."""
+    if samples and arguments.measurements is None:
+        raise UserError(
+            f"{arguments.run} was trained with {samples} measured pixels a map; give the scene's with "
+            "--measurements FILE.csv"
+        )
+    if not samples and arguments.measurements is not None:
+        raise UserError(f"{arguments.run} was trained without measured pixels, so it cannot use --measurements; leave it out")
+
+
 def _save_array(path: Path, array: np.ndarray) -> None:
     with path.open("wb") as file:
         np.save(file, array)
@@ -63,6 +75,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--buildings", type=Path, required=True, metavar="B.png", help="mask, 255 = building")
     parser.add_argument("--tx", type=row_and_column, required=True, metavar="ROW,COL", help="pixel of the transmitter")
     parser.add_argument("--cars", type=Path, metavar="C.png", help="mask, 255 = car; for models trained with cars")
+    parser.add_argument("--measurements", type=Path, metavar="FILE.csv",
+                        help="lines of row, column, path gain in dB; for models trained with data.samples")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="MAP.png", help="grey PNG to write")
     parser.add_argument("--steps", type=whole_number(1), metavar="N", help="diffusion steps (default: as in the settings)")
     parser.add_argument("--samples", type=whole_number(1), default=1, metavar="N", help="samples to draw; --out is their mean")

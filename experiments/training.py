@@ -11,7 +11,8 @@ from experiments.command import command_help, whole_number
 from radiodiff_jax.config import Config
 from radiodiff_jax.config_files import load_config, settings_help, shipped_names
 from radiodiff_jax.data.pipeline import evaluation_batches, training_batches
-from radiodiff_jax.data.source import RecordSource, fingerprint, open_source
+from radiodiff_jax.data.source import RecordSource
+from radiodiff_jax.data.varied_source import open_varied_source, varied_fingerprint
 from radiodiff_jax.errors import UserError
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -52,7 +53,7 @@ def read_settings(kind: str, arguments: argparse.Namespace) -> Config:
 
 def open_split(config: Config, data: Path, split: str) -> RecordSource:
     """One split of the data; raises UserError if its images are not of the configured size."""
-    source = open_source(data, split, config.data.simulation, config.data.cars, config.data.split)
+    source = open_varied_source(data, split, config.data)
     if tuple(source.size) != config.image_size:
         raise UserError(
             f"the maps of {data} are {source.size[0]} x {source.size[1]} pixels, but image_size is "
@@ -94,7 +95,7 @@ def data_arguments(config: Config, data: Path | None) -> dict[str, Any]:
     return {
         "batches": training_batches(train, whole, settings.seed, config.data.augment, **reading),
         "validation_batches": validation_batches,
-        "data_fingerprint": fingerprint(data, config.data.simulation),
+        "data_fingerprint": varied_fingerprint(data, config.data),
     }
 
 

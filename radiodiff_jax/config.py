@@ -10,6 +10,7 @@ from typing import Literal
 from radiodiff_jax.errors import UserError
 
 DataType = Literal["float32", "bfloat16", "float16"]
+Simulation = Literal["DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4"]
 STRICT = {"extra": "forbid", "allow_inf_nan": False}  # how pydantic checks these dataclasses
 
 
@@ -150,8 +151,11 @@ class DataConfig:
     """Which maps, and how they are read."""
 
     __pydantic_config__ = STRICT
-    simulation: Literal["DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4"] = "DPM"
+    simulation: Simulation = "DPM"
+    mixture: Simulation | None = None  # a second simulation: gain w * simulation + (1 - w) * mixture, w random in [0, 1]
     cars: bool = False
+    buildings: Literal["complete", "missing1", "missing2", "missing3", "missing4"] = "complete"  # that the model is told of
+    samples: int = 0  # random outdoor pixels of a map whose gain the model is told: adds two condition channels
     split: Literal["auto", "radiounet", "radiodiff", "by_map"] = "auto"
     augment: bool = True
     threads: int = 2
@@ -162,6 +166,11 @@ class DataConfig:
     simulation_seed: int = 0
     simulator: Literal["cpu", "device"] = "cpu"  # where the maps of these cities are computed
     simulation_workers: int = 2  # processes that make cities ahead of time; 0: the reading threads do it themselves
+
+    @property
+    def condition_channels(self) -> int:
+        """Channels of the condition image: buildings, transmitter, cars; with samples their values and their places."""
+        return 5 if self.samples else 3
 
 
 @dataclass(frozen=True)
@@ -204,6 +213,7 @@ class VAEConfig:
     def __post_init__(self):
         check_image_size(self.image_size)
         check_training(self.training, self.optimizer)
+        check_data(self.data)
         widths = [self.autoencoder.base_channels * m for m in self.autoencoder.channel_multipliers]
         check_groups("autoencoder.base_channels", widths, self.autoencoder.normalisation_groups)
 
@@ -226,7 +236,14 @@ class LDMConfig:
     def __post_init__(self):
         check_image_size(self.image_size)
         check_training(self.training, self.optimizer)
+        check_data(self.data)
         unet, swin = self.unet, self.unet.swin
+        if unet.condition_channels != self.data.condition_channels:
+            raise UserError(
+                f"unet.condition_channels is {unet.condition_channels}, but with data.samples={self.data.samples} the "
+                f"condition image has {self.data.condition_channels} channels; set "
+                f"unet.condition_channels={self.data.condition_channels}"
+            )
         if not len(unet.channel_multipliers) == len(unet.relation_windows) == len(swin.depths) == len(swin.heads):
             raise UserError(
                 "unet.channel_multipliers, unet.relation_windows, unet.swin.depths and unet.swin.heads must have "
@@ -263,6 +280,16 @@ def check_training(training: TrainingConfig, optimizer: OptimizerConfig) -> None
     if training.spike_factor is not None and training.spike_factor <= 1:
         raise UserError(
             f"training.spike_factor is {training.spike_factor}: it must be above 1 (3 is usual), or null for no such guard"
+        )
+
+
+def check_data(data: DataConfig) -> None:
+    """Raise UserError for data that cannot be varied as asked for."""
+    if data.samples < 0:
+        raise UserError(f"data.samples is {data.samples}: it must be at least 0")
+    if data.mixture == data.simulation:
+        raise UserError(
+            f"data.mixture is {data.mixture}, as data.simulation is already; name another simulation, or null for none"
         )
 
 

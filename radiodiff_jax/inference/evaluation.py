@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from radiodiff_jax.data.pipeline import Batch, chosen_records, evaluation_batches
+from radiodiff_jax.data.pipeline import Batch, buildings_of, chosen_records, evaluation_batches
 from radiodiff_jax.data.source import RecordSource
 from radiodiff_jax.distance_law import distance_law
 from radiodiff_jax.inference.error_profile import ErrorProfile
@@ -64,7 +64,7 @@ def evaluate(
     identities: list[tuple[int, int]] = []
     for number, batch in enumerate(batches):
         real = np.flatnonzero(batch["mask"] > 0)
-        walls = batch["condition"][..., 0] > 0
+        walls = buildings_of(batch)
         seen = np.asarray(pixels_in_sight(walls, batch["position"]))
         identities += [(int(batch["map"][i]), int(batch["transmitter"][i])) for i in real]
         for name, predict in predictors.items():

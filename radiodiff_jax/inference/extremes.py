@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from radiodiff_jax.data.pipeline import Batch, evaluation_batches
+from radiodiff_jax.data.pipeline import Batch, buildings_of, evaluation_batches
 from radiodiff_jax.data.source import Record, RecordSource
 from radiodiff_jax.inference.evaluation_files import KINDS
 from radiodiff_jax.units import gain_to_grey
@@ -54,7 +54,7 @@ def extreme_maps(
             "map": batch["map"],
             "transmitter": batch["transmitter"],
             "position": batch["position"],
-            "buildings": batch["condition"][..., 0] > 0,
+            "buildings": buildings_of(batch),
             "truth": gain_to_grey(batch["gain"][..., 0]),
             "output": gain_to_grey(predict(batch)[..., 0]),
         }

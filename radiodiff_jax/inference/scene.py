@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from radiodiff_jax.data.grey_images import read_grey
 from radiodiff_jax.data.pipeline import condition_image
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.inference.measurements import read_measurements
 
 
 @dataclass(frozen=True)
@@ -18,18 +19,25 @@ class Scene:
     buildings: Bool[np.ndarray, "height width"]
     transmitter: tuple[int, int]
     cars: Bool[np.ndarray, "height width"] | None = None
+    measured: Float[np.ndarray, "height width"] | None = None
+    """Gain in [0, 1] where it was measured, NaN elsewhere; for models trained with `data.samples`."""
 
-    def condition(self) -> Float[np.ndarray, "height width 3"]:
-        """The condition image in {-1, 1}: buildings, transmitter, cars (or buildings again)."""
+    def condition(self) -> Float[np.ndarray, "height width channels"]:
+        """The condition image: buildings, transmitter, cars (or buildings again), and measurements if there are any."""
         transmitter = np.zeros_like(self.buildings)
         transmitter[self.transmitter] = True
-        return condition_image(self.buildings, transmitter, self.buildings if self.cars is None else self.cars)
+        cars = self.buildings if self.cars is None else self.cars
+        return condition_image(self.buildings, transmitter, cars, self.measured)
 
 
-def read_scene(buildings: Path, transmitter: tuple[int, int], cars: Path | None, size: tuple[int, int]) -> Scene:
+def read_scene(
+    buildings: Path, transmitter: tuple[int, int], cars: Path | None, size: tuple[int, int],
+    measurements: Path | None = None,
+) -> Scene:  # fmt: skip
     """Read and check a scene for a model of image size (height, width).
 
-    Raises UserError for an unreadable image, another size, a transmitter outside the map or inside a building.
+    Raises UserError for an unreadable image, another size, a transmitter outside the map or inside a building, and for
+    measurements that `read_measurements` refuses.
     """
     walls = _read_mask(buildings, size)
     row, column = transmitter
@@ -43,7 +51,12 @@ def read_scene(buildings: Path, transmitter: tuple[int, int], cars: Path | None,
             f"the transmitter at row {row}, column {column} is inside a building of {buildings}; "
             "antennas stand outdoors, so choose a pixel that is 0 there"
         )
-    return Scene(walls, (row, column), None if cars is None else _read_mask(cars, size))
+    return Scene(
+        walls,
+        (row, column),
+        None if cars is None else _read_mask(cars, size),
+        None if measurements is None else read_measurements(measurements, walls),
+    )
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -76,7 +76,7 @@ def measure_unet(config: LDMConfig, autoencoder_config: VAEConfig, repeats: int)
     model = random_model(config, autoencoder_config)
     unet, size = make_unet(config, autoencoder_config), latent_size(config, autoencoder_config)
     z, t = jnp.zeros((1, *size)), jnp.full(1, 0.5)
-    condition = jnp.ones((1, *config.image_size, 3))
+    condition = jnp.ones((1, *config.image_size, config.unet.condition_channels))
     prior = None if config.unet.prior == "none" else z
     run = jax.jit(lambda variables, *inputs: unet.apply(variables, *inputs, prior=prior))
     return timed(lambda: run(model.variables, z, t, condition), repeats)
@@ -93,7 +93,7 @@ def measure_decoder(config: LDMConfig, autoencoder_config: VAEConfig, repeats: i
 def measure_prediction(config: LDMConfig, autoencoder_config: VAEConfig, repeats: int) -> Result:
     """Scene to radio map in one diffusion step (two network evaluations) and decoding, batch 1."""
     model = random_model(config, autoencoder_config)
-    condition = np.ones((1, *config.image_size, 3), np.float32)
+    condition = np.ones((1, *config.image_size, config.unet.condition_channels), np.float32)
     return timed(lambda: model.predict(condition, 1), repeats)
 
 

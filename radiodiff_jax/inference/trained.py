@@ -75,7 +75,7 @@ class RadioMapModel:
     def _compiled(self) -> dict[tuple, jax.stages.Compiled]:
         return {}
 
-    def predict(self, condition: Float[np.ndarray, "batch height width 3"], steps: int, seed: int = 0) -> Gain:
+    def predict(self, condition: Float[np.ndarray, "batch height width channels"], steps: int, seed: int = 0) -> Gain:
         """Gain in [0, 1] for scene images in {-1, 1}; the same seed gives the same maps, whatever the batch."""
         inputs = (self.variables, self.frozen, condition, jnp.uint32(seed))
         if (condition.shape, steps) not in self._compiled:

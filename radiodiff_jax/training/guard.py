@@ -5,11 +5,13 @@ schedule go on, and the optimizer's position in its schedule. Its moments, its c
 correction) and the averages stay as they were.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from radiodiff_jax.training.task import Batch, Metrics, State, Tree
@@ -34,7 +36,8 @@ def guarded(step: Step, spike_factor: float | None) -> Step:
 
     def careful(state: State, frozen: Tree, batch: Batch, key: PRNGKeyArray) -> tuple[State, Metrics]:
         old = {name: part for name, part in state.items() if name != "guard"}
-        new, metrics = step(old, frozen, batch, key)
+        # The barrier keeps the choice below out of XLA's fusions, which take for ever to compile and round otherwise.
+        new, metrics = lax.optimization_barrier(step(old, frozen, batch, key))
         good = all_finite((metrics, new["params"], new.get("batch_stats")))
         metrics = metrics | {"skipped": 1.0 - good.astype(jnp.float32)}
         if spike_factor is not None:
@@ -56,7 +59,7 @@ def guarded(step: Step, spike_factor: float | None) -> Step:
 def all_finite(tree: Tree) -> Bool[Array, ""]:
     """Whether no floating-point leaf has an infinity or a NaN."""
     leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all()
+    return functools.reduce(jnp.logical_and, [jnp.isfinite(leaf).all() for leaf in leaves])
 
 
 def choose(condition: Bool[Array, ""], first: Tree, second: Tree) -> Tree:

@@ -13,6 +13,7 @@ from radiodiff_jax.models.unet import UNet
 from radiodiff_jax.objectives import decoupled_diffusion as diffusion
 from radiodiff_jax.objectives.latent_sampler import prior_latent, sample_gain
 from radiodiff_jax.training import ema
+from radiodiff_jax.training.accumulation import accumulate
 from radiodiff_jax.training.optimizer import learning_rate, optimizer
 from radiodiff_jax.training.task import Batch, Metrics, State, Task, Tree
 
@@ -38,13 +39,10 @@ def first_variables(config: LDMConfig, autoencoder: VAEConfig, key: PRNGKeyArray
 
 
 def microbatch_gradients(
-    config: LDMConfig, unet: UNet, state: State, x0: Array, condition: Array, prior: Array | None, batch_stats: Tree,
-    key: PRNGKeyArray,
+    config: LDMConfig, unet: UNet, state: State, x0: Array, t: Array, noise: Array, condition: Array,
+    prior: Array | None, batch_stats: Tree, for_dropout: PRNGKeyArray,
 ) -> tuple[Tree, Tree, Metrics]:  # fmt: skip
     """(gradients, batch statistics, metrics) of the diffusion loss for latents `x0` already scaled."""
-    for_time, for_noise, for_dropout = jax.random.split(key, 3)
-    t = diffusion.draw_times(for_time, x0.shape[0], config.objective.smallest_time)
-    noise = jax.random.normal(for_noise, x0.shape)
     x = diffusion.forward_process(x0, noise, -x0, t)
 
     def loss(params: Tree) -> tuple[Array, tuple[Metrics, Tree]]:
@@ -80,37 +78,33 @@ def make_ldm_task(config: LDMConfig, autoencoder_config: VAEConfig) -> Task:
             "ema": ema.initialise(online),
         }
 
-    def encode(frozen: Tree, gain: Array, key: PRNGKeyArray) -> Array:
+    def encode(frozen: Tree, gain: Array, noise: Array) -> Array:
         moments = autoencoder.apply({"params": frozen["autoencoder"]}, 2 * gain - 1, method="encode")
-        noise = jax.random.normal(key, (*moments.shape[:-1], size[-1]))
         return lax.stop_gradient(frozen["scale"] * posterior_sample(moments, noise))
 
     def step(state: State, frozen: Tree, batch: Batch, key: PRNGKeyArray) -> tuple[State, Metrics]:
         parts = config.optimizer.accumulate
+        count = batch["gain"].shape[0]
+        # Drawn for the whole batch, so that it does not matter into how many microbatches it is cut.
+        for_posterior, for_diffusion = jax.random.split(jax.random.fold_in(key, 0))
+        for_time, for_noise, for_dropout = jax.random.split(for_diffusion, 3)
+        pieces = {
+            "gain": batch["gain"],
+            "condition": batch["condition"],
+            "posterior": jax.random.normal(for_posterior, (count, *size)),
+            "t": diffusion.draw_times(for_time, count, config.objective.smallest_time),
+            "noise": jax.random.normal(for_noise, (count, *size)),
+        }
 
-        def cut(x: Array) -> Array:
-            return x.reshape(parts, x.shape[0] // parts, *x.shape[1:])
-
-        def accumulate(carry: tuple, part: tuple) -> tuple[tuple, Metrics]:
-            total, batch_stats = carry
-            gain, condition, index = part
-            for_posterior, for_diffusion = jax.random.split(jax.random.fold_in(key, index))
-            x0 = encode(frozen, gain, for_posterior)
-            found, batch_stats, metrics = microbatch_gradients(
-                config, unet, state, x0, condition, prior_latent(unet, autoencoder, frozen, condition), batch_stats,
-                for_diffusion,
+        def microbatch(batch_stats: Tree, piece: Batch, number: Array | int) -> tuple[Tree, Tree, Metrics]:
+            x0 = encode(frozen, piece["gain"], piece["posterior"])
+            prior = prior_latent(unet, autoencoder, frozen, piece["condition"])
+            dropout = for_dropout if parts == 1 else jax.random.fold_in(for_dropout, number)
+            return microbatch_gradients(
+                config, unet, state, x0, piece["t"], piece["noise"], piece["condition"], prior, batch_stats, dropout
             )
-            return (jax.tree.map(lambda a, b: a + b / parts, total, found), batch_stats), metrics
 
-        zeros = jax.tree.map(jnp.zeros_like, state["params"])
-        carry = (zeros, state["batch_stats"])
-        if parts == 1:
-            carry, metrics = accumulate(carry, (batch["gain"], batch["condition"], 0))
-        else:
-            pieces = (cut(batch["gain"]), cut(batch["condition"]), jnp.arange(parts))
-            carry, metrics = lax.scan(accumulate, carry, pieces)
-            metrics = jax.tree.map(jnp.mean, metrics)
-        gradients, batch_stats = carry
+        gradients, batch_stats, metrics = accumulate(microbatch, state["batch_stats"], pieces, parts)
         change, optimizer_state = update.update(gradients, state["optimizer"], state["params"])
         online = {"params": optax.apply_updates(state["params"], change), "batch_stats": batch_stats}
         metrics |= {"grad_norm": optax.tree.norm(gradients), "learning_rate": rate(state["step"])}

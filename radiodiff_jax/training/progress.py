@@ -22,7 +22,8 @@ class TooManySkippedError(Exception):
     """More updates in a row than allowed were skipped; `step` is the last of them."""
 
     def __init__(self, step: int, count: int):
-        super().__init__(f"{count} updates in a row, up to update {step}, were skipped")
+        super().__init__(f"{count} updates in a row, up to update {step}, were skipped for losses or gradients that are not "
+                         "finite or jumped")  # fmt: skip
         self.step = step
 
 

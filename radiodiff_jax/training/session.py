@@ -234,7 +234,7 @@ class Session:
         self.folder.event(error.step, "failed", reason=str(error), checkpoint=last)
         kept = "there is no checkpoint yet" if last is None else f"the last good checkpoint is step {last}"
         return UserError(
-            f"{self.folder.path}: {error}, because loss or gradient were not finite or jumped ({kept}); start a new run "
+            f"{self.folder.path}: {error} ({kept}); start a new run "
             "with a lower optimizer.learning_rate or optimizer.clip_norm, or raise training.most_skipped_in_a_row"
         )
 

@@ -14,6 +14,7 @@ from radiodiff_jax.models.perceptual import perceptual_distance
 from radiodiff_jax.objectives import vae_gan
 from radiodiff_jax.objectives.decoupled_diffusion import latent_to_gain
 from radiodiff_jax.training import ema
+from radiodiff_jax.training.accumulation import accumulate
 from radiodiff_jax.training.optimizer import learning_rate, optimizer
 from radiodiff_jax.training.task import Batch, Metrics, State, Task, Tree
 
@@ -123,8 +124,12 @@ def make_vae_task(config: VAEConfig) -> Task:
         size = (image.shape[0], image.shape[1] // factor, image.shape[2] // factor, channels)
         noise = jax.random.normal(key, size)
         params, optimizers = state["params"], state["optimizer"]
-        found, batch_stats, metrics = gradients(
-            config, networks, params, state["batch_stats"], frozen.get("perceptual"), image, noise, state["step"]
+
+        def microbatch(batch_stats: Tree, piece: tuple[Array, Array], number: Array | int) -> tuple[Tree, Tree, Metrics]:
+            return gradients(config, networks, params, batch_stats, frozen.get("perceptual"), *piece, state["step"])
+
+        found, batch_stats, metrics = accumulate(
+            microbatch, state["batch_stats"], (image, noise), config.optimizer.accumulate
         )
 
         def move(name: str) -> tuple[Tree, Tree]:
@@ -142,6 +147,7 @@ def make_vae_task(config: VAEConfig) -> Task:
         }
         params = {name: new for name, (new, _) in moved.items()}
         metrics["grad_norm"] = optax.tree.norm(found["autoencoder"])
+        metrics["disc_grad_norm"] = optax.tree.norm(found["discriminator"])
         metrics["learning_rate"] = rate(state["step"])
         online = {"params": params, "batch_stats": batch_stats}
         return {

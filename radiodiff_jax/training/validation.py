@@ -9,6 +9,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 
+from radiodiff_jax.data.pipeline import buildings_of
 from radiodiff_jax.metrics import protocol_figures
 from radiodiff_jax.training.compiled import CompiledTask
 from radiodiff_jax.training.devices import put_batch, to_host
@@ -40,7 +41,7 @@ def validate(
     shown: list[tuple[np.ndarray, ...]] = []
     for number, batch in enumerate(source()):
         output = to_host(compiled.predict(state, frozen, put_batch(batch, mesh), np.int32(number)))[..., 0]
-        buildings = batch["condition"][..., 0] > 0
+        buildings = buildings_of(batch)
         for i in np.flatnonzero(batch["mask"] > 0):
             truth = batch["gain"][i, ..., 0]
             if len(shown) < examples:

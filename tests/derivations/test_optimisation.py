@@ -106,7 +106,7 @@ class SmallAutoencoder:
 def test_accumulation_gives_the_gradient_of_the_whole_batch(monkeypatch, parts):
     """The training step around a loss that is a mean over examples; the first step's ratio shows the gradient."""
 
-    def microbatch_gradients(config, unet, state, x0, condition, prior, batch_stats, key):
+    def microbatch_gradients(config, unet, state, x0, t, noise, condition, prior, batch_stats, for_dropout):
         def loss(params):
             return jnp.mean(jnp.square(params["w"] * x0 - condition))
 

@@ -13,6 +13,7 @@ from radiodiff_jax.reporting.runs.words import change, count, duration, meaning,
 
 SILENT_AFTER_S = 1800.0  # a training that writes nothing for so long is not called running any more
 ENDINGS = ("finished", "failed", "interrupted", "preempted", "followed", "broke off")
+SKIPPED = ("skipped_nonfinite", "skipped_spike")  # events of updates that were left out
 QUARTERS = 4
 TREND_VALUES = 8  # fewer are compared first with last
 RECENT_ROWS = 50  # rows that the time left is estimated from
@@ -227,7 +228,7 @@ def non_finite(run: Run) -> dict[str, int]:
     found = {
         "skipped update": len(marked_steps(run, "skipped_nonfinite")),
         "logged value that is no finite number": sum(int(np.isnan(one.values).sum()) for one in run.series.values()),
-        "failure": sum(event["event"] == "failed" and "not finite" in str(event.get("reason")) for event in run.events),
+        "failure": sum(event["event"] == "failed" and "finite" in str(event.get("reason")) for event in run.events),
     }
     return {what: times for what, times in found.items() if times}
 

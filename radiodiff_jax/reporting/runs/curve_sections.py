@@ -6,10 +6,10 @@ import numpy as np
 
 from radiodiff_jax.reporting.markdown import counted, figure, table
 from radiodiff_jax.reporting.runs import run_figures
-from radiodiff_jax.reporting.runs.analysis import best, continuity, marked_steps
+from radiodiff_jax.reporting.runs.analysis import SKIPPED, best, continuity, marked_steps
 from radiodiff_jax.reporting.runs.run import Run
 from radiodiff_jax.reporting.runs.thinning import BUCKETS
-from radiodiff_jax.reporting.runs.words import count, decibels, meaning, number
+from radiodiff_jax.reporting.runs.words import count, decibels, duration, meaning, number, percent
 
 TOO_SHORT = "There are fewer than two logged values, so there is no curve to draw yet."
 
@@ -37,11 +37,10 @@ def losses_section(run: Run, folder: Path) -> str:
         parts.append(figure(link, f"{_labels(together)}, each relative to its start",
                             "All losses in one picture (medians), each divided by the median of its first "
                             f"{run_figures.FIRST} values.{without}"))  # fmt: skip
-    skipped = len(marked_steps(run, "skipped_nonfinite"))
-    if skipped:
-        parts.append(
-            f"{counted(skipped, 'step was', 'steps were')} skipped, because a loss or gradient was not finite."
-        )
+    for event, why in zip(SKIPPED, ("a loss or gradient was not finite", "the loss jumped"), strict=True):
+        skipped = len(marked_steps(run, event))
+        if skipped:
+            parts.append(f"{counted(skipped, 'step was', 'steps were')} skipped, because {why}.")
     return "\n\n".join(parts)
 
 
@@ -91,10 +90,28 @@ def speed_section(run: Run, folder: Path) -> str:
     if len(speed) > 1:
         low, middle, high = np.percentile(speed.values, [5, 50, 95])
         told = f"{number(middle, 3)} examples/s (median); 9 of 10 values are between {number(low, 3)} and {number(high, 3)}."
+    told += _arithmetic(run)
     caption = "Speed is measured without validation, saving and compilation; the time includes them."
     if run.origin != "run folder":
         caption = "Training time as the stamps in the log add up; pauses of more than an hour do not count."
     return (f"{told}\n\n" if told else "") + figure(link, "Speed and training time over the training steps", caption)
+
+
+def _arithmetic(run: Run) -> str:
+    """What an update costs, in sentences; nothing for runs that do not tell."""
+    compiled = [event for event in run.events if event["event"] == "compiled"]
+    rate, share, memory = (run.metric(name).values for name in ("teraflops_per_s", "mfu", "device_memory_gb"))
+    if not compiled or not len(rate):
+        return ""
+    last = compiled[-1]
+    told = (
+        f" An update is {number(last['operations'] / 1e9, 3)} GFLOP of convolutions, matrix products and transforms, done "
+        f"at {number(1000 * float(np.median(rate)), 3)} GFLOP/s (median)"
+    )
+    if len(share):
+        told += f", {percent(float(np.median(share)))} of the limit in the device's data sheet"
+    told += f". Compiling it took {duration(last['seconds'])}."
+    return told + (f" At most {number(float(memory.max()), 3)} GB of a device were in use." if len(memory) else "")
 
 
 def continuity_section(run: Run, folder: Path) -> str:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from radiodiff_jax.reporting.runs.analysis import marked_steps, phases
+from radiodiff_jax.reporting.runs.analysis import SKIPPED, marked_steps, phases
 from radiodiff_jax.reporting.runs.run import Run, Series
 from radiodiff_jax.reporting.runs.thinning import Thin, thin
 from radiodiff_jax.reporting.style import BLUE, INK, MUTED, VERMILION, save_svg_pair
@@ -39,7 +39,7 @@ def marks(run: Run) -> dict[str, list[int]]:
     found = {
         "phase": [phase.first for phase in phases(run)[1:]],
         "resumed": marked_steps(run, "resumed"),
-        "skipped": marked_steps(run, "skipped_nonfinite"),
+        "skipped": marked_steps(run, *SKIPPED),
         "failed": marked_steps(run, "failed"),
     }
     return {kind: _spread(steps) for kind, steps in found.items() if steps}

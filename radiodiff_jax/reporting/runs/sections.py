@@ -11,6 +11,7 @@ from radiodiff_jax.files import write_text
 from radiodiff_jax.reporting.markdown import note, plain, table
 from radiodiff_jax.reporting.runs.analysis import (
     ENDINGS,
+    SKIPPED,
     best,
     counting,
     eta_sentence,
@@ -106,7 +107,7 @@ def progress_section(run: Run, now: float) -> str:
             rows[-1][2] = "goes on"
         parts.append(table(["session", "began by", "ended by", "from step", "to step"], rows, 3))
     others = [event for event in run.events if event["event"] not in (*ENDINGS, "started", "resumed", "phase", "saved",
-                                                                     "skipped_nonfinite")]  # fmt: skip
+                                                                     "compiled", *SKIPPED)]  # fmt: skip
     parts += [plain(f"Event {event['event']} at step {event.get('step')}: " + facts(event)) for event in others]
     changed = [line for event in run.events for line in event.get("changed") or []]
     if changed:

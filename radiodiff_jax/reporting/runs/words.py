@@ -39,6 +39,13 @@ MEANINGS = {
     "grad_norm": Meaning("gradient norm", "", "", "global norm of the gradient before clipping"),
     "learning_rate": Meaning("learning rate", "", "", "as the schedule sets it"),
     "examples_per_s": Meaning("speed", "examples/s", "higher", "maps trained on in a second, without validation"),
+    "step_ms": Meaning("time of an update", "ms", "lower", "with waiting for data, without validation and saving"),
+    "teraflops_per_s": Meaning("arithmetic", "TFLOP/s", "higher", "convolutions, matrix products and transforms of all "
+                               "devices, as the traced update counts them"),
+    "mfu": Meaning("utilisation", "share", "higher", "arithmetic relative to the limit in the device's data sheet"),
+    "device_memory_gb": Meaning("device memory", "GB", "lower", "the most in use so far on one device"),
+    "skipped_updates": Meaning("skipped updates", "", "lower", "left out because loss or gradient were not finite or a "
+                               "spike, since the last logged step"),
     "input_wait_ms": Meaning("waiting for data", "ms/update", "lower", "time of an update that the loop waits for data"),
     "input_wait_share": Meaning("waiting for data", "share", "lower", "share of the time that the loop waits for data"),
     "validation/rmse": Meaning("validation RMSE", GAIN, "lower", "root mean square error, gain in [0, 1], all pixels, "

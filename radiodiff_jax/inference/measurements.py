@@ -1,0 +1,68 @@
+"""Path gains that were measured at some pixels of a scene, from a CSV file."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.units import db_to_gain, gain_to_db
+
+COLUMNS = ("row", "column", "path gain in dB")
+
+
+def read_measurements(
+    path: Path, buildings: Bool[np.ndarray, "height width"]
+) -> Float[np.ndarray, "height width"]:
+    """Lines `row,column,path gain in dB` -> gain in [0, 1] where it was measured, NaN elsewhere; float32.
+
+    One line of names may come first. Path gains below the scale (-147 dB) are no signal, gain 0. Raises UserError,
+    which names the line, for anything but three numbers, pixels outside the map, inside buildings or given twice, and
+    path gains above the scale (-47.84 dB); and for a file without measurements.
+    """
+    measured = np.full(buildings.shape, np.nan, np.float32)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = [(number, line) for number, line in enumerate(csv.reader(file), 1) if line]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read ({error}); give a CSV file of lines {','.join(COLUMNS)}") from error
+    for position, (number, line) in enumerate(lines):
+        values = _numbers(line)
+        if values is None and position == 0 and len(line) == len(COLUMNS):
+            continue  # names of the columns
+        where = f"line {number} of {path}"
+        if values is None:
+            raise UserError(f"{where} ('{','.join(line)}') must be {', '.join(COLUMNS)}, such as 128,90,-85.5")
+        row, column, path_gain_db = values
+        _check_place(where, row, column, buildings)
+        if not np.isnan(measured[row, column]):
+            raise UserError(f"{where} measures row {row}, column {column} a second time; keep one value a pixel")
+        if path_gain_db > gain_to_db(1.0):
+            raise UserError(
+                f"{where} has a path gain of {path_gain_db} dB, but the scale ends at {gain_to_db(1.0):.2f} dB; "
+                "path gains are negative, received minus sent power"
+            )
+        measured[row, column] = np.clip(db_to_gain(path_gain_db), 0, 1)
+    if np.isnan(measured).all():
+        raise UserError(f"{path} holds no measurements; give lines {','.join(COLUMNS)}")
+    return measured
+
+
+def _numbers(line: list[str]) -> tuple[int, int, float] | None:
+    try:
+        row, column, path_gain_db = int(line[0]), int(line[1]), float(line[2])
+    except (ValueError, IndexError):
+        return None
+    return (row, column, path_gain_db) if len(line) == len(COLUMNS) and np.isfinite(path_gain_db) else None
+
+
+def _check_place(where: str, row: int, column: int, buildings: np.ndarray) -> None:
+    height, width = buildings.shape
+    if not (0 <= row < height and 0 <= column < width):
+        raise UserError(
+            f"{where} is at row {row}, column {column}, outside the map; rows run from 0 to {height - 1} and columns "
+            f"from 0 to {width - 1}"
+        )
+    if buildings[row, column]:
+        raise UserError(f"{where} is at row {row}, column {column}, inside a building; measure outdoors")
