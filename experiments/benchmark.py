@@ -12,7 +12,7 @@ from experiments.training import CONFIGS
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.errors import UserError
 
-STAGES = ("unet", "decoder", "prediction", "simulator", "reading")
+STAGES = ("unet", "decoder", "prediction", "simulator", "simulator_on_device", "reading")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -5,10 +5,12 @@ import os
 from pathlib import Path
 
 from experiments.command import command_help, run_command, text_table, whole_number
-from radiodiff_jax.data.check import counted
-from radiodiff_jax.data.layout import SIMULATIONS, SIZE_MULTIPLE, RadioMapFolder, simulations_in
+from radiodiff_jax.data.findings import counted
+from radiodiff_jax.data.layout import MISSING, SIMULATIONS, SIZE_MULTIPLE, RadioMapFolder, simulations_in
 from radiodiff_jax.data.splits import RULES
+from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
+from radiodiff_jax.raytrace.library import CITIES
 
 SHOWN = 50  # lines of a long list that are printed; --json has them all
 
@@ -45,6 +47,21 @@ def make_parser() -> argparse.ArgumentParser:
     simulate.add_argument("--seed", type=whole_number(0), default=0, help="the same seed makes the same cities")
     add_workers(simulate)
 
+    raytrace = add("raytrace", run_raytrace, "Radio maps of real cities by ray tracing (extra `raytrace`), in gain/RT.",
+                   "--out raytraced --city munich florence --maps 4 --transmitters 4")  # fmt: skip
+    raytrace.add_argument("--out", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder to write")
+    raytrace.add_argument("--city", nargs="+", choices=CITIES, default=["munich"], metavar="CITY",
+                          help=f"which of {', '.join(CITIES)}")  # fmt: skip
+    raytrace.add_argument("--maps", type=whole_number(1), default=4, help="windows of each city")
+    raytrace.add_argument("--transmitters", type=whole_number(1), default=4, help="transmitters in each window")
+    raytrace.add_argument("--size", type=image_size, default="256", metavar="SIDE|HEIGHTxWIDTH",
+                          help=f"pixels (= metres), multiples of {SIZE_MULTIPLE}")  # fmt: skip
+    raytrace.add_argument("--seed", type=whole_number(0), default=0, help="the same seed chooses the same windows and places")
+    raytrace.add_argument("--depth", type=whole_number(0), default=8, help="reflections that a path may have")
+    raytrace.add_argument("--samples", type=whole_number(1), default=2_000_000, help="rays of a transmitter; more, less noise")
+    raytrace.add_argument("--diffraction", action=argparse.BooleanOptionalAction, default=True,
+                          help="also paths of one diffraction")  # fmt: skip
+
     compare = add("compare", run_compare, "Figures of merit of one folder's radio maps against another's.",
                   "--truth RadioMapSeer --other demo/maps --json compare.json")  # fmt: skip
     compare.add_argument("--truth", type=Path, required=True, metavar="ROOT", help="folder that is taken as true")
@@ -56,13 +73,25 @@ def make_parser() -> argparse.ArgumentParser:
                 "--root RadioMapSeer --out tfds --simulation DPM")  # fmt: skip
     add_root(build)
     build.add_argument("--out", type=Path, required=True, metavar="TFDS_DIR", help="folder to write below")
-    add_simulation(build)
+    build.add_argument("--simulation", choices=SIMULATIONS, nargs="+", default=["DPM"], metavar="NAME",
+                       help=f"which of the folders below gain/, each packed by itself: {', '.join(SIMULATIONS)}")  # fmt: skip
     build.add_argument("--cars", action="store_true", help="pack the car masks too")
+    build.add_argument("--buildings", choices=MISSING, nargs="+", default=[], metavar="KIND",
+                       help=f"also pack the masks with missing buildings: {', '.join(MISSING)}")  # fmt: skip
     build.add_argument("--split", choices=RULES, default="auto", help="how maps are shared out")
+    build.add_argument("--shard-megabytes", type=whole_number(1), default=200, metavar="MB", help="usual size of a file")
+    build.add_argument("--beam", action="store_true", help="write the files with Apache Beam (extra `beam`)")
+    build.add_argument("--beam-option", action="append", default=[], metavar="KEY=VALUE",
+                       help="an option of the Beam pipeline, such as runner=FlinkRunner; may be given again")  # fmt: skip
+    build.add_argument("--beam-store", metavar="URL", help="where Beam workers find a copy of --root and put files, if they "
+                       "do not see --root and --out, such as gs://bucket/RadioMapSeer")  # fmt: skip
 
     check = add("check", run_check, "What is missing, damaged or odd in a folder; exit code 1 if there is any error.",
                 "--root RadioMapSeer")  # fmt: skip
     add_root(check)
+    check.add_argument("--quick", action="store_true", help="look at names only and open no image")
+    check.add_argument("--complete", action="store_true", help="hold the folder against the whole of RadioMapSeer, as is done "
+                       "by itself from 600 of its 701 maps on")  # fmt: skip
     add_workers(check)
     add_json(check)
 
@@ -126,6 +155,18 @@ def run_simulate(arguments: argparse.Namespace) -> None:
     print(f"{arguments.out}: {len(written.pairs)} radio maps of {len(written.maps)} maps")
 
 
+def run_raytrace(arguments: argparse.Namespace) -> None:
+    """Write ray-traced radio maps."""
+    from radiodiff_jax.raytrace.folder import write_ray_traced_folder
+
+    write_ray_traced_folder(
+        arguments.out, arguments.city, arguments.maps, arguments.transmitters, arguments.size, arguments.seed,
+        arguments.depth, arguments.samples, arguments.diffraction,
+    )  # fmt: skip
+    written = RadioMapFolder(arguments.out, "RT")
+    print(f"{arguments.out}: {len(written.pairs)} radio maps of {len(written.maps)} maps")
+
+
 def run_compare(arguments: argparse.Namespace) -> None:
     """Print one row a radio map, then mean and median."""
     from radiodiff_jax.data.compare import FIGURES, compare_folders
@@ -145,27 +186,43 @@ def run_compare(arguments: argparse.Namespace) -> None:
 
 def run_build(arguments: argparse.Namespace) -> None:
     """Pack a folder and print what is in each split."""
-    from radiodiff_jax.data.builder import build
-    from radiodiff_jax.data.built_source import read_description
+    from radiodiff_jax.data.beam_build import beam_writer
+    from radiodiff_jax.data.builder import build, build_masks, write_in_turn
+    from radiodiff_jax.data.built_source import read_json
 
-    folder = build(arguments.root, arguments.out, arguments.simulation, arguments.cars, arguments.split)
-    facts = read_description(arguments.out, arguments.simulation, arguments.cars)
-    rows = [[split, len(maps), facts["records"][split]] for split, maps in facts["maps"].items()]
-    print(text_table(["split", "maps", "radio maps"], rows))
-    print(f"{folder}: split rule {facts['rule']}; train with --data {arguments.out}")
+    if (arguments.beam_option or arguments.beam_store) and not arguments.beam:
+        raise UserError("--beam-option and --beam-store have a meaning with --beam only; add it", 2)
+    root, out = arguments.root, arguments.out
+    write = beam_writer(arguments.beam_option, arguments.beam_store) if arguments.beam else write_in_turn
+    settings = {"rule": arguments.split, "shard_megabytes": arguments.shard_megabytes, "write": write}
+    first = arguments.simulation[0]
+    folders = [build(root, out, simulation, arguments.cars, **settings) for simulation in arguments.simulation]
+    folders += [build_masks(root, out, kind, first, **settings) for kind in arguments.buildings]
+    for folder in folders:
+        facts = read_json(folder)
+        rows = [[split, len(maps), facts["records"][split]] for split, maps in facts["maps"].items()]
+        print(text_table(["split", "maps", "masks" if "buildings" in facts else "radio maps"], rows))
+        print(f"{folder}: {counted(len(list(folder.glob('*.array_record-*'))), 'file')}, split rule {facts['rule']}")
+    print(f"train with --data {out}")
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    """Print findings; 1 if any is an error."""
+    """Print findings, and what a RadioMapSeer folder has of the whole; 1 if any finding is an error."""
     from radiodiff_jax.data.check import check_folder
+    from radiodiff_jax.data.inventory import real_pairs, take_inventory
 
-    findings = check_folder(arguments.root, arguments.workers)
+    root = arguments.root
+    findings = check_folder(root, arguments.workers, 0 if arguments.quick else None, arguments.complete)
     for finding in findings[:SHOWN]:
         print(f"{finding.severity}: {finding.file} {finding.sentence}")
     if len(findings) > SHOWN:
         print(f"... and {len(findings) - SHOWN} more (all of them with --json FILE)")
+    inventory = take_inventory(root)
+    if arguments.complete or inventory.is_real:
+        rows = [[f"gain/{name}", len(pairs), len(real_pairs(name))] for name, pairs in inventory.gains.items()]
+        print(text_table(["RadioMapSeer", "here", "in the whole set"], rows))
     errors = sum(finding.severity == "error" for finding in findings)
-    print(f"{arguments.root} ({', '.join(simulations_in(arguments.root)) or 'no simulations'}): "
+    print(f"{root} ({', '.join(simulations_in(root)) or 'no simulations'}): "
           f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'warning')}")  # fmt: skip
     if arguments.json:
         write_json(arguments.json, [finding.to_json() for finding in findings])

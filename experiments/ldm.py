@@ -21,6 +21,10 @@ def main(argv: list[str] | None = None) -> int:
 
     gains = first_gains(config, arguments.data)
     autoencoder, frozen = adopt_autoencoder(config, arguments.run, arguments.vae, gains)
+    if config.data.latents == "cached":
+        from experiments.cached_latents import latent_batches
+
+        data["batches"] = latent_batches(arguments, config, autoencoder, frozen, data["data_fingerprint"])
     inputs = data | {"frozen": frozen, "extras": describe(arguments.run), "draw_samples": save_samples}
     if run_training(arguments, config, lambda: make_ldm_task(config, autoencoder), **inputs):
         print(f"next: python -m experiments.evaluate --run {arguments.run} --data {arguments.data or 'DIR'}")

@@ -19,7 +19,7 @@ from radiodiff_jax.data.simulated_source import (
     slots_of_process,
     stream_fingerprint,
 )
-from radiodiff_jax.data.source import fingerprint
+from radiodiff_jax.data.varied_source import varied_fingerprint, vary
 from radiodiff_jax.units import grey_to_gain
 
 
@@ -41,15 +41,17 @@ def simulated_arguments(config: Config, data: Path | None, reading: dict[str, in
     whole = settings.batch_size * config.optimizer.accumulate
     if data is None:
         validation = SimulatedMaps(config.image_size, settings.validation_maps, config.data.simulation_seed, workers)
+        validation = vary(validation, samples=config.data.samples)
     else:
         validation = open_split(config, data, "validation")
+    varied = vary(stream, samples=config.data.samples)
     found = stream_fingerprint(config.image_size, config.data)
     if data is not None:
-        found = hashlib.sha256((found + fingerprint(data, config.data.simulation)).encode()).hexdigest()
+        found = hashlib.sha256((found + varied_fingerprint(data, config.data)).encode()).hexdigest()
     # Reading threads only wait, so there are as many as there are processes that they may wait for.
     patient = reading | {"threads": max(reading["threads"], config.data.simulation_workers)}
     return {
-        "batches": training_batches(stream, whole, settings.seed, config.data.augment, shuffle=False, **patient),
+        "batches": training_batches(varied, whole, settings.seed, config.data.augment, shuffle=False, **patient),
         "validation_batches": lambda: evaluation_batches(
             validation, settings.batch_size, settings.validation_maps, **reading
         ),

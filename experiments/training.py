@@ -31,7 +31,12 @@ def parse_training(kind: str, description: str, example: str, argv: list[str] | 
                         "data.source=simulate it is only validated on, and may be left out")  # fmt: skip
     if kind == "ldm":
         parser.add_argument("--vae", type=Path, metavar="RUN", help="run of the autoencoder; not needed to go on with a run")
+        parser.add_argument("--latents", type=Path, metavar="DIR",
+                            help="where data.latents=cached keeps them, for several runs (default: RUN/latents)")  # fmt: skip
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run folder, made or gone on with")
+    parser.add_argument("--distributed", metavar="auto|HOST:PORT,COUNT,INDEX",
+                        help="train together with other processes, each given the same command: `auto` under Slurm, Open "
+                        "MPI or Kubernetes, else the address of process 0, how many they are, and which this is")  # fmt: skip
     parser.add_argument("--profile", type=whole_number(1), metavar="STEP",
                         help="trace three updates from this one on into RUN/profile")  # fmt: skip
     parser.add_argument("--resume-check", type=whole_number(1), nargs="?", const=NEWEST, metavar="UPDATES",
@@ -47,8 +52,13 @@ def parse_training(kind: str, description: str, example: str, argv: list[str] | 
 
 
 def read_settings(kind: str, arguments: argparse.Namespace) -> Config:
-    """The settings that the arguments name."""
-    return load_config(kind, arguments.config, arguments.settings, CONFIGS)
+    """The settings that the arguments name; the other processes of the training, if any, are joined on the way."""
+    config = load_config(kind, arguments.config, arguments.settings, CONFIGS)
+    if arguments.distributed is not None:
+        from radiodiff_jax.training.distributed import join_processes
+
+        join_processes(arguments.distributed)
+    return config
 
 
 def open_split(config: Config, data: Path, split: str) -> RecordSource:
@@ -67,15 +77,7 @@ def data_arguments(config: Config, data: Path | None) -> dict[str, Any]:
 
     Raises UserError if there is no `data`, unless cities are simulated on the fly.
     """
-    import jax
-
-    settings = config.training
-    reading = {
-        "threads": config.data.threads,
-        "prefetch": config.data.prefetch,
-        "process_index": jax.process_index(),
-        "process_count": jax.process_count(),
-    }
+    settings, reading = config.training, reading_arguments(config)
     if config.data.source == "simulate":
         from experiments.on_the_fly import simulated_arguments
 
@@ -96,6 +98,18 @@ def data_arguments(config: Config, data: Path | None) -> dict[str, Any]:
         "batches": training_batches(train, whole, settings.seed, config.data.augment, **reading),
         "validation_batches": validation_batches,
         "data_fingerprint": varied_fingerprint(data, config.data),
+    }
+
+
+def reading_arguments(config: Config) -> dict[str, int]:
+    """How batches are read, and by which of several processes."""
+    import jax
+
+    return {
+        "threads": config.data.threads,
+        "prefetch": config.data.prefetch,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from radiodiff_jax.errors import UserError
 
 DataType = Literal["float32", "bfloat16", "float16"]
-Simulation = Literal["DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4"]
+Simulation = Literal["DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4", "RT"]
 STRICT = {"extra": "forbid", "allow_inf_nan": False}  # how pydantic checks these dataclasses
 
 
@@ -111,6 +111,7 @@ class DiffusionObjectiveConfig:
     smallest_time: float = 1e-4
     scale_factor: float | Literal["auto"] = "auto"
     sampling_steps: int = 1
+    validation_steps: tuple[int, ...] = ()  # other numbers of sampling steps that validation measures too
     blank_buildings: bool = True  # gain inside buildings is 0 by definition of the maps, so say so
 
 
@@ -165,6 +166,7 @@ class DataConfig:
     cities_at_once: int = 16  # cities made on the fly that records come from in turn
     simulation_seed: int = 0
     simulator: Literal["cpu", "device"] = "cpu"  # where the maps of these cities are computed
+    latents: Literal["computed", "cached"] = "computed"  # diffusion: encode maps in every update, or all of them beforehand
     simulation_workers: int = 2  # processes that make cities ahead of time; 0: the reading threads do it themselves
 
     @property

@@ -115,3 +115,24 @@ def test_help_lists_every_setting_with_its_value():
 def test_differences():
     old, new = (load_config("vae", "tiny", words, CONFIGS) for words in ([], ["training.steps=9"]))
     assert differences(to_tree(old), to_tree(new)) == [f"training.steps: {old.training.steps} -> 9"]
+
+
+@pytest.mark.parametrize(
+    "settings, says",
+    [
+        (["data.samples=100"], "data.samples=100 the condition image has 5 channels; set unet.condition_channels=5"),
+        (["unet.condition_channels=5"], "data.samples=0 the condition image has 3 channels; set unet.condition_channels=3"),
+        (["data.samples=-1"], "data.samples is -1: it must be at least 0"),
+        (["data.mixture=DPM"], "data.mixture is DPM, as data.simulation is already"),
+    ],
+)
+def test_data_that_cannot_be_varied_so(settings, says):
+    with pytest.raises(UserError, match=says):
+        load_config("ldm", "tiny", settings, CONFIGS)
+
+
+def test_varied_data():
+    words = ["data.samples=100", "unet.condition_channels=5", "data.mixture=IRT2", "data.buildings=missing3"]
+    data = load_config("ldm", "tiny", words, CONFIGS).data
+    assert (data.samples, data.mixture, data.buildings) == (100, "IRT2", "missing3")
+    assert load_config("ldm", "tiny", [*words, "data.mixture=null"], CONFIGS).data.mixture is None

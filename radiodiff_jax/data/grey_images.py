@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -13,21 +14,43 @@ from radiodiff_jax.files import write_whole
 Grey = UInt8[np.ndarray, "height width"]
 
 
-def read_grey(path: Path) -> Grey:
-    """The grey levels of an image file. Raises UserError if it is missing, damaged or not 8-bit grey.
+class LoadedImage(NamedTuple):
+    """An image file: its grey levels, and how it is stored."""
+
+    grey: Grey
+    content: bytes
+    """The file as it is."""
+    kind: tuple[str, str]
+    """Format and pixel mode in Pillow's words; ("PNG", "L") is an 8-bit grey PNG."""
+
+    @property
+    def png(self) -> bytes:
+        """The image as an encoded 8-bit grey PNG: the file's own bytes where it is one."""
+        return self.content if self.kind == ("PNG", "L") else encode_grey(self.grey)
+
+
+def load_grey(path: Path) -> LoadedImage:
+    """Read an image file. Raises UserError if it is missing, damaged or not 8-bit grey.
 
     1-bit, palette and colour images are taken where every pixel is grey; transparency is ignored.
     """
     try:
-        with Image.open(path) as image:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content)) as image:
+            kind = image.format, image.mode
             image.load()
-            return to_grey(image)
+            return LoadedImage(to_grey(image), content, kind)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; restore it or remove the files that belong to it") from error
     except NotGreyError as error:
         raise UserError(f"{path} {error}; save it as an 8-bit grey PNG") from error
     except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error and more for damaged files
         raise UserError(f"{path} cannot be read as an image; the file is damaged, so copy or make it again") from error
+
+
+def read_grey(path: Path) -> Grey:
+    """The grey levels of an image file. Raises UserError as `load_grey` does."""
+    return load_grey(path).grey
 
 
 def decode_grey(png: bytes) -> Grey:

@@ -1,10 +1,10 @@
 """RadioMapSeer folders: which maps and transmitters there are, and their images, read when asked for.
 
-    ROOT/png/buildings_complete/{map}.png      255 = building
-    ROOT/png/buildings_missing{1..4}/{1..6}/{map}.png  some buildings left out, in six ways
-    ROOT/png/cars/{map}.png                    255 = car
-    ROOT/png/antennas/{map}_{transmitter}.png  one pixel 255
-    ROOT/gain/{simulation}/{map}_{transmitter}.png
+ROOT/png/buildings_complete/{map}.png      255 = building
+ROOT/png/buildings_missing{1..4}/{1..6}/{map}.png  some buildings left out, in six ways
+ROOT/png/cars/{map}.png                    255 = car
+ROOT/png/antennas/{map}_{transmitter}.png  one pixel 255
+ROOT/gain/{simulation}/{map}_{transmitter}.png
 """
 
 import re
@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from radiodiff_jax.data.content_digest import content_digest
-from radiodiff_jax.data.grey_images import Grey, read_grey
+from radiodiff_jax.data.grey_images import Grey, load_grey, read_grey
 from radiodiff_jax.errors import UserError
 
-SIMULATIONS = ("DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4")
+SIMULATIONS = ("DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4", "RT")
 MISSING = ("missing1", "missing2", "missing3", "missing4")
 """Sets of building masks with so many buildings left out (`data.buildings`)."""
 MISSING_VARIANTS = 6
@@ -79,6 +79,13 @@ class RadioMapFolder:
     def gain(self, number: int, transmitter: int) -> Grey:
         """Path gain in grey levels."""
         return self._read(gain_path(self.root, self.simulation, number, transmitter))
+
+    def gain_png(self, number: int, transmitter: int) -> bytes:
+        """Path gain as an 8-bit grey PNG."""
+        path = gain_path(self.root, self.simulation, number, transmitter)
+        loaded = load_grey(path)
+        check_size(path, loaded.grey, self.size)
+        return loaded.png
 
     def _buildings(self, number: int) -> Grey:
         """Building mask of a map, 0 or 255 (kept in memory)."""
@@ -185,20 +192,26 @@ def as_mask(grey: Grey) -> Grey:
 
 def single_bright_pixel(grey: Grey, path: Path) -> Pair:
     """(row, column) of the one pixel of a transmitter image. Raises UserError for none or several."""
-    bright = np.argwhere(grey >= BRIGHT)
+    bright = np.flatnonzero(grey >= BRIGHT)
     if len(bright) != 1:
         raise UserError(
             f"{path} has {len(bright) or 'no'} bright pixels, but a transmitter is exactly one; make the image again"
         )
-    return int(bright[0, 0]), int(bright[0, 1])
+    row, column = divmod(int(bright[0]), grey.shape[1])
+    return row, column
 
 
 def read_sized(path: Path, size: tuple[int, int]) -> Grey:
     """Grey levels of an image of a set. Raises UserError if it cannot be read or is not of the set's (height, width)."""
     grey = read_grey(path)
+    check_size(path, grey, size)
+    return grey
+
+
+def check_size(path: Path, grey: Grey, size: tuple[int, int]) -> None:
+    """Raise UserError unless the image is of the set's (height, width)."""
     if grey.shape != size:
         raise UserError(
             f"{path} is {grey.shape[0]} x {grey.shape[1]} pixels, but the first map of the set is "
             f"{size[0]} x {size[1]}; all images of a set must have one size"
         )
-    return grey

@@ -9,6 +9,7 @@ A batch is a dictionary of NumPy arrays:
     transmitter  int32 [batch]                       number of the transmitter
     position     int32 [batch, 2]                    (row, column) of the transmitter in these images
     mask         float32 [batch]                     evaluation only: 1, or 0 for what fills up the last batch
+    moments      float32 [batch, h, w, 2 * channels] of a `LatentSource`, in the place of `gain`; with a guess, `guess` too
     true_buildings  bool [batch, height, width]      evaluation only, if `condition` shows not all buildings: all of them
 
 What is in the batch of a step depends on the seed and the step alone, not on the number of threads or processes.
@@ -20,15 +21,13 @@ from typing import Any
 import grain
 import numpy as np
 
-from radiodiff_jax.data.grey_images import Grey
+from radiodiff_jax.data.examples import example, random_symmetry
+from radiodiff_jax.data.latents import LatentSource
 from radiodiff_jax.data.source import Record, RecordSource
-from radiodiff_jax.data.symmetries import symmetries_of, transform_image, transform_position
 from radiodiff_jax.data.varied_source import VariedSource
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.units import grey_to_gain
 
 Batch = dict[str, np.ndarray]
-IMAGES = ("buildings", "true_buildings", "cars", "gain", "sampled")
 
 
 def training_batches(
@@ -53,15 +52,16 @@ def training_batches(
     the number of threads), and `grain.checkpoint` saves it. Raises UserError if the batch cannot be shared evenly.
     """
     local_size = _local_size(batch_size, process_count)
-    varied = isinstance(source, VariedSource)
-    records = (grain.MapDataset.range(len(source)) if varied else grain.MapDataset.source(source)).seed(seed)
+    draw = source.draw if isinstance(source, VariedSource | LatentSource) else None
+    records = (grain.MapDataset.range(len(source)) if draw else grain.MapDataset.source(source)).seed(seed)
     if shuffle:
         records = records.shuffle().repeat()
-    if varied:
-        records = records.random_map(source.draw)
+    if draw:
+        records = records.random_map(draw)
     if augment:
         records = records.random_map(random_symmetry)
-    batches = records.map(example).batch(local_size, drop_remainder=True)
+    finish = source.example if isinstance(source, LatentSource) else example
+    batches = records.map(finish).batch(local_size, drop_remainder=True)
     return iter(_read(batches[process_index::process_count], threads, prefetch))
 
 
@@ -85,41 +85,6 @@ def evaluation_batches(
     return _read(batches[process_index::process_count], threads, prefetch)
 
 
-def example(record: Record) -> dict[str, Any]:
-    """A record (uint8 images) -> one element of a batch."""
-    buildings, gain = record["buildings"], grey_to_gain(record["gain"])
-    transmitter = np.zeros(buildings.shape, bool)
-    transmitter[record["row"], record["column"]] = True
-    measured = np.where(record["sampled"], gain, np.float32(np.nan)) if "sampled" in record else None
-    return {
-        "gain": gain[..., None],
-        "condition": condition_image(buildings, transmitter, record.get("cars", buildings), measured),
-        "map": np.int32(record["map"]),
-        "transmitter": np.int32(record["transmitter"]),
-        "position": np.array([record["row"], record["column"]], np.int32),
-    }
-
-
-def condition_image(
-    buildings: np.ndarray, transmitter: np.ndarray, cars: np.ndarray, measured: np.ndarray | None = None
-) -> np.ndarray:
-    """What a model is told about a scene: float32 [height, width, 3 or 5].
-
-    The first three channels, each -1 or +1 as in RadioDiff, come from masks [height, width], boolean or grey with 0 as
-    empty: buildings, the transmitter as a single pixel, cars (the buildings again where there are no cars). `measured`,
-    float32 [height, width], is the gain in [0, 1] where it is known and NaN elsewhere; it adds two channels: 2 * gain - 1
-    where known and -1 elsewhere, and +1 where known and -1 elsewhere, which tells a measured 0 from no measurement.
-    """
-    condition = np.empty((*buildings.shape, 3 if measured is None else 5), np.float32)
-    for channel, mask in enumerate((buildings, transmitter, cars)):
-        condition[..., channel] = np.where(mask, np.float32(1), np.float32(-1))
-    if measured is not None:
-        known = ~np.isnan(measured)
-        condition[..., 3] = np.where(known, 2 * measured - 1, np.float32(-1))
-        condition[..., 4] = np.where(known, np.float32(1), np.float32(-1))
-    return condition
-
-
 def buildings_of(batch: Batch) -> np.ndarray:
     """All buildings of the batch's scenes, bool [batch, height, width], whether or not the model is told of them."""
     return batch["true_buildings"] if "true_buildings" in batch else batch["condition"][..., 0] > 0
@@ -129,21 +94,6 @@ def masked_example(record: Record) -> dict[str, Any]:
     """As `example`, with `mask`, and with `true_buildings` where there are such."""
     truth = {"true_buildings": record["true_buildings"] > 0} if "true_buildings" in record else {}
     return example(record) | truth | {"mask": np.float32(record["mask"])}
-
-
-def random_symmetry(record: Record, generator: np.random.Generator) -> Record:
-    """The record, turned or mirrored at random: images and transmitter position together."""
-    size = record["gain"].shape
-    return transform_record(record, int(generator.integers(symmetries_of(size))))
-
-
-def transform_record(record: Record, symmetry: int) -> Record:
-    """The record under one symmetry (see `symmetries`)."""
-    row, column = transform_position(record["row"], record["column"], record["gain"].shape, symmetry)
-    images: dict[str, Grey] = {
-        name: np.ascontiguousarray(transform_image(record[name], symmetry)) for name in IMAGES if name in record
-    }
-    return record | images | {"row": row, "column": column}
 
 
 def chosen_records(total: int, count: int | None) -> Sequence[int]:

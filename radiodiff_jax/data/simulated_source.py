@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from radiodiff_jax.config import DataConfig
 from radiodiff_jax.data.city_workers import CityWorkers
+from radiodiff_jax.data.device_city import compute_fields, draw_city
 from radiodiff_jax.data.simulated_city import (
     TRAINING,
     VALIDATION,
@@ -158,6 +159,8 @@ def record(simulated: SimulatedCity, number: int, transmitter: int) -> Record:
 def city_workers(settings: DataConfig) -> CityWorkers:
     """The processes that simulate what these settings ask for. Raises UserError for settings that make no sense."""
     check_settings(settings)
+    if settings.simulator == "device":
+        return CityWorkers(draw_city, settings.simulation_workers, compute_fields)
     return CityWorkers(simulate_city, settings.simulation_workers)
 
 
@@ -166,9 +169,11 @@ def check_settings(settings: DataConfig) -> None:
     for name, least in (("transmitters_per_city", 1), ("cities_at_once", 1), ("simulation_workers", 0), ("simulation_seed", 0)):
         if getattr(settings, name) < least:
             raise UserError(f"data.{name} is {getattr(settings, name)}: it must be at least {least}")
-    if settings.simulation != "DPM" or settings.cars:
+    plain = DataConfig()
+    if any(getattr(settings, name) != getattr(plain, name) for name in ("simulation", "cars", "mixture", "buildings")):
         raise UserError(
-            "data.source=simulate makes DPM maps without cars; set data.simulation=DPM and data.cars=false, or simulate "
+            "data.source=simulate makes DPM maps of complete buildings without cars; set data.simulation=DPM, "
+            "data.mixture=null, data.buildings=complete and data.cars=false, or simulate "
             "a folder with `python -m experiments.dataset simulate` and use data.source=folder"
         )
 

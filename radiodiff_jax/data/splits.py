@@ -43,8 +43,12 @@ def chosen_rule(maps: Sequence[int], rule: str) -> str:
     """What `auto` means for these maps; other rules as they are."""
     if rule != "auto":
         return rule
-    real = len(maps) >= 600 and min(maps) >= 0 and max(maps) < REAL_MAPS
-    return "radiounet" if real else "by_map"
+    return "radiounet" if looks_real(maps) else "by_map"
+
+
+def looks_real(maps: Sequence[int]) -> bool:
+    """Whether these seem to be the maps of RadioMapSeer: at least 600, all numbered 0..700."""
+    return len(maps) >= 600 and min(maps) >= 0 and max(maps) < REAL_MAPS
 
 
 def _published_order() -> list[int]:

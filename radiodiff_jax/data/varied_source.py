@@ -113,7 +113,9 @@ def open_varied_source(data_path: str | Path, split: str, settings: DataConfig) 
     return vary(source, mixed, masks, settings.samples)
 
 
-def vary(source: RecordSource, mixed: RecordSource | None, masks: Masks | None, samples: int) -> RecordSource:
+def vary(
+    source: RecordSource, mixed: RecordSource | None = None, masks: Masks | None = None, samples: int = 0
+) -> RecordSource:
     """A `VariedSource`, or the source itself where there is nothing to vary."""
     if mixed is None and masks is None and not samples:
         return source

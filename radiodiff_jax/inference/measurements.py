@@ -7,14 +7,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.units import db_to_gain, gain_to_db
+from radiodiff_jax.units import STRONGEST_DB, db_to_gain
 
 COLUMNS = ("row", "column", "path gain in dB")
 
 
-def read_measurements(
-    path: Path, buildings: Bool[np.ndarray, "height width"]
-) -> Float[np.ndarray, "height width"]:
+def read_measurements(path: Path, buildings: Bool[np.ndarray, "height width"]) -> Float[np.ndarray, "height width"]:
     """Lines `row,column,path gain in dB` -> gain in [0, 1] where it was measured, NaN elsewhere; float32.
 
     One line of names may come first. Path gains below the scale (-147 dB) are no signal, gain 0. Raises UserError,
@@ -29,7 +27,7 @@ def read_measurements(
         raise UserError(f"{path} cannot be read ({error}); give a CSV file of lines {','.join(COLUMNS)}") from error
     for position, (number, line) in enumerate(lines):
         values = _numbers(line)
-        if values is None and position == 0 and len(line) == len(COLUMNS):
+        if position == 0 and len(line) == len(COLUMNS) and not any(map(_is_number, line)):
             continue  # names of the columns
         where = f"line {number} of {path}"
         if values is None:
@@ -38,9 +36,9 @@ def read_measurements(
         _check_place(where, row, column, buildings)
         if not np.isnan(measured[row, column]):
             raise UserError(f"{where} measures row {row}, column {column} a second time; keep one value a pixel")
-        if path_gain_db > gain_to_db(1.0):
+        if path_gain_db > STRONGEST_DB:
             raise UserError(
-                f"{where} has a path gain of {path_gain_db} dB, but the scale ends at {gain_to_db(1.0):.2f} dB; "
+                f"{where} has a path gain of {path_gain_db} dB, but the scale ends at {STRONGEST_DB} dB; "
                 "path gains are negative, received minus sent power"
             )
         measured[row, column] = np.clip(db_to_gain(path_gain_db), 0, 1)
@@ -55,6 +53,14 @@ def _numbers(line: list[str]) -> tuple[int, int, float] | None:
     except (ValueError, IndexError):
         return None
     return (row, column, path_gain_db) if len(line) == len(COLUMNS) and np.isfinite(path_gain_db) else None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_place(where: str, row: int, column: int, buildings: np.ndarray) -> None:

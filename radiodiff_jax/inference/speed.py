@@ -117,6 +117,24 @@ def measure_simulator(config: LDMConfig, autoencoder_config: VAEConfig, repeats:
     return {**per_map, "repeats": repeats, "preparation_s": preparation}
 
 
+def measure_simulator_on_device(config: LDMConfig, autoencoder_config: VAEConfig, repeats: int) -> Result:
+    """One of 80 radio maps of a city by the dominant path model in JAX; what they share is in `examples_per_s` too."""
+    from radiodiff_jax.simulation import city, place_transmitters
+    from radiodiff_jax.simulation.on_device.field import prepare_on_device, radio_maps
+    from radiodiff_jax.simulation.on_device.scene import describe, transmitter_places
+
+    layout = city(2, *config.image_size)
+    pixels = place_transmitters(layout.buildings, 80, 0).astype(np.int32)
+    places = transmitter_places(pixels, layout.polygons)
+    scene = jax.device_put(describe(layout.buildings, layout.polygons))
+    preparation = timed(lambda: prepare_on_device(scene), repeats)
+    prepared = prepare_on_device(scene)
+    result = timed(lambda: radio_maps(prepared, pixels, places), repeats)
+    per_map = {key: result[key] / len(pixels) for key in ("median_s", "best_s", "first_s")}
+    rate = len(pixels) / (result["median_s"] + preparation["median_s"])
+    return {**per_map, "repeats": repeats, "preparation_s": preparation["median_s"], "examples_per_s": rate}
+
+
 def measure_reading(config: LDMConfig, autoencoder_config: VAEConfig, repeats: int) -> Result:
     """Training batches of 16 from a built TFDS folder of random grey maps, two threads."""
     from radiodiff_jax.data.builder import build
@@ -145,5 +163,6 @@ STAGES = {
     "decoder": measure_decoder,
     "prediction": measure_prediction,
     "simulator": measure_simulator,
+    "simulator_on_device": measure_simulator_on_device,
     "reading": measure_reading,
 }

@@ -6,7 +6,15 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from radiodiff_jax.config import AutoencoderConfig, PrecisionConfig
-from radiodiff_jax.models.layers import Convolution, DType, GroupNorm, UpsampleConvolution, attend, swish
+from radiodiff_jax.models.layers import (
+    Convolution,
+    DType,
+    GroupNorm,
+    UpsampleConvolution,
+    attend,
+    rematerialised,
+    swish,
+)
 
 
 class ResidualBlock(nn.Module):
@@ -58,14 +66,16 @@ class Middle(nn.Module):
     dropout: float
     dtype: DType = jnp.float32
     param_dtype: DType = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         channels = x.shape[-1]
-        x = ResidualBlock(channels, self.groups, self.dropout, **types, name="block_0")(x, train)
-        x = AttentionBlock(self.groups, **types, name="attention")(x)
-        return ResidualBlock(channels, self.groups, self.dropout, **types, name="block_1")(x, train)
+        block, attention = rematerialised(ResidualBlock, self.remat, 2), rematerialised(AttentionBlock, self.remat)
+        x = block(channels, self.groups, self.dropout, **types, name="block_0")(x, train)
+        x = attention(self.groups, **types, name="attention")(x)
+        return block(channels, self.groups, self.dropout, **types, name="block_1")(x, train)
 
 
 class Encoder(nn.Module):
@@ -74,20 +84,22 @@ class Encoder(nn.Module):
     config: AutoencoderConfig
     dtype: DType = jnp.float32
     param_dtype: DType = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"], train: bool = False) -> Array:
         config, types = self.config, {"dtype": self.dtype, "param_dtype": self.param_dtype}
         groups, dropout = config.normalisation_groups, config.dropout
+        residual = rematerialised(ResidualBlock, self.remat, 2)
         x = Convolution(config.base_channels, **types, name="convolution_in")(x)
         last = len(config.channel_multipliers) - 1
         for level, multiplier in enumerate(config.channel_multipliers):
             width = config.base_channels * multiplier
             for block in range(config.blocks_per_level):
-                x = ResidualBlock(width, groups, dropout, **types, name=f"down_{level}_block_{block}")(x, train)
+                x = residual(width, groups, dropout, **types, name=f"down_{level}_block_{block}")(x, train)
             if level != last:
                 x = Convolution(width, 3, 2, ((0, 1), (0, 1)), **types, name=f"down_{level}_downsample")(x)
-        x = Middle(groups, dropout, **types, name="middle")(x, train)
+        x = Middle(groups, dropout, **types, remat=self.remat, name="middle")(x, train)
         x = swish(GroupNorm(groups, 1e-6, **types, name="norm_out")(x))
         return Convolution(2 * config.latent_channels, **types, name="convolution_out")(x)
 
@@ -98,17 +110,19 @@ class Decoder(nn.Module):
     config: AutoencoderConfig
     dtype: DType = jnp.float32
     param_dtype: DType = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, z: Float[Array, "batch height width channels"], train: bool = False) -> Array:
         config, types = self.config, {"dtype": self.dtype, "param_dtype": self.param_dtype}
         groups, dropout = config.normalisation_groups, config.dropout
+        residual = rematerialised(ResidualBlock, self.remat, 2)
         widths = [config.base_channels * multiplier for multiplier in config.channel_multipliers]
         x = Convolution(widths[-1], **types, name="convolution_in")(z)
-        x = Middle(groups, dropout, **types, name="middle")(x, train)
+        x = Middle(groups, dropout, **types, remat=self.remat, name="middle")(x, train)
         for level in reversed(range(len(widths))):
             for block in range(config.blocks_per_level + 1):
-                x = ResidualBlock(widths[level], groups, dropout, **types, name=f"up_{level}_block_{block}")(x, train)
+                x = residual(widths[level], groups, dropout, **types, name=f"up_{level}_block_{block}")(x, train)
             if level:
                 x = UpsampleConvolution(widths[level], **types, name=f"up_{level}_upsample")(x)
         return swish(GroupNorm(groups, 1e-6, **types, name="norm_out")(x))
@@ -126,10 +140,10 @@ class Autoencoder(nn.Module):
 
     def setup(self):
         types = {"dtype": jnp.dtype(self.precision.compute), "param_dtype": jnp.dtype(self.precision.parameters)}
-        self.encoder = Encoder(self.config, **types)
+        self.encoder = Encoder(self.config, **types, remat=self.precision.remat)
         self.moments_mixing = Convolution(2 * self.config.embedding_channels, 1, **types)
         self.latent_mixing = Convolution(self.config.latent_channels, 1, **types)
-        self.decoder = Decoder(self.config, **types)
+        self.decoder = Decoder(self.config, **types, remat=self.precision.remat)
         self.convolution_out = Convolution(self.config.image_channels, **types)
 
     def encode(self, x: Float[Array, "batch height width channels"], train: bool = False) -> Array:

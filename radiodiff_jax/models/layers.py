@@ -1,10 +1,10 @@
 """Layers that every network here shares, with the conventions of the original (PyTorch) where Linen's differ.
 
-Convolutions and dense layers run in `dtype`; normalisations always compute in float32 and hand back `dtype`.
+Convolutions and dense layers run in `dtype`; normalisations always compute in float32 and hand back `dtype`. What is
+added to every position (biases) is added in float32, because its gradient is a sum over all positions.
 """
 
 import math
-from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +12,7 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from radiodiff_jax.models.convolution import convolve
 from radiodiff_jax.models.initialisers import Initialiser, fan_in_uniform, ones, uniform, zeros
 
 DType = jnp.dtype | type | str
@@ -20,6 +21,21 @@ DType = jnp.dtype | type | str
 def swish(x: Array) -> Array:
     """x * sigmoid(x)."""
     return x * nn.sigmoid(x)
+
+
+def add_everywhere(x: Float[Array, "... channels"], bias: Float[Array, "*any channels"]) -> Float[Array, "... channels"]:
+    """x + bias in float32, handed back in the dtype of x."""
+    return (x.astype(jnp.float32) + bias.astype(jnp.float32)).astype(x.dtype)
+
+
+def rematerialised(kind: type[nn.Module], remat: bool, train_argument: int | None = None) -> type[nn.Module]:
+    """`kind`; with `remat` only the inputs of its calls are kept for the way back, where the rest is computed again.
+
+    `train_argument` is the position of a Boolean among the arguments of the call, counted from 1.
+    """
+    if not remat:
+        return kind
+    return nn.remat(kind, static_argnums=() if train_argument is None else (train_argument,))
 
 
 class Dense(nn.Module):
@@ -39,7 +55,7 @@ class Dense(nn.Module):
         y = x.astype(self.dtype) @ kernel.astype(self.dtype)
         if self.use_bias:
             initialiser = self.bias_init or uniform(1 / math.sqrt(fan_in))
-            y += self.param("bias", initialiser, (self.features,), self.param_dtype).astype(self.dtype)
+            y = add_everywhere(y, self.param("bias", initialiser, (self.features,), self.param_dtype))
         return y
 
 
@@ -62,7 +78,7 @@ class Convolution(nn.Module):
     bias_init: Initialiser | None = None
 
     def parameters(self, channels: int) -> tuple[Array, Array | None]:
-        """(kernel HWIO, bias or None), in `dtype`."""
+        """(kernel HWIO in `dtype`, bias or None)."""
         shape = (self.kernel_size, self.kernel_size, channels, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
         if self.standardise:
@@ -73,7 +89,7 @@ class Convolution(nn.Module):
         bias = None
         if self.use_bias:
             initialiser = self.bias_init or uniform(1 / math.sqrt(math.prod(shape[:3])))
-            bias = self.param("bias", initialiser, (self.features,), self.param_dtype).astype(self.dtype)
+            bias = self.param("bias", initialiser, (self.features,), self.param_dtype)
         return kernel.astype(self.dtype), bias
 
     @nn.compact
@@ -82,7 +98,7 @@ class Convolution(nn.Module):
         around = self.kernel_size // 2 if self.padding is None else self.padding
         padding = ((around, around), (around, around)) if isinstance(around, int) else around
         y = convolve(x.astype(self.dtype), kernel, self.stride, padding)
-        return y if bias is None else y + bias
+        return y if bias is None else add_everywhere(y, bias)
 
 
 class UpsampleConvolution(Convolution):
@@ -109,16 +125,7 @@ class UpsampleConvolution(Convolution):
         y = jnp.stack(rows, 2)  # [batch, height, row phase, width, column phase, features]
         batch, height, _, width, _, features = y.shape
         y = y.reshape(batch, 2 * height, 2 * width, features)
-        return y if bias is None else y + bias
-
-
-def convolve(x: Array, kernel: Array, stride: int, padding: Sequence[tuple[int, int]]) -> Array:
-    """NHWC image, HWIO kernel -> NHWC image; a 1x1 kernel is a matrix product."""
-    if kernel.shape[:2] == (1, 1) and stride == 1 and tuple(padding) == ((0, 0), (0, 0)):
-        return x @ kernel[0, 0]
-    return lax.conv_general_dilated(
-        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+        return y if bias is None else add_everywhere(y, bias)
 
 
 class GroupNorm(nn.Module):

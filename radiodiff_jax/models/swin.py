@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from radiodiff_jax.config import PrecisionConfig, SwinConfig
 from radiodiff_jax.models.initialisers import normal, xavier_uniform, zeros
-from radiodiff_jax.models.layers import Convolution, Dense, DType, LayerNorm, softmax
+from radiodiff_jax.models.layers import Convolution, Dense, DType, LayerNorm, rematerialised, softmax
 
 small_normal = normal(0.02)
 
@@ -139,6 +139,7 @@ class SwinEncoder(nn.Module):
         condition = condition[:, : condition.shape[1] // 4 * 4, : condition.shape[2] // 4 * 4]
         x = Convolution(config.embedding_channels, 4, 4, 0, **types, name="patch_embedding")(condition)
         x = LayerNorm(**types, name="patch_norm")(x)
+        transform = rematerialised(SwinBlock, self.precision.remat, 2)
         total, index, maps = sum(config.depths), 0, []
         for stage, (depth, heads) in enumerate(zip(config.depths, config.heads, strict=True)):
             if stage:
@@ -147,7 +148,7 @@ class SwinEncoder(nn.Module):
                 rate = config.stochastic_depth * index / max(total - 1, 1)
                 shifted = block % 2 == 1
                 name = f"stage_{stage}_block_{block}"
-                x = SwinBlock(config.window, heads, shifted, config.mlp_ratio, rate, **types, name=name)(x, train)
+                x = transform(config.window, heads, shifted, config.mlp_ratio, rate, **types, name=name)(x, train)
                 index += 1
             maps.append(x)
         return maps

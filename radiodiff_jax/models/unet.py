@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from radiodiff_jax.config import PrecisionConfig, UNetConfig
 from radiodiff_jax.models.initialisers import zeros
-from radiodiff_jax.models.layers import Convolution, DType, GroupNorm, UpsampleConvolution
+from radiodiff_jax.models.layers import Convolution, DType, GroupNorm, UpsampleConvolution, rematerialised
 from radiodiff_jax.models.relation import RelationLayer
 from radiodiff_jax.models.swin import SwinEncoder
 from radiodiff_jax.models.unet_blocks import (
@@ -28,17 +28,18 @@ class DownLevel(nn.Module):
     level: int
     dtype: DType = jnp.float32
     param_dtype: DType = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array, time: Array, condition: Array, train: bool) -> tuple[Array, list[Array]]:
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         config, width, groups = self.config, x.shape[-1], self.config.normalisation_groups
-        widths = level_widths(config)
-        x = TimeResidualBlock(width, groups, **types, name="block1")(x, time)
+        widths, residual = level_widths(config), rematerialised(TimeResidualBlock, self.remat)
+        x = residual(width, groups, **types, name="block1")(x, time)
         skips = [x]
-        x = relation_layer(config, self.level, types)(condition, x, train)
-        x = TimeResidualBlock(width, groups, **types, name="block2")(x, time)
-        x = linear_attention(config, types)(x)
+        x = relation_layer(config, self.level, types, self.remat)(condition, x, train)
+        x = residual(width, groups, **types, name="block2")(x, time)
+        x = linear_attention(config, types, self.remat)(x)
         skips.append(x)
         if self.level < len(widths) - 1:
             x = Convolution(widths[self.level], 4, 2, 1, **types, name="resample")(x)
@@ -54,6 +55,7 @@ class UpLevel(nn.Module):
     level: int
     dtype: DType = jnp.float32
     param_dtype: DType = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array, skips: list[Array], time: Array, condition: Array, train: bool) -> Array:
@@ -61,10 +63,11 @@ class UpLevel(nn.Module):
         config, groups = self.config, self.config.normalisation_groups
         inputs = [config.base_channels, *level_widths(config)]
         width, out = inputs[self.level + 1], inputs[self.level]
-        x = TimeResidualBlock(width, groups, **types, name="block1")(jnp.concatenate([x, skips[1]], -1), time)
-        x = relation_layer(config, self.level, types)(condition, x, train)
-        x = TimeResidualBlock(width, groups, **types, name="block2")(jnp.concatenate([x, skips[0]], -1), time)
-        x = linear_attention(config, types)(x)
+        residual = rematerialised(TimeResidualBlock, self.remat)
+        x = residual(width, groups, **types, name="block1")(jnp.concatenate([x, skips[1]], -1), time)
+        x = relation_layer(config, self.level, types, self.remat)(condition, x, train)
+        x = residual(width, groups, **types, name="block2")(jnp.concatenate([x, skips[0]], -1), time)
+        x = linear_attention(config, types, self.remat)(x)
         layer = UpsampleConvolution if self.level else Convolution
         return layer(out, **types, name="resample")(x)
 
@@ -76,6 +79,7 @@ class Decoder(nn.Module):
     out_channels: int
     dtype: DType = jnp.float32
     param_dtype: DType = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array, skips: Sequence[list[Array]], start: Array, time: Array,
@@ -86,9 +90,10 @@ class Decoder(nn.Module):
         h = Convolution(width, **types, name="fourier_convolution")(h)
         x = x + FourierLayer(self.param_dtype, name="fourier")(h)
         for level in reversed(range(len(skips))):
-            up = UpLevel(self.config, level, **types, name=f"up_{level}")
+            up = UpLevel(self.config, level, **types, remat=self.remat, name=f"up_{level}")
             x = up(x, skips[level], time, conditions[level], train)
-        block = TimeResidualBlock(self.config.base_channels, self.config.normalisation_groups, **types, name="final_block")
+        residual = rematerialised(TimeResidualBlock, self.remat)
+        block = residual(self.config.base_channels, self.config.normalisation_groups, **types, name="final_block")
         x = block(jnp.concatenate([x, start], -1), time)
         # With a prior, begin at the prior; without, as PyTorch does.
         first = {} if self.config.prior == "none" else {"kernel_init": zeros, "bias_init": zeros}
@@ -109,19 +114,22 @@ class UNet(nn.Module):
     def setup(self):
         config = self.config
         types = {"dtype": jnp.dtype(self.precision.compute), "param_dtype": jnp.dtype(self.precision.parameters)}
+        remat = self.precision.remat
         inputs = [config.base_channels, *level_widths(config)[:-1]]
         self.condition_encoder = SwinEncoder(config.swin, self.precision)
         self.condition_projection = [Convolution(width, 1, **types) for width in inputs]
         self.time_embedding = TimeEmbedding(config.base_channels, config.fourier_scale, **types)
         self.initial_convolution = Convolution(config.base_channels, 7, **types)
         self.initial_norm = GroupNorm(min(config.base_channels // 4, 8), 1e-5, **types)
-        self.down = [DownLevel(config, level, **types) for level in range(len(inputs))]
+        self.down = [DownLevel(config, level, **types, remat=remat) for level in range(len(inputs))]
         groups, width = config.normalisation_groups, level_widths(config)[-1]
-        self.middle_block1 = TimeResidualBlock(width, groups, **types)
-        self.middle_attention = FullAttention(config.attention_heads, config.attention_head_channels, **types)
-        self.middle_block2 = TimeResidualBlock(width, groups, **types)
-        self.attenuation_decoder = Decoder(config, self.latent_channels, **types)
-        self.noise_decoder = Decoder(config, self.latent_channels, **types)
+        residual = rematerialised(TimeResidualBlock, remat)
+        self.middle_block1 = residual(width, groups, **types)
+        attention = rematerialised(FullAttention, remat)
+        self.middle_attention = attention(config.attention_heads, config.attention_head_channels, **types)
+        self.middle_block2 = residual(width, groups, **types)
+        self.attenuation_decoder = Decoder(config, self.latent_channels, **types, remat=remat)
+        self.noise_decoder = Decoder(config, self.latent_channels, **types, remat=remat)
 
     def encode_condition(self, condition: Float[Array, "batch height width channels"], train: bool = False) -> list[Array]:
         """Scene image in {-1, 1} -> [raw finest map, projected map of each level]."""
@@ -177,12 +185,14 @@ def level_widths(config: UNetConfig) -> list[int]:
     return [config.base_channels * multiplier for multiplier in config.channel_multipliers]
 
 
-def relation_layer(config: UNetConfig, level: int, types: dict) -> RelationLayer:
+def relation_layer(config: UNetConfig, level: int, types: dict, remat: bool) -> RelationLayer:
     """The relation layer of one level."""
     window = (config.relation_windows[level],) * 2
-    return RelationLayer((window, window), config.relation_heads, config.relation_dropout, **types, name="relation")
+    layer = rematerialised(RelationLayer, remat, 3)
+    return layer((window, window), config.relation_heads, config.relation_dropout, **types, name="relation")
 
 
-def linear_attention(config: UNetConfig, types: dict) -> LinearAttention:
+def linear_attention(config: UNetConfig, types: dict, remat: bool) -> LinearAttention:
     """The linear attention of one level."""
-    return LinearAttention(config.attention_heads, config.attention_head_channels, **types, name="attention")
+    layer = rematerialised(LinearAttention, remat)
+    return layer(config.attention_heads, config.attention_head_channels, **types, name="attention")

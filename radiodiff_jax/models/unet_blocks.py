@@ -23,8 +23,8 @@ class StandardisedBlock(nn.Module):
         x = Convolution(self.features, standardise=True, **types, name="convolution")(x)
         x = GroupNorm(self.groups, 1e-5, **types, name="norm")(x)
         if scale_shift is not None:
-            scale, shift = (part[:, None, None, :] for part in scale_shift)
-            x = x * (scale + 1) + shift
+            scale, shift = (part.astype(jnp.float32)[:, None, None, :] for part in scale_shift)
+            x = (x.astype(jnp.float32) * (scale + 1) + shift).astype(x.dtype)  # their gradients are sums over positions
         return nn.silu(x)
 
 

@@ -52,7 +52,7 @@ def prepare(buildings: Bool[np.ndarray, "height width"], polygons: Sequence[Ring
     roof_points = roof_points_of(walls, height, width)
 
     outdoors = np.flatnonzero(~buildings)
-    receivers = _receivers(buildings, outdoors, rings, walls)
+    receivers = receivers_of(buildings, outdoors, rings, walls)
     depths = _depth_maps(corners.points, walls, VISIBILITY.bins)
     seen = np.zeros((len(depths), len(depths)), bool)
     for index, (point, depth) in enumerate(zip(corners.points, depths, strict=True)):
@@ -106,7 +106,7 @@ def path_gain_db(prepared: PreparedMap, row: int, column: int) -> Float[np.ndarr
     return picture.reshape(height, width)
 
 
-def _receivers(buildings: np.ndarray, outdoors: np.ndarray, rings: list[Ring], walls: np.ndarray) -> np.ndarray:
+def receivers_of(buildings: np.ndarray, outdoors: np.ndarray, rings: list[Ring], walls: np.ndarray) -> np.ndarray:
     """Where the rays of outdoor pixels end: at their centres, or just outside where a traced wall encloses these."""
     height, width = buildings.shape
     receivers = np.stack(np.divmod(outdoors, width), axis=1).astype(np.float64)

@@ -32,7 +32,12 @@ def claim_folder(out: Path, arguments: dict[str, Any]) -> None:
         "arguments": arguments,
         "constants": CONSTANTS._asdict() | VISIBILITY._asdict(),
     }
-    path = out / RECORD
+    claim_with_record(out, RECORD, record)
+
+
+def claim_with_record(out: Path, name: str, record: dict[str, Any]) -> None:
+    """Write `record` to the file `name` of the folder `out`, or check that it is there; UserError as above."""
+    path = out / name
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file; name a folder for the simulated maps.")
     if path.exists():

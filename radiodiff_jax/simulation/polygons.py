@@ -25,18 +25,25 @@ def signed_area(ring: Ring) -> float:
     return 0.5 * float(np.sum(column * np.roll(row, -1) - np.roll(column, -1) * row))
 
 
+def sides_of(rings: Sequence[Ring]) -> Float[np.ndarray, "sides 4"]:
+    """Every side of every ring as (row, column, end row, end column)."""
+    sides = [np.hstack([ring, np.roll(ring, -1, axis=0)]) for ring in rings]
+    return np.ascontiguousarray(np.vstack(sides), np.float64) if sides else np.zeros((0, 4))
+
+
 def inside(points: Float[np.ndarray, "points 2"], rings: Sequence[Ring]) -> Bool[np.ndarray, " points"]:
     """Which points lie inside an odd number of rings."""
-    result = np.zeros(len(points), bool)
+    return enclosed(points, sides_of(rings))
+
+
+def enclosed(points: Float[np.ndarray, "points 2"], sides: Float[np.ndarray, "sides 4"]) -> Bool[np.ndarray, " points"]:
+    """Which points lie inside an odd number of the rings that have these sides."""
     row, column = points[:, :1], points[:, 1:]
-    for ring in rings:
-        start_row, start_column = ring[:, 0], ring[:, 1]
-        end_row, end_column = np.roll(start_row, -1), np.roll(start_column, -1)
-        spans = (start_row <= row) != (end_row <= row)
-        rise = np.where(end_row == start_row, 1.0, end_row - start_row)
-        crossing = start_column + (row - start_row) / rise * (end_column - start_column)
-        result ^= np.sum(spans & (crossing <= column), axis=1) % 2 == 1
-    return result
+    start_row, start_column, end_row, end_column = sides.T
+    spans = (start_row <= row) != (end_row <= row)
+    rise = np.where(end_row == start_row, 1.0, end_row - start_row)
+    crossing = start_column + (row - start_row) / rise * (end_column - start_column)
+    return np.sum(spans & (crossing <= column), axis=1) % 2 == 1
 
 
 def rasterise(rings: Sequence[Ring], height: int, width: int) -> Bool[np.ndarray, "height width"]:
@@ -54,12 +61,16 @@ def rasterise(rings: Sequence[Ring], height: int, width: int) -> Bool[np.ndarray
 
 def orient(rings: Sequence[Ring]) -> list[Ring]:
     """The same rings, each running so that the building is on the right hand (rings must not cross)."""
-    oriented = []
-    for index, ring in enumerate(rings):
-        others = [other for position, other in enumerate(rings) if position != index]
-        courtyard = bool(inside(ring[:1], others)[0])
-        oriented.append(ring[::-1].copy() if (signed_area(ring) < 0) != courtyard else ring)
-    return oriented
+    if not rings:
+        return []
+    corners = np.array([ring[0] for ring in rings])
+    around = np.array([inside(corners, [ring]) for ring in rings])  # [ring, corner]
+    np.fill_diagonal(around, False)
+    courtyards = np.sum(around, axis=0) % 2 == 1
+    return [
+        ring[::-1].copy() if (signed_area(ring) < 0) != courtyard else ring
+        for ring, courtyard in zip(rings, courtyards, strict=True)
+    ]
 
 
 def trace(buildings: Bool[np.ndarray, "height width"]) -> list[Ring]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from radiodiff_jax.simulation.polygons import Ring, inside
+from radiodiff_jax.simulation.polygons import Ring, enclosed, sides_of
 
 SMALLEST_TURN = np.radians(5.0)
 CORNER_PUSH = 0.05  # pixels outward, so that a corner does not hide behind its own walls
@@ -29,8 +29,7 @@ class Corners(NamedTuple):
 
 def walls_of(rings: Sequence[Ring]) -> Float[np.ndarray, "walls 4"]:
     """Every side of every ring as (row, column, end row, end column)."""
-    sides = [np.hstack([ring, np.roll(ring, -1, axis=0)]) for ring in rings]
-    return np.ascontiguousarray(np.vstack(sides), np.float64) if sides else np.zeros((0, 4))
+    return sides_of(rings)
 
 
 def corners_of(rings: Sequence[Ring], height: int, width: int) -> Corners:
@@ -77,7 +76,7 @@ def move_outside(
     feet = start + np.clip(np.sum((point - start) * side, axis=1) / squared, 0.0, 1.0)[:, None] * side
     distances = np.hypot(*(point - feet).T)
     nearest = int(np.argmin(distances))
-    indoors = bool(inside(point[None], rings)[0])
+    indoors = bool(enclosed(point[None], walls)[0])
     if not indoors and distances[nearest] >= clearance:
         return point
     if distances[nearest] < 1e-6:  # on the wall itself: only the wall says where outside is

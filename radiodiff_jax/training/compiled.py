@@ -16,6 +16,9 @@ from radiodiff_jax.training.task import Batch, Metrics, State, Task, Tree
 INITIALISE, PREDICT = np.uint32(2**32 - 1), np.uint32(2**32 - 2)
 
 
+Predict = Callable[[State, Tree, Batch, Int[Array, ""]], Float[Array, "batch height width 1"]]
+
+
 @dataclass(frozen=True)
 class CompiledTask:
     """Jitted functions; batches and predictions are shared among devices, the state as `shapes` says, all else is whole.
@@ -23,12 +26,14 @@ class CompiledTask:
     - `initialise() -> state`, which lies on the mesh from the beginning
     - `step(state, frozen, batch) -> (state, metrics)`, guarded (see guard.py); the state that went in is gone (donated)
     - `predict(state, frozen, batch, number) -> gain`, with the same noise for the same batch number every time
+    - `other_ways`: name -> another way to predict
     - `shapes`: shape, type and sharding of every array of the state
     """
 
     initialise: Callable[[], State]
     step: Callable[[State, Tree, Batch], tuple[State, Metrics]]
-    predict: Callable[[State, Tree, Batch, Int[Array, ""]], Float[Array, "batch height width 1"]]
+    predict: Predict
+    other_ways: dict[str, Predict]
     shapes: Tree
 
 
@@ -64,13 +69,17 @@ def compile_task(
         key = jax.random.fold_in(jax.random.key(seed), state["step"])
         return update(whole(state, "params"), frozen, batch, key)
 
-    def predict(state: State, frozen: Tree, batch: Batch, number: Int[Array, ""]) -> Array:
-        key = jax.random.fold_in(jax.random.key(seed), PREDICT)
-        return task.predict(whole(state, "params", "ema"), frozen, batch, jax.random.fold_in(key, number))
+    def predicting(way: Callable) -> Callable:
+        def predict(state: State, frozen: Tree, batch: Batch, number: Int[Array, ""]) -> Array:
+            key = jax.random.fold_in(jax.random.key(seed), PREDICT)
+            return way(whole(state, "params", "ema"), frozen, batch, jax.random.fold_in(key, number))
+
+        return jax.jit(predict, out_shardings=shared(mesh), compiler_options=compiler_options())
 
     return CompiledTask(
         lambda: put(initialise(), shardings),  # compiling hundreds of first values would take a minute
         jax.jit(step, donate_argnums=0, out_shardings=(shardings, everywhere), compiler_options=compiler_options()),
-        jax.jit(predict, out_shardings=shared(mesh), compiler_options=compiler_options()),
+        predicting(task.predict),
+        {name: predicting(way) for name, way in task.other_ways.items()},
         shapes,
     )

@@ -9,15 +9,13 @@ from radiodiff_jax.errors import UserError
 AUTOMATIC = "auto"
 
 
-def join_processes(where: str | None) -> None:
-    """Join the processes of one training; call it before anything asks JAX for its devices. None: a single process.
+def join_processes(where: str) -> None:
+    """Join the processes of one training; call it before anything asks JAX for its devices.
 
     "auto" lets JAX read the environment that Slurm, Open MPI or Kubernetes set; "HOST:PORT,COUNT,INDEX" names the
     address of process 0 (any free port of its machine), the number of processes and the number of this one, from 0.
     Raises UserError if `where` is something else, or if the processes do not find each other.
     """
-    if where is None:
-        return
     try:
         if where == AUTOMATIC:
             jax.distributed.initialize()

@@ -23,6 +23,7 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
 from radiodiff_jax.models.autoencoder import Autoencoder, posterior_sample, split_moments
 from radiodiff_jax.training.checkpoints import load_for_inference
+from radiodiff_jax.training.distributed import any_process, first_process, meet
 
 Frozen = dict[str, Any]  # {"autoencoder": parameters, "scale": float32 scalar}
 
@@ -52,7 +53,7 @@ def adopt_autoencoder(
     sizes do not fit.
     """
     folder = run / "autoencoder"
-    if not folder.is_dir():
+    if any_process(not folder.is_dir()):
         if vae_run is None:
             raise UserError(f"{run} is new, so name the autoencoder's run with --vae RUN")
         autoencoder_config, params, step = load_autoencoder(vae_run)
@@ -60,7 +61,9 @@ def adopt_autoencoder(
         scale = config.objective.scale_factor
         if scale == "auto":
             scale = measure_scale(autoencoder_config, params, latent_batch())
-        _store(folder, autoencoder_config, params, {"scale": scale, "source": str(vae_run), "step": step})
+        if first_process():
+            _store(folder, autoencoder_config, params, {"scale": scale, "source": str(vae_run), "step": step})
+        meet("autoencoder stored")
     return read_adopted(run)
 
 
@@ -120,8 +123,9 @@ def _store(folder: Path, config: VAEConfig, params: Any, latent: dict[str, Any])
         temporary.mkdir(parents=True)
         write_config(temporary / "config.yaml", config)
         write_json(temporary / "latent.json", latent)
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(temporary / "weights", params)
+        alone = ocp.options.MultiprocessingOptions(active_processes={0}, barrier_sync_key_prefix="autoencoder")
+        with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
+            checkpointer.save(temporary / "weights", jax.tree.map(np.asarray, params))
             checkpointer.wait_until_finished()
         temporary.rename(folder.resolve())
     finally:

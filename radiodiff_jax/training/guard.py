@@ -36,8 +36,7 @@ def guarded(step: Step, spike_factor: float | None) -> Step:
 
     def careful(state: State, frozen: Tree, batch: Batch, key: PRNGKeyArray) -> tuple[State, Metrics]:
         old = {name: part for name, part in state.items() if name != "guard"}
-        # The barrier keeps the choice below out of XLA's fusions, which take for ever to compile and round otherwise.
-        new, metrics = lax.optimization_barrier(step(old, frozen, batch, key))
+        new, metrics = step(old, frozen, batch, key)
         good = all_finite((metrics, new["params"], new.get("batch_stats")))
         metrics = metrics | {"skipped": 1.0 - good.astype(jnp.float32)}
         if spike_factor is not None:
@@ -50,7 +49,7 @@ def guarded(step: Step, spike_factor: float | None) -> Step:
             rest["optimizer"] = advance_schedules(old["optimizer"])
         kept = choose(good, new, rest)
         if spike_factor is not None:
-            kept["guard"] = choose(good, remember(guard, metrics["loss"]), guard)
+            kept["guard"] = jax.tree.map(functools.partial(jnp.where, good), remember(guard, metrics["loss"]), guard)
         return kept, metrics
 
     return careful
@@ -63,8 +62,11 @@ def all_finite(tree: Tree) -> Bool[Array, ""]:
 
 
 def choose(condition: Bool[Array, ""], first: Tree, second: Tree) -> Tree:
-    """`first` where the condition holds, else `second`."""
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), first, second)
+    """`first` where the condition holds, else `second`.
+
+    With `jnp.where` XLA would fuse each choice with all that the condition depends on, which takes for ever to compile.
+    """
+    return lax.cond(condition, lambda a, b: a, lambda a, b: b, first, second)
 
 
 def advance_schedules(optimizer_state: Tree) -> Tree:

@@ -1,5 +1,7 @@
 """The training of the latent diffusion model over a frozen autoencoder, as pure functions."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -59,7 +61,8 @@ def microbatch_gradients(
 def make_ldm_task(config: LDMConfig, autoencoder_config: VAEConfig) -> Task:
     """The training of the conditional diffusion model.
 
-    `frozen` holds "autoencoder" (parameters) and "scale" (latents are multiplied by it before diffusion).
+    `frozen` holds "autoencoder" (parameters) and "scale" (latents are multiplied by it before diffusion). Batches hold
+    "gain", or in its place what the autoencoder makes of it: "moments", and "guess" for a U-Net with a prior.
     """
     autoencoder = Autoencoder(autoencoder_config.autoencoder, autoencoder_config.precision)
     unet = make_unet(config, autoencoder_config)
@@ -78,27 +81,30 @@ def make_ldm_task(config: LDMConfig, autoencoder_config: VAEConfig) -> Task:
             "ema": ema.initialise(online),
         }
 
-    def encode(frozen: Tree, gain: Array, noise: Array) -> Array:
-        moments = autoencoder.apply({"params": frozen["autoencoder"]}, 2 * gain - 1, method="encode")
-        return lax.stop_gradient(frozen["scale"] * posterior_sample(moments, noise))
+    def latents(frozen: Tree, piece: Batch) -> tuple[Array, Array | None]:
+        """(scaled latent of the gain, scaled latent of the first guess), computed or taken from the batch."""
+        if "moments" in piece:
+            guess = frozen["scale"] * piece["guess"] if "guess" in piece else None
+            return frozen["scale"] * posterior_sample(piece["moments"], piece["posterior"]), guess
+        moments = autoencoder.apply({"params": frozen["autoencoder"]}, 2 * piece["gain"] - 1, method="encode")
+        x0 = lax.stop_gradient(frozen["scale"] * posterior_sample(moments, piece["posterior"]))
+        return x0, prior_latent(unet, autoencoder, frozen, piece["condition"])
 
     def step(state: State, frozen: Tree, batch: Batch, key: PRNGKeyArray) -> tuple[State, Metrics]:
         parts = config.optimizer.accumulate
-        count = batch["gain"].shape[0]
+        count = batch["condition"].shape[0]
         # Drawn for the whole batch, so that it does not matter into how many microbatches it is cut.
         for_posterior, for_diffusion = jax.random.split(jax.random.fold_in(key, 0))
         for_time, for_noise, for_dropout = jax.random.split(for_diffusion, 3)
         pieces = {
-            "gain": batch["gain"],
-            "condition": batch["condition"],
+            **{name: batch[name] for name in ("gain", "moments", "guess", "condition") if name in batch},
             "posterior": jax.random.normal(for_posterior, (count, *size)),
             "t": diffusion.draw_times(for_time, count, config.objective.smallest_time),
             "noise": jax.random.normal(for_noise, (count, *size)),
         }
 
         def microbatch(batch_stats: Tree, piece: Batch, number: Array | int) -> tuple[Tree, Tree, Metrics]:
-            x0 = encode(frozen, piece["gain"], piece["posterior"])
-            prior = prior_latent(unet, autoencoder, frozen, piece["condition"])
+            x0, prior = latents(frozen, piece)
             dropout = for_dropout if parts == 1 else jax.random.fold_in(for_dropout, number)
             return microbatch_gradients(
                 config, unet, state, x0, piece["t"], piece["noise"], piece["condition"], prior, batch_stats, dropout
@@ -116,13 +122,16 @@ def make_ldm_task(config: LDMConfig, autoencoder_config: VAEConfig) -> Task:
             "ema": ema.update(config.ema, state["ema"], online),
         }, metrics
 
-    def predict(state: State, frozen: Tree, batch: Batch, key: PRNGKeyArray) -> Array:
+    objective = config.objective
+
+    def predict(state: State, frozen: Tree, batch: Batch, key: PRNGKeyArray, steps: int) -> Array:
         source = state["ema"]["average"] if config.ema.use else state
         variables = {**{k: source[k] for k in ("params", "batch_stats")}, "constants": state["constants"]}
-        objective = config.objective
         return sample_gain(
-            unet, variables, autoencoder, frozen, batch["condition"], key, objective.sampling_steps,
-            objective.smallest_time, size, objective.blank_buildings,
+            unet, variables, autoencoder, frozen, batch["condition"], key, steps, objective.smallest_time, size,
+            objective.blank_buildings,
         )  # fmt: skip
 
-    return Task("ldm", initialise, step, predict, lambda number: "ldm")
+    other_ways = {f"{steps}_steps": partial(predict, steps=steps) for steps in objective.validation_steps}
+    usual = partial(predict, steps=objective.sampling_steps)
+    return Task("ldm", initialise, step, usual, lambda number: "ldm", other_ways)

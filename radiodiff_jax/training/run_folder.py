@@ -11,6 +11,7 @@
     lock.json        while a process trains here
     evaluation/      *.json
     autoencoder/     diffusion runs: the autoencoder they work on
+    latents/         diffusion runs that ask for it: the training set, encoded
 """
 
 import hashlib
@@ -28,12 +29,12 @@ from radiodiff_jax.training.provenance import now
 
 PARTS = (
     "config.yaml", "run.json", "metrics.jsonl", "events.jsonl", "checkpoints", "samples", "evaluation", "autoencoder",
-    "profile", "tensorboard", "lock.json",
+    "latents", "profile", "tensorboard", "lock.json",
 )  # fmt: skip
 FREE = (
     "training.log_every", "training.validate_every", "training.checkpoint_every", "training.sample_every",
     "training.checkpoints_kept", "training.most_skipped_in_a_row", "training.tensorboard", "training.fsdp",
-    "data.threads", "data.prefetch", "data.simulation_workers",
+    "data.threads", "data.prefetch", "data.simulation_workers", "objective.validation_steps",
 )  # fmt: skip
 """Settings that no update depends on, so that they may change when a run goes on; `training.steps` too, see below."""
 SHOWN = 5  # differences named in an error

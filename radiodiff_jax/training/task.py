@@ -1,7 +1,7 @@
 """What the training loop needs to know of a model: four pure functions and a name."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -22,6 +22,7 @@ class Task:
       model, perceptual weights).
     - `predict(state, frozen, batch, key) -> gain`: what the model makes of a batch, [batch, height, width, 1] in
       [0, 1], with averaged weights where the settings ask for them; for validation and sample pictures.
+    - `other_ways`: name -> a function as `predict` that does the same in another way, which validation measures too.
     - `phase(step) -> name` of the part of the training that update number `step` (from 0) belongs to.
     """
 
@@ -30,3 +31,6 @@ class Task:
     step: Callable[[State, Tree, Batch, PRNGKeyArray], tuple[State, Metrics]]
     predict: Callable[[State, Tree, Batch, PRNGKeyArray], Float[Array, "batch height width 1"]]
     phase: Callable[[int], str]
+    other_ways: Mapping[str, Callable[[State, Tree, Batch, PRNGKeyArray], Float[Array, "batch height width 1"]]] = field(
+        default_factory=dict
+    )

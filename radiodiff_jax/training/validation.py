@@ -34,23 +34,26 @@ def validate(
 ) -> tuple[dict[str, float], Examples | None]:
     """Run the model over the validation maps: ("validation/FIGURE" -> mean over maps, the first `examples` maps).
 
+    Figures of the task's other ways to predict are called "validation/FIGURE_WAY".
     Batches have "gain", "condition" (channel 0: buildings) and "mask" (0: filling). Without `figures` only as many
     batches are read as the examples need, and no figures are returned. A figure that no map has is left out.
     """
-    found: dict[str, list[float]] = {name: [] for name in FIGURES}
+    ways = {"": compiled.predict} | {f"_{way}": other for way, other in compiled.other_ways.items() if figures}
+    found: dict[str, list[float]] = {name + way: [] for way in ways for name in FIGURES}
     shown: list[tuple[np.ndarray, ...]] = []
     for number, batch in enumerate(source()):
-        output = to_host(compiled.predict(state, frozen, put_batch(batch, mesh), np.int32(number)))[..., 0]
+        on_devices = put_batch(batch, mesh)
+        outputs = {way: to_host(run(state, frozen, on_devices, np.int32(number)))[..., 0] for way, run in ways.items()}
         buildings = buildings_of(batch)
         for i in np.flatnonzero(batch["mask"] > 0):
             truth = batch["gain"][i, ..., 0]
             if len(shown) < examples:
-                shown.append((truth, output[i], buildings[i]))
-            if figures:
+                shown.append((truth, outputs[""][i], buildings[i]))
+            for way, output in outputs.items() if figures else ():
                 row = protocol_figures(truth, output[i], ~buildings[i], "raw")["all"]
                 for name in FIGURES:
                     if row[name] is not None:
-                        found[name].append(row[name])
+                        found[name + way].append(row[name])
         if not figures and len(shown) >= examples:
             break
     # Maps are shared among processes: the mean is over all of them.

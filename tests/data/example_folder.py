@@ -4,8 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from radiodiff_jax.data.grey_images import write_grey
-from radiodiff_jax.data.layout import antenna_path, buildings_path, cars_path, gain_path
+from radiodiff_jax.data.grey_images import read_grey, write_grey
+from radiodiff_jax.data.layout import (
+    MISSING_VARIANTS,
+    antenna_path,
+    buildings_path,
+    cars_path,
+    gain_path,
+    missing_buildings_path,
+)
 from radiodiff_jax.distance_law import distance_law
 from radiodiff_jax.units import gain_to_grey
 
@@ -32,3 +39,13 @@ def write_example_folder(
             gain = gain_to_grey(distance_law(buildings, row, column))
             write_grey(gain_path(root, simulation, number, transmitter), gain)
     return root
+
+
+def write_missing_buildings(root: Path, kind: str = "missing1", maps: int = 5) -> None:
+    """Write the six masks of each map: variant v lacks the complete mask's rows below 4 v."""
+    for number in range(maps):
+        complete = read_grey(buildings_path(root, number))
+        for variant in range(1, MISSING_VARIANTS + 1):
+            mask = complete.copy()
+            mask[: 4 * variant] = 0
+            write_grey(missing_buildings_path(root, kind, variant, number), mask)

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from radiodiff_jax.data.builder import VERSION, build
+from radiodiff_jax.data.builder import build
 from radiodiff_jax.data.grey_images import write_grey
+from radiodiff_jax.data.shards import VERSION
 from radiodiff_jax.data.source import fingerprint, open_source
 from radiodiff_jax.errors import UserError
 from tests.data.example_folder import write_example_folder

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from radiodiff_jax.data.builder import build
-from radiodiff_jax.data.pipeline import evaluation_batches, example, random_symmetry, training_batches, transform_record
+from radiodiff_jax.data.examples import example, random_symmetry, transform_record
+from radiodiff_jax.data.pipeline import evaluation_batches, training_batches
 from radiodiff_jax.data.source import open_source
 from radiodiff_jax.errors import UserError
 from tests.data.example_folder import write_example_folder

@@ -42,7 +42,8 @@ def vae_run(folder, data):
 @pytest.fixture(scope="module")
 def ldm_run(folder, data, vae_run):
     run = folder / "ldm"
-    assert ldm.main(["--data", str(data), "--vae", str(vae_run), "--run", str(run), *LDM, *SHORT]) == 0
+    words = [*LDM, *SHORT, "objective.validation_steps=[2]"]
+    assert ldm.main(["--data", str(data), "--vae", str(vae_run), "--run", str(run), *words]) == 0
     return run
 
 
@@ -60,6 +61,7 @@ def test_a_run_is_a_whole_folder(vae_run, ldm_run):
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
         assert [row["step"] for row in rows if "validation/rmse" in row] == [2, 4]
+        assert all(("validation/rmse_2_steps" in row) == (kind == "ldm") for row in rows if "validation/rmse" in row)
         assert Image.open(run / "samples" / "4.png").size[0] > 500
         assert (run / "config.yaml").is_file() and (run / "checkpoints" / "4").is_dir()
     assert json.loads((vae_run / "run.json").read_text())["perceptual"] == "off"

@@ -12,7 +12,7 @@ from experiments import dataset
 from experiments.command import run_command, text_table, whole_number
 from radiodiff_jax.data.grey_images import read_grey, write_grey
 from radiodiff_jax.errors import UserError
-from tests.data.example_folder import write_example_folder
+from tests.data.example_folder import write_example_folder, write_missing_buildings
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -52,11 +52,26 @@ def test_check_passes_on_warnings_and_shortens_long_lists(root, capsys):
     assert len(lines) == 52 and lines[50] == "... and 10 more (all of them with --json FILE)"
 
 
+def test_check_may_look_at_names_only_and_hold_a_folder_against_the_whole_set(root, capsys):
+    (root / "gain/DPM/1_1.png").write_bytes(b"")
+    assert call("check", "--root", root, "--quick") == 0
+    assert call("check", "--root", root, "--quick", "--complete") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "error: gain/DPM lacks 697 of 701 maps: 4-700" in lines
+    assert "error: gain/DPM/3_*.png lacks transmitters 2-79" in lines
+    assert lines[-2].split() == ["gain/DPM", "8", "56080"]
+
+
 def test_build_tells_what_it_packed(root, tmp_path, capsys):
-    assert call("build", "--root", root, "--out", tmp_path / "tfds") == 0
-    printed = capsys.readouterr().out
-    assert printed.splitlines()[1].split() == ["train", "2", "4"]
-    assert f"train with --data {tmp_path / 'tfds'}" in printed
+    write_missing_buildings(root, "missing2", maps=4)
+    out = tmp_path / "tfds"
+    assert call("build", "--root", root, "--out", out, "--buildings", "missing2") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in (lines[1], lines[6])] == [["train", "2", "4"], ["train", "2", "2"]]
+    assert lines[4] == f"{out}/radio_maps/DPM/1.0.0: 3 files, split rule by_map"
+    assert lines[-1] == f"train with --data {out}"
+    assert call("build", "--root", root, "--out", out, "--beam-option", "runner=DirectRunner") == 2
+    assert "have a meaning with --beam only" in capsys.readouterr().err
 
 
 def test_compare(root, tmp_path, capsys):

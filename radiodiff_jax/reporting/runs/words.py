@@ -65,6 +65,10 @@ def meaning(name: str) -> Meaning:
     """What is known of a metric; for an unknown one its own name."""
     if name in MEANINGS:
         return MEANINGS[name]
+    other = re.fullmatch(r"(validation/\w+)_(\d+)_steps", name)
+    if other and other[1] in MEANINGS:
+        known = MEANINGS[other[1]]
+        return known._replace(label=f"{known.label}, {other[2]} steps", sentence=f"{known.sentence}; by {other[2]} sampling steps")
     return Meaning(name, better="lower" if "loss" in name else "", sentence="as logged")
 
 

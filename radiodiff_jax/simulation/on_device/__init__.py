@@ -1,14 +1,10 @@
 """The dominant path model in JAX: one call makes the radio maps of many transmitters, on whatever device JAX has.
 
-    scene = describe(buildings, polygons)           # numpy, on the host: walls, corners, roof points, padded
-    prepared = prepare_on_device(scene)             # once a city
-    maps = radio_maps(prepared, *transmitters(...)) # uint8 [transmitters, height, width]
+    scene = describe(buildings, polygons)                  # scene.py; NumPy: walls, corners, roof points, padded
+    places = transmitter_places(pixels, polygons)          # scene.py
+    prepared = prepare_on_device(scene)                    # field.py; once a city
+    maps = radio_maps(prepared, pixels, places)            # field.py; uint8 [transmitters, height, width]
 
-The same rules as `dominant_path`, in float32; maps agree to one grey level but for single pixels at shadow edges. Both
-functions are pure, so `jax.vmap` takes them over several cities of equally padded arrays.
+The rules are those of `dominant_path`, in float32. The last two are pure, so `jax.vmap` takes them over cities that are
+padded alike. Nothing is imported here, so that worker processes can have `scene.py` without JAX.
 """
-
-from radiodiff_jax.simulation.on_device.field import prepare_on_device, radio_maps
-from radiodiff_jax.simulation.on_device.scene import Scene, describe, transmitter_places
-
-__all__ = ["Scene", "describe", "prepare_on_device", "radio_maps", "transmitter_places"]

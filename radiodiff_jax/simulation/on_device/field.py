@@ -1,5 +1,6 @@
 """Radio maps of many transmitters of one city in one call."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from radiodiff_jax.simulation.constants import CONSTANTS, VISIBILITY
-from radiodiff_jax.simulation.on_device.ground import ground_labels, ground_loss, turning_side
+from radiodiff_jax.simulation.on_device.ground import ground_labels, ground_loss, ground_table
 from radiodiff_jax.simulation.on_device.roofs import Crossings, crossings, roof_labels, roof_loss
 from radiodiff_jax.simulation.on_device.scene import Scene, tiled, untiled
 from radiodiff_jax.simulation.on_device.sight import FAR, depth_maps, sees
@@ -80,12 +81,10 @@ def _ground(prepared: PreparedScene, places, depths) -> Float[Array, "transmitte
     labels = jax.vmap(
         lambda place, seen: ground_labels(place, seen, scene.corners, *wedges, prepared.mutually_visible, CONSTANTS)
     )(places, visible)
-    side = turning_side(labels.direction, *wedges)
+    table = ground_table(labels, *wedges)
 
-    def loss_of(corner, delta):
-        return ground_loss(labels, side, corner, delta, CONSTANTS)
-
-    return least_loss(prepared.corner_views, scene.corners, scene.receivers, loss_of, len(places))
+    loss_of = partial(ground_loss, constants=CONSTANTS)
+    return least_loss(prepared.corner_views, scene.corners, scene.receivers, table, loss_of)
 
 
 def _roofs(prepared: PreparedScene, places, depths) -> Float[Array, "transmitters tiles receivers"]:
@@ -96,9 +95,6 @@ def _roofs(prepared: PreparedScene, places, depths) -> Float[Array, "transmitter
         return roof_labels(*place_and_seen, scene.roof_points, prepared.ways, CONSTANTS)
 
     labels = jax.lax.map(labels_of, (places, visible), batch_size=min(TRANSMITTERS_AT_ONCE, len(places)))
-    labels = jax.tree.map(lambda field: field.swapaxes(0, 1), labels)
 
-    def loss_of(point, delta):
-        return roof_loss(labels, point, delta, CONSTANTS)
-
-    return least_loss(prepared.roof_views, scene.roof_points, scene.receivers, loss_of, len(places))
+    loss_of = partial(roof_loss, constants=CONSTANTS)
+    return least_loss(prepared.roof_views, scene.roof_points, scene.receivers, labels, loss_of)

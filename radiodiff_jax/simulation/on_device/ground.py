@@ -101,15 +101,21 @@ def ground_labels(
     return jax.lax.while_loop(unsettled, once_more, (jnp.full_like(loss, -1.0), straight, 0))[1]
 
 
-def ground_loss(
-    labels: GroundLabels, side: Float[Array, "transmitters corners"], corner, delta, constants: DominantPathConstants
-) -> Float[Array, "transmitters members receivers"]:
-    """Loss of the paths that end with a bend at `corner` [members] and `delta` [members, receivers, 2] from there.
+def ground_table(
+    labels: GroundLabels, into_building: Float[Array, " corners"], half_opening: Float[Array, " corners"]
+) -> Float[Array, "transmitters corners 6"]:
+    """What `ground_loss` needs of labels whose fields begin with an axis of transmitters, put together to be gathered."""
+    side = turning_side(labels.direction, into_building, half_opening)
+    return jnp.stack([labels.length, labels.bend_loss, side, labels.loss, *jnp.moveaxis(labels.direction, -1, 0)], -1)
 
-    Fields of `labels` begin with the axis of transmitters.
-    """
+
+def ground_loss(
+    known: Float[Array, "transmitters members 6"], delta: Float[Array, "members receivers 2"], constants: DominantPathConstants
+) -> Float[Array, "transmitters members receivers"]:
+    """Loss of the paths that bend at corners and go `delta` from there, `FAR` if they may not; `known` is of a table."""
     distance, outgoing = unit_vectors(delta)
-    allowed, cosine = bend(labels.direction[:, corner][:, :, None], outgoing, side[:, corner][:, :, None])
-    length = jnp.maximum(labels.length[:, corner][:, :, None] + distance, 1.0)
-    loss = law_of_distance(length, constants) + labels.bend_loss[:, corner][:, :, None] + bend_loss(cosine, constants)
-    return jnp.where(allowed & (labels.loss[:, corner][:, :, None] < FAR), loss, FAR)
+    known = known[:, :, None]
+    allowed, cosine = bend(known[..., 4:], outgoing, known[..., 2])
+    length = jnp.maximum(known[..., 0] + distance, 1.0)
+    loss = law_of_distance(length, constants) + known[..., 1] + bend_loss(cosine, constants)
+    return jnp.where(allowed & (known[..., 3] < FAR), loss, FAR)

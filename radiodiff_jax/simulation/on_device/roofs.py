@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-import jax
 from radiodiff_jax.simulation.constants import DominantPathConstants
 from radiodiff_jax.simulation.on_device.ground import bend_loss, law_of_distance, unit_vectors
 from radiodiff_jax.simulation.on_device.sight import FAR
@@ -20,14 +20,6 @@ class Crossings(NamedTuple):
     direction: Float[Array, "points points 2"]
     loss: Float[Array, "points points"]  # dB of the crossing itself, `FAR` where there is none
     arrival: Int[Array, "points points"]  # azimuth bin
-
-
-class RoofLabels(NamedTuple):
-    """The best paths that arrive at each roof point, by azimuth bin; `extra` is `FAR` where there is none."""
-
-    length: Float[Array, "bins points"]  # metres
-    extra: Float[Array, "bins points"]  # dB, all but the law of distance
-    direction: Float[Array, "bins points 2"]
 
 
 def crossings(
@@ -71,8 +63,12 @@ def roof_labels(
     points: Float[Array, "points 2"],
     ways: Crossings,
     constants: DominantPathConstants,
-) -> RoofLabels:
-    """The best paths to each roof point over one other that the transmitter sees, by azimuth of arrival."""
+) -> Float[Array, "points bins 4"]:
+    """The best paths to each roof point over one other that the transmitter sees, by azimuth bin of arrival.
+
+    The last axis holds the length in metres, all losses in dB but the law of distance (`FAR` where there is no path),
+    and the unit vector of arrival.
+    """
     horizontal, incoming = unit_vectors(points - place)
     horizontal = jnp.maximum(horizontal, 0.5)
     slant = jnp.sqrt(horizontal**2 + constants.roof_height**2)
@@ -84,24 +80,25 @@ def roof_labels(
     def of_bin(arrival):
         here = jnp.where(ways.arrival == arrival, loss, FAR)
         over, to = jnp.argmin(here, axis=0), jnp.arange(len(points))
-        known = here[over, to] < FAR
-        return RoofLabels(length[over, to], jnp.where(known, extra[over, to], FAR), ways.direction[over, to])
+        found = jnp.where(here[over, to] < FAR, extra[over, to], FAR)
+        return jnp.stack([length[over, to], found, *ways.direction[over, to].T], axis=-1)
 
-    return jax.lax.map(of_bin, jnp.arange(ARRIVAL_BINS))
+    return jax.lax.map(of_bin, jnp.arange(ARRIVAL_BINS)).swapaxes(0, 1)
 
 
-def roof_loss(labels: RoofLabels, point, delta, constants: DominantPathConstants):
-    """Loss of the paths that come down at `point` [members] to `delta` [members, receivers, 2] from there.
-
-    Fields of `labels` begin with the axes of bins and transmitters. Returns [transmitters, members, receivers].
-    """
-    horizontal = jnp.maximum(jnp.sqrt(jnp.sum(delta**2, axis=-1)), 0.3)
+def roof_loss(
+    known: Float[Array, "transmitters members bins 4"],
+    delta: Float[Array, "members receivers 2"],
+    constants: DominantPathConstants,
+) -> Float[Array, "transmitters members receivers"]:
+    """Loss of the paths that come down at roof points and go `delta` from there; `known` is of `roof_labels`."""
+    distance, outgoing = unit_vectors(delta)
+    horizontal = jnp.maximum(distance, 0.3)
     slant = jnp.sqrt(horizontal**2 + constants.roof_height**2)
-    flat = delta / jnp.maximum(jnp.sqrt(jnp.sum(delta**2, axis=-1)), 1e-9)[..., None] * (horizontal / slant)[..., None]
+    flat = outgoing * (horizontal / slant)[..., None]
     best = FAR
-    for length, extra, direction in zip(*labels, strict=True):  # one kernel for all bins
-        incoming = direction[:, point][:, :, None]
-        cosine = incoming[..., 0] * flat[..., 0] + incoming[..., 1] * flat[..., 1]
-        known = law_of_distance(length[:, point][:, :, None] + slant, constants) + extra[:, point][:, :, None]
-        best = jnp.minimum(best, known + bend_loss(cosine, constants))
+    for arrival in range(ARRIVAL_BINS):  # unrolled: one kernel, and no array of all bins
+        length, extra, row, column = (known[:, :, None, arrival, field] for field in range(4))
+        loss = law_of_distance(length + slant, constants) + extra
+        best = jnp.minimum(best, loss + bend_loss(row * flat[..., 0] + column * flat[..., 1], constants))
     return best

@@ -15,7 +15,15 @@ from jaxtyping import Array, Bool, Float, Int
 from radiodiff_jax.simulation.on_device.sight import FAR
 
 GROUP = 128  # tiles that go in step
-ROUNDS_AT_ONCE = 4  # list entries for each turn of the loop, in one kernel
+ROUNDS_AT_ONCE = 4  # list entries for each turn of the loop; the number of points must be a multiple
+
+
+LossOf = Callable[
+    [Float[Array, "transmitters members ..."], Float[Array, "members receivers 2"]],
+    Float[Array, "transmitters members receivers"],
+]
+"""Loss in dB of paths that end with the way (receiver - point) from one point for each tile of a group; the first
+argument is what a table says of these points."""
 
 
 class TileViews(NamedTuple):
@@ -47,26 +55,25 @@ def least_loss(
     views: TileViews,
     points: Float[Array, "points 2"],
     receivers: Float[Array, "tiles receivers 2"],
-    loss_of: Callable[[Int[Array, " members"], Float[Array, "members receivers 2"]], Float[Array, "transmitters members receivers"]],
-    transmitters: int,
-) -> Float[Array, "transmitters tiles receivers"]:  # fmt: skip
-    """The least `loss_of(point, receiver - point)` over the points that each receiver sees; `FAR` if it sees none."""
-    last = len(points) - 1
+    table: Float[Array, "transmitters points ..."],
+    loss_of: LossOf,
+) -> Float[Array, "transmitters tiles receivers"]:
+    """The least `loss_of(table[:, point], receiver - point)` over the points that each receiver sees, or `FAR`."""
 
     def of_group(group):
         tiles, entries, rounds = group
         here = receivers[tiles]
 
         def take(turn, best):
-            for offset in range(ROUNDS_AT_ONCE):
-                point = entries[jnp.minimum(turn * ROUNDS_AT_ONCE + offset, last)]
-                loss = loss_of(point, here - points[point][:, None])
-                best = jnp.minimum(best, jnp.where(views.seen[point, tiles], loss, FAR))
+            some = jax.lax.dynamic_slice_in_dim(entries, turn * ROUNDS_AT_ONCE, ROUNDS_AT_ONCE)
+            known, delta, seen = table[:, some], here - points[some][:, :, None], views.seen[some, tiles]
+            for one in range(ROUNDS_AT_ONCE):
+                best = jnp.minimum(best, jnp.where(seen[one], loss_of(known[:, one], delta[one]), FAR))
             return best
 
-        start = jnp.full((transmitters, *here.shape[:2]), FAR)
+        start = jnp.full((len(table), *here.shape[:2]), FAR)
         return jax.lax.fori_loop(0, -(-rounds // ROUNDS_AT_ONCE), take, start)
 
     found = jax.lax.map(of_group, (views.order, views.lists, views.rounds))
-    in_order = found.swapaxes(0, 1).reshape(transmitters, -1, receivers.shape[1])
+    in_order = found.swapaxes(0, 1).reshape(len(table), -1, receivers.shape[1])
     return in_order[:, jnp.argsort(views.order.reshape(-1))]

@@ -1,0 +1,149 @@
+"""What a built data set holds: its records, from a RadioMapSeer folder, with images as PNG bytes.
+
+Two kinds: the radio maps of a simulation, and the building masks with missing buildings (one record a map). Values that
+travel between processes and machines: they hold a path, and open the folder where they are used.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from radiodiff_jax.data.content_digest import content_digest
+from radiodiff_jax.data.grey_images import encode_grey
+from radiodiff_jax.data.layout import (
+    MISSING_VARIANTS,
+    Pair,
+    RadioMapFolder,
+    antenna_path,
+    buildings_path,
+    cars_path,
+    gain_path,
+    missing_buildings_path,
+    missing_buildings_paths,
+    read_missing_buildings,
+)
+from radiodiff_jax.errors import UserError
+
+Key = Any
+Record = dict[str, int | bytes]
+open_folder = lru_cache(4)(RadioMapFolder)
+
+
+@dataclass(frozen=True)
+class RadioMaps:
+    """The radio maps of a simulation, keyed by (map, transmitter), with or without car masks."""
+
+    root: Path
+    simulation: str = "DPM"
+    cars: bool = False
+
+    scalars = ("map", "transmitter", "row", "column")
+
+    @property
+    def name(self) -> str:
+        """Name of the TFDS configuration, and of its folder."""
+        return f"{self.simulation}_with_cars" if self.cars else self.simulation
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Images of a record."""
+        return ("buildings", "cars", "gain") if self.cars else ("buildings", "gain")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of every image."""
+        return open_folder(self.root, self.simulation).size
+
+    def keys(self, maps: list[int]) -> list[Pair]:
+        """(map, transmitter) of the radio maps of some maps, in rising order."""
+        chosen = set(maps)
+        return [pair for pair in open_folder(self.root, self.simulation).pairs if pair[0] in chosen]
+
+    def files(self, key: Pair) -> list[Path]:
+        """The image files that a record is made of."""
+        masks = [buildings_path(self.root, key[0]), *([cars_path(self.root, key[0])] if self.cars else [])]
+        return [*masks, antenna_path(self.root, *key), gain_path(self.root, self.simulation, *key)]
+
+    def record(self, key: Pair) -> Record:
+        """Numbers and PNG bytes of a radio map. Raises UserError for faulty images."""
+        folder = open_folder(self.root, self.simulation)
+        row, column = folder.transmitter(*key)
+        record: Record = {"map": key[0], "transmitter": key[1], "row": row, "column": column}
+        for name in self.images[:-1]:
+            record[name] = _mask_png(self, name, key[0])
+        return record | {"gain": folder.gain_png(*key)}
+
+    def facts(self) -> dict[str, Any]:
+        """What describes the contents."""
+        folder = open_folder(self.root, self.simulation)
+        return {"simulation": self.simulation, "cars": self.cars, "fingerprint": folder.fingerprint()}
+
+    def check(self) -> None:
+        """Raise UserError if there is nothing to pack."""
+        if self.cars and not open_folder(self.root, self.simulation).has_cars:
+            raise UserError(f"{self.root} has no car masks (png/cars); leave out --cars or add them")
+
+
+@lru_cache(64)  # keys are sorted, so the masks of a map are encoded once
+def _mask_png(contents: RadioMaps, name: str, number: int) -> bytes:
+    return encode_grey(getattr(open_folder(contents.root, contents.simulation), name)(number))
+
+
+def forget_folders() -> None:
+    """Open folders anew: what is on disk may have changed since."""
+    open_folder.cache_clear()
+    _mask_png.cache_clear()
+
+
+@dataclass(frozen=True)
+class MissingBuildings:
+    """Building masks with some buildings left out, keyed by map; `maps` are those of the radio maps of a simulation."""
+
+    root: Path
+    kind: str
+    simulation: str = "DPM"
+
+    scalars = ("map",)
+    images = tuple(f"variant_{variant}" for variant in range(1, MISSING_VARIANTS + 1))
+
+    @property
+    def name(self) -> str:
+        """Name of the TFDS configuration, and of its folder."""
+        return f"buildings_{self.kind}"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of every image."""
+        return open_folder(self.root, self.simulation).size
+
+    def keys(self, maps: list[int]) -> list[int]:
+        """Some maps."""
+        return list(maps)
+
+    def files(self, key: int) -> list[Path]:
+        """The image files that a record is made of."""
+        return [missing_buildings_path(self.root, self.kind, variant + 1, key) for variant in range(MISSING_VARIANTS)]
+
+    def record(self, key: int) -> Record:
+        """Number and PNG bytes of the masks of a map. Raises UserError for faulty images."""
+        masks = (
+            read_missing_buildings(self.root, self.kind, variant + 1, key, self.size)
+            for variant in range(MISSING_VARIANTS)
+        )
+        return {"map": key} | dict(zip(self.images, map(encode_grey, masks), strict=True))
+
+    def facts(self) -> dict[str, Any]:
+        """What describes the contents."""
+        return {
+            "buildings": self.kind,
+            "fingerprint": content_digest(self.root, missing_buildings_paths(self.root, self.kind)),
+        }
+
+    def check(self) -> None:
+        """Raise UserError if there is nothing to pack."""
+        if not missing_buildings_paths(self.root, self.kind):
+            raise UserError(f"{self.root} has no masks in png/buildings_{self.kind}/1 to {MISSING_VARIANTS}; add them")
+
+
+Contents = RadioMaps | MissingBuildings

@@ -1,0 +1,99 @@
+"""Training on cached latents is the training on computed ones, to rounding; caches of something else are refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from experiments import ldm, vae
+from radiodiff_jax.config_files import read_config
+from radiodiff_jax.data.source import open_source
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.training.frozen_autoencoder import read_adopted
+from radiodiff_jax.training.latent_cache import cached_latents, check_cacheable
+from tests.micro import LDM, VAE, micro, write_data
+
+STEPS = ["training.steps=4", "training.checkpoint_every=2", "training.validate_every=4", "training.sample_every=4"]
+CACHED = "data.latents=cached"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cached")
+    write_data(folder / "data")
+    words = ["training.steps=1", "training.validate_every=1", "training.sample_every=1"]
+    assert vae.main(["--data", str(folder / "data"), "--run", str(folder / "vae"), *VAE, *words]) == 0
+    return folder
+
+
+def train(folder, name, *words):
+    """The metrics of a training of four updates."""
+    arguments = ["--data", str(folder / "data"), "--vae", str(folder / "vae"), "--run", str(folder / name), *LDM, *STEPS]
+    assert ldm.main([*arguments, *words]) == 0
+    lines = [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line for line in lines if "loss" in line}
+
+
+@pytest.fixture(scope="module")
+def runs(folder):
+    return train(folder, "computed"), train(folder, "cached", CACHED)
+
+
+def test_same_training_to_rounding(folder, runs, capsys):
+    computed, cached = runs
+    assert list(computed) == list(cached) == [1, 2, 3, 4]
+    for step in computed:
+        for name in ("loss", "loss_c", "loss_noise", "grad_norm"):
+            np.testing.assert_allclose(cached[step][name], computed[step][name], rtol=2e-4, err_msg=f"{name} of {step}")
+    # and there is less to do, because the encoder is left out
+    operations = [
+        next(json.loads(line) for line in (folder / name / "events.jsonl").open() if '"compiled"' in line)["operations"]
+        for name in ("computed", "cached")
+    ]
+    assert operations[1] < operations[0]
+
+
+@pytest.fixture(scope="module")
+def latents_of(folder, runs):
+    """The cached latents of the training set in a folder, for the settings of the runs."""
+    config = read_config(folder / "cached" / "config.yaml")
+    autoencoder, frozen = read_adopted(folder / "cached")
+    source = open_source(folder / "data", "train")
+    fingerprint = json.loads((folder / "cached" / "run.json").read_text())["data_fingerprint"]
+    return lambda place: cached_latents(place, config, autoencoder, frozen, source, fingerprint)
+
+
+def test_every_symmetry_is_kept(folder, latents_of):
+    kept = folder / "cached" / "latents"
+    files = sorted(path.name for path in kept.iterdir())
+    assert files == ["latents.json", *(f"latents_{symmetry}.npy" for symmetry in range(8))]
+    dates = {path: path.stat().st_mtime_ns for path in kept.iterdir()}
+    latents = latents_of(kept)
+    assert {path: path.stat().st_mtime_ns for path in kept.iterdir()} == dates, "nothing is computed again"
+    found = [latents.read(5, symmetry) for symmetry in range(8)]
+    assert {name: part.shape for name, part in found[0].items()} == {"moments": (8, 8, 6), "guess": (8, 8, 3)}
+    assert len({part["moments"].tobytes() for part in found}) == 8, "a turned map is not a turned latent"
+
+
+def test_missing_files_are_computed_again(folder, latents_of, tmp_path):
+    kept = shutil.copytree(folder / "cached" / "latents", tmp_path / "latents")
+    before = (kept / "latents_3.npy").read_bytes()
+    (kept / "latents_3.npy").unlink()
+    latents_of(kept)
+    assert (kept / "latents_3.npy").read_bytes() == before
+
+
+def test_latents_of_something_else_are_refused(folder, latents_of, tmp_path):
+    other = shutil.copytree(folder / "cached" / "latents", tmp_path / "latents")
+    facts = json.loads((other / "latents.json").read_text())
+    (other / "latents.json").write_text(json.dumps(facts | {"autoencoder": "0", "data": "1"}))
+    with pytest.raises(UserError, match="holds latents of another autoencoder and another data; remove it"):
+        latents_of(other)
+    with pytest.raises(UserError, match="holds other files and no latents"):
+        latents_of(folder / "data")
+
+
+def test_changing_records_cannot_be_cached():
+    with pytest.raises(UserError, match="data.mixture changes them"):
+        check_cacheable(micro("ldm", CACHED, "data.mixture=IRT2"))
