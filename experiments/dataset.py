@@ -67,6 +67,9 @@ def make_parser() -> argparse.ArgumentParser:
     compare.add_argument("--truth", type=Path, required=True, metavar="ROOT", help="folder that is taken as true")
     compare.add_argument("--other", type=Path, required=True, metavar="DIR", help="folder that is judged")
     add_simulation(compare)
+    compare.add_argument("--other-simulation", choices=SIMULATIONS, metavar="NAME", help="that of --other, if it is another")
+    compare.add_argument("--figures", type=Path, metavar="DIR",
+                         help="draw the nearest, the median and the farthest map: true, judged, difference")  # fmt: skip
     add_json(compare)
 
     build = add("build", run_build, "Pack a folder of PNG files into TFDS (ArrayRecord) files for training.",
@@ -171,7 +174,7 @@ def run_compare(arguments: argparse.Namespace) -> None:
     """Print one row a radio map, then mean and median."""
     from radiodiff_jax.data.compare import FIGURES, compare_folders
 
-    result = compare_folders(arguments.truth, arguments.other, arguments.simulation)
+    result = compare_folders(arguments.truth, arguments.other, arguments.simulation, arguments.other_simulation)
     rows = [[f"{row['map']}_{row['transmitter']}", *(row[name] for name in FIGURES)] for row in result["maps"]]
     summary = [[name, *(result[name][figure] for figure in FIGURES)] for name in ("mean", "median")]
     head = ["map", "RMSE", "NMSE", "SSIM", "PSNR (dB)", "within 1", "within 2", "within 5 grey levels"]
@@ -182,6 +185,15 @@ def run_compare(arguments: argparse.Namespace) -> None:
             print(f"left out: {result[f'only_in_{side}']} radio maps that only {getattr(arguments, side)} has")
     if arguments.json:
         write_json(arguments.json, result)
+    if arguments.figures:
+        from radiodiff_jax.reporting.data_exploration import told_apart
+        from radiodiff_jax.reporting.data_figures import save_differences
+
+        truth = RadioMapFolder(arguments.truth, arguments.simulation)
+        other = RadioMapFolder(arguments.other, arguments.other_simulation or arguments.simulation)
+        chosen = told_apart(sorted(result["maps"], key=lambda row: row["rmse"]))
+        for path in save_differences(truth, other, chosen, arguments.figures / "differences", ("truth", "other")):
+            print(f"figure: {path}")
 
 
 def run_build(arguments: argparse.Namespace) -> None:

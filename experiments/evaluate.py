@@ -1,17 +1,19 @@
 """Figures of merit of a run over a split, beside the distance law and the autoencoder's own reconstruction."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from experiments.command import command_help, run_command, text_table, whole_number
+from radiodiff_jax.data.layout import SIMULATIONS
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
     results = evaluate_run(arguments.run, arguments.data, arguments.split, arguments.steps, arguments.batch_size,
-                           arguments.maps, arguments.count, arguments.out)  # fmt: skip
+                           arguments.maps, arguments.count, arguments.out, simulation=arguments.simulation)  # fmt: skip
     for path, result in results.items():
         print(summary_table(result))
         steps = f", {result['steps']} diffusion step{'s' if result['steps'] > 1 else ''}" if result["steps"] else ""
@@ -23,13 +25,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def evaluate_run(
     run: Path, data: Path, split: str, steps: list[int] | None = None, batch_size: int = 8, maps: Path | None = None,
-    count: int | None = None, out: Path | None = None, model: Any = None,
+    count: int | None = None, out: Path | None = None, model: Any = None, simulation: str | None = None,
 ) -> dict[Path, dict[str, Any]]:  # fmt: skip
     """Evaluate a run for each number of steps; writes and returns path -> result, of which the JSON file is made.
 
     Without `steps` the run's own setting holds, without `out` the files go to the run's folder `evaluation`. Predicted
     maps go to the folder `maps` as grey PNGs, with several numbers of steps to maps/stepsN. `model` is the run where it
-    is loaded already.
+    is loaded already. `simulation` names other gains than those that the run was trained on.
     """
     from tqdm import tqdm
 
@@ -42,7 +44,11 @@ def evaluate_run(
     from radiodiff_jax.units import gain_to_grey
 
     model = model or load_run(run)
-    source = open_split(model.config, data, split)
+    judged = model.config
+    if simulation:
+        judged = replace(judged, data=replace(judged.data, simulation=simulation, mixture=None))
+    source = open_split(judged, data, split)
+    name = split if judged.data.simulation == model.config.data.simulation else f"{simulation}_{split}"
     steps = list(dict.fromkeys(steps or [model.config.objective.sampling_steps])) if isinstance(model, RadioMapModel) else [0]
 
     def keep(number, batch, i, gain):
@@ -54,10 +60,10 @@ def evaluate_run(
         return tqdm(batches, desc=f"evaluating {run}", unit="batch", total=-(-chosen // batch_size), disable=None)
 
     written = {}
-    head = {"run": str(run), "data": str(data), "split": split, "evaluated": now()}
+    head = {"run": str(run), "data": str(data), "split": split, "simulation": judged.data.simulation, "evaluated": now()}
     found = evaluate_steps(model, source, steps, batch_size, count, keep if maps else None, progress)
     for result, arrays in found:
-        path = out or run / "evaluation" / f"{split}_steps{result['steps']}.json"
+        path = out or run / "evaluation" / f"{name}_steps{result['steps']}.json"
         written[path] = head | result
         write_evaluation(path, written[path], arrays)
     return written
@@ -89,7 +95,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experiments.evaluate", **command_help(__doc__, example))
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run of experiments.ldm or experiments.vae")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder or built TFDS folder")
-    parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="which maps")
+    parser.add_argument("--split", choices=("train", "validation", "test", "all"), default="test",
+                        help="which maps; all: those of an unpacked folder that the model was not trained on")  # fmt: skip
+    parser.add_argument("--simulation", choices=SIMULATIONS, metavar="NAME",
+                        help="folder below gain/ to judge by (default: the one that the run was trained on)")  # fmt: skip
     parser.add_argument("--steps", type=whole_number(1), nargs="+", metavar="N",
                         help="diffusion steps, or several numbers of them, each with a result of its own (default: as in "
                         "the settings)")  # fmt: skip

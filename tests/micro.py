@@ -16,6 +16,9 @@ LDM = [
     "image_size=[32,32]", "unet.base_channels=8", "unet.channel_multipliers=[1,1]", "unet.relation_windows=[2,1]",
     "unet.relation_heads=2", "unet.swin.embedding_channels=8", "unet.swin.depths=[1,1]", "unet.swin.heads=[1,2]", *TRAINING,
 ]  # fmt: skip
+# Tests that train with these words share what is compiled.
+SHORT = ["training.steps=4", "training.checkpoint_every=2", "training.validate_every=2", "training.sample_every=4"]
+START = ["objective.discriminator_start=2"]
 
 
 def micro(kind: str, *settings: str):

@@ -16,13 +16,17 @@ FIGURES = ("rmse", "nmse", "ssim", "psnr_db", "within_1", "within_2", "within_5"
 """Raw protocol, all pixels; `within_N` is the share of pixels that differ by at most N grey levels."""
 
 
-def compare_folders(truth: str | Path, other: str | Path, simulation: str = "DPM") -> dict[str, object]:
+def compare_folders(
+    truth: str | Path, other: str | Path, simulation: str = "DPM", other_simulation: str | None = None
+) -> dict[str, object]:
     """Figures of the radio maps that both folders have.
+
+    `other_simulation` is that of `other` where it is not the same.
 
     Returns {"maps": [{"map", "transmitter", **FIGURES}], "mean": {...}, "median": {...}, "only_in_truth": number,
     "only_in_other": number}. Building masks are not compared. Raises UserError if there is no common map.
     """
-    folders = RadioMapFolder(truth, simulation), RadioMapFolder(other, simulation)
+    folders = RadioMapFolder(truth, simulation), RadioMapFolder(other, other_simulation or simulation)
     pairs = [set(folder.pairs) for folder in folders]
     common = sorted(pairs[0] & pairs[1])
     if not common:

@@ -68,10 +68,6 @@ class Cities:
         for number in numbers:
             self._future(number)
 
-    def known(self, number: int) -> bool:
-        """Whether the city was asked for lately."""
-        return number in self._known
-
     def _future(self, number: int) -> Future:
         with self._lock:
             if number not in self._known:
@@ -98,6 +94,7 @@ class SimulatedStream:
         self._order = StreamOrder(settings.cities_at_once, settings.transmitters_per_city)
         self._slots = frozenset(range(settings.cities_at_once) if slots is None else slots)
         self._ahead = AHEAD * settings.simulation_workers
+        self._latest = -1  # the newest city that was asked for
         request = CityRequest(size, settings.transmitters_per_city, settings.simulation_seed, TRAINING, 0)
         self._cities = Cities(request, len(self._slots) + 2 * self._ahead + 4, workers)
 
@@ -106,7 +103,8 @@ class SimulatedStream:
 
     def __getitem__(self, position: int) -> Record:
         number, transmitter = self._order.place(position)
-        if self._ahead and not self._cities.known(number):
+        if self._ahead and number > self._latest:
+            self._latest = number
             self._cities.begin(self._wanted(position))
         return record(self._cities[number], number, transmitter)
 

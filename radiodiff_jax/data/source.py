@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from radiodiff_jax.data.layout import RadioMapFolder
-from radiodiff_jax.data.splits import SPLITS, Split, chosen_rule, split_maps
+from radiodiff_jax.data.splits import ALL, SPLITS, Split, chosen_rule, split_maps
 from radiodiff_jax.errors import UserError
 
 Record = dict[str, Any]
@@ -52,11 +52,12 @@ def open_source(
 ) -> RecordSource:
     """The records of `split` (train, validation or test) of a RadioMapSeer folder or of a built TFDS folder.
 
+    `all` are those of every map of a RadioMapSeer folder, for a set that no model was trained on.
     `rule` says how maps are split (see `splits.split_maps`); a built folder has its rule already. Raises UserError if
     the folder, the simulation, the cars or the split's maps are missing.
     """
-    if split not in SPLITS:
-        raise UserError(f"there is no split '{split}'; choose one of {', '.join(SPLITS)}")
+    if split not in SPLITS and (split != ALL or is_built(data_path)):
+        raise UserError(f"there is no split '{split}'; choose one of {', '.join(SPLITS)}, or {ALL} for an unpacked folder")
     if is_built(data_path):
         # Loads TFDS, which takes a second that a plain folder need not wait.
         from radiodiff_jax.data.built_source import BuiltSource
@@ -65,6 +66,8 @@ def open_source(
     folder = RadioMapFolder(data_path, simulation)
     if cars and not folder.has_cars:
         raise UserError(f"{folder.root} has no car masks (png/cars); set data.cars to false or add them")
+    if split == ALL:
+        return FolderSource(folder, folder.maps, cars)
     parts = split_maps(folder.maps, rule)
     check_not_empty(parts, split, chosen_rule(folder.maps, rule), folder.root)
     return FolderSource(folder, parts[split], cars)

@@ -7,6 +7,8 @@ import numpy as np
 from radiodiff_jax.errors import UserError
 
 SPLITS = ("train", "validation", "test")
+ALL = "all"
+"""In place of a split: every map."""
 RULES = ("auto", "radiounet", "radiodiff", "by_map")
 REAL_MAPS = 701
 Split = dict[str, list[int]]

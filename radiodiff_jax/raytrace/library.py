@@ -32,7 +32,7 @@ def load_ray_tracer() -> ModuleType:
     Sets DRJIT_LIBLLVM_PATH to the newest LLVM library of the system where the user has not set it. Raises UserError
     where the package is missing, or the trial fails.
     """
-    if importlib.util.find_spec("sionna") is None or importlib.util.find_spec("sionna.rt") is None:
+    if importlib.util.find_spec("sionna") is None:  # looking for sionna.rt would import it
         raise UserError("ray tracing needs the package sionna-rt; install the extra with pip install 'radiodiff-jax[raytrace]'")
     newest = newest_llvm(path for pattern in LLVM_FILES for path in glob.glob(pattern))
     if newest:
@@ -40,7 +40,7 @@ def load_ray_tracer() -> ModuleType:
     trial = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=False)
     if trial.returncode:
         where = os.environ.get(LLVM_VARIABLE)
-        last = (trial.stderr.strip().splitlines() or ["no message"])
+        last = trial.stderr.strip().splitlines() or ["no message"]
         reason = next((line for line in last if "LLVM ERROR" in line), last[-1]).strip()
         raise UserError(
             f"the ray tracer does not run with {where or 'the LLVM library that it found'} ({shortened(reason)}); on a CPU it "

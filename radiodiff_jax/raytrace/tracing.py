@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from radiodiff_jax.raytrace.lattice import cell_gains, lattice_triangles
 from radiodiff_jax.raytrace.library import CITIES
+from radiodiff_jax.raytrace.sparse_cells import spread_sparse
 from radiodiff_jax.raytrace.windows import ANTENNA_HEIGHT, COARSE
 
 FREQUENCY = 5.9e9
@@ -99,7 +100,7 @@ class TracedWindow:
                 )  # fmt: skip
         finally:
             city.scene.remove("transmitter")
-        return cell_gains(gains, buildings, row, column)
+        return spread_sparse(cell_gains(gains, buildings, row, column), buildings)
 
     def _solve(self, **arguments: Any) -> Float[np.ndarray, "triangles"]:
         return np.array(self.city.solver(self.city.scene, **arguments).path_gain)[0]

@@ -9,7 +9,7 @@ ANTENNA_HEIGHT = 1.5
 """Metres above the local ground, of transmitters and receivers (RadioMapSeer)."""
 COARSE = 4
 """Metres between the probes that windows are chosen by."""
-BUILT_SHARE = (0.12, 0.65)
+BUILT_SHARE = (0.25, 0.65)
 """Least and greatest share of a window that is built over; beyond there are hardly buildings, or hardly streets."""
 TRIALS = 400  # windows drawn before the choice is made
 

@@ -6,9 +6,10 @@ A receiver gets one path, the one of least loss: straight, around corners on the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Int32, UInt8
 
 from radiodiff_jax.simulation.constants import CONSTANTS, VISIBILITY, DominantPathConstants
 from radiodiff_jax.simulation.ground_paths import GroundPaths, add_ground_paths, ground_paths
@@ -87,6 +88,50 @@ def path_gain_grey(prepared: PreparedMap, row: int, column: int) -> UInt8[np.nda
 def path_gain_db(prepared: PreparedMap, row: int, column: int) -> Float[np.ndarray, "height width"]:
     """Path gain in dB, not limited to the range of grey levels; -inf in buildings and where no path leads."""
     height, width = prepared.buildings.shape
+    best = _best_paths(prepared, row, column)
+    gain = np.where(best.loss < FAR, -CONSTANTS.loss_at_one_metre - best.loss, -np.inf)
+    gain[best.lit] = _line_of_sight_gain(prepared.outdoors[best.lit], width, row, column, CONSTANTS)
+    picture = np.full(height * width, -np.inf)
+    picture[prepared.outdoors] = gain
+    return picture.reshape(height, width)
+
+
+class LastTurns(NamedTuple):
+    """Where the last leg of every receiver's path begins."""
+
+    place: Float32[np.ndarray, "height width 2"]  # (row, column), NaN in buildings and where no path leads
+    over_roof: Bool[np.ndarray, "height width"]  # whether it comes down from a roof edge
+
+
+def last_turns(prepared: PreparedMap, row: int, column: int) -> LastTurns:
+    """The place of the last bend of each dominant path: a corner, a roof edge or, in line of sight, the transmitter.
+
+    Raises ValueError where the pixel is not in the map. Takes as long as `path_gain_db`.
+    """
+    height, width = prepared.buildings.shape
+    best = _best_paths(prepared, row, column)
+    corners = len(prepared.corners.points)
+    turns = np.vstack([prepared.corners.points, prepared.roof_points, best.place, [np.nan, np.nan]])
+    last = np.where(best.loss < FAR, best.last, len(turns) - 1)
+    last[best.lit] = len(turns) - 2
+    place = np.full((height * width, 2), np.nan, np.float32)
+    place[prepared.outdoors] = turns[last]
+    over_roof = np.zeros(height * width, bool)
+    over_roof[prepared.outdoors] = (last >= corners) & (last < len(turns) - 2)
+    return LastTurns(place.reshape(height, width, 2), over_roof.reshape(height, width))
+
+
+class _BestPaths(NamedTuple):
+    """The dominant paths of one transmitter."""
+
+    place: Float[np.ndarray, " 2"]  # whence it radiates
+    lit: Int32[np.ndarray, " lit"]  # receivers in line of sight
+    loss: Float[np.ndarray, " receivers"]  # dB beyond the loss at one metre; -FAR if lit, FAR without a path
+    last: Int32[np.ndarray, " receivers"]  # last bend: a corner or, counted on from the corners, a roof point; else -1
+
+
+def _best_paths(prepared: PreparedMap, row: int, column: int) -> _BestPaths:
+    height, width = prepared.buildings.shape
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"the transmitter ({row}, {column}) is outside the map of {height} x {width} pixels")
     centre = np.array([row, column], np.float64)
@@ -97,13 +142,10 @@ def path_gain_db(prepared: PreparedMap, row: int, column: int) -> Float[np.ndarr
     # Lit receivers take the straight path whatever else there is, so no other path is tried there.
     loss = np.full(len(prepared.receivers), FAR)
     loss[lit] = -FAR
-    _add_ground(loss, prepared, place, depth, CONSTANTS)
-    _add_roofs(loss, prepared, place, depth, CONSTANTS)
-    gain = np.where(loss < FAR, -CONSTANTS.loss_at_one_metre - loss, -np.inf)
-    gain[lit] = _line_of_sight_gain(prepared.outdoors[lit], width, row, column, CONSTANTS)
-    picture = np.full(height * width, -np.inf)
-    picture[prepared.outdoors] = gain
-    return picture.reshape(height, width)
+    best = _BestPaths(place, lit, loss, np.full(len(loss), -1, np.int32))
+    _add_ground(best, prepared, depth, CONSTANTS)
+    _add_roofs(best, prepared, depth, CONSTANTS)
+    return best
 
 
 def receivers_of(buildings: np.ndarray, outdoors: np.ndarray, rings: list[Ring], walls: np.ndarray) -> np.ndarray:
@@ -128,23 +170,21 @@ def _line_of_sight_gain(
     return -constants.loss_at_one_metre - constants.line_of_sight_slope / 2 * np.log10(squared)
 
 
-def _add_ground(
-    loss: np.ndarray, prepared: PreparedMap, place: np.ndarray, depth: np.ndarray, constants: DominantPathConstants
-) -> None:
+def _add_ground(best: _BestPaths, prepared: PreparedMap, depth: np.ndarray, constants: DominantPathConstants) -> None:
     corners = prepared.corners
-    seen = visible(place, depth, corners.points, VISIBILITY.transmitter_to_point)
-    paths = GroundPaths(*ground_paths(*place, seen, *corners, prepared.mutually_visible, constants))
+    seen = visible(best.place, depth, corners.points, VISIBILITY.transmitter_to_point)
+    paths = GroundPaths(*ground_paths(*best.place, seen, *corners, prepared.mutually_visible, constants))
     order = np.argsort(paths.loss, kind="stable")
-    add_ground_paths(loss, order, paths, corners.into_building, corners.half_opening, prepared.corner_views, constants)
+    wedges = corners.into_building, corners.half_opening
+    add_ground_paths(best.loss, best.last, order, paths, *wedges, prepared.corner_views, constants)
 
 
-def _add_roofs(
-    loss: np.ndarray, prepared: PreparedMap, place: np.ndarray, depth: np.ndarray, constants: DominantPathConstants
-) -> None:
+def _add_roofs(best: _BestPaths, prepared: PreparedMap, depth: np.ndarray, constants: DominantPathConstants) -> None:
     points = prepared.roof_points
-    seen = visible(place, depth, points, VISIBILITY.transmitter_to_point)
-    paths = RoofPaths(*roof_paths(*place, seen, points, prepared.crossed, constants))
+    seen = visible(best.place, depth, points, VISIBILITY.transmitter_to_point)
+    paths = RoofPaths(*roof_paths(*best.place, seen, points, prepared.crossed, constants))
     by_loss = np.argsort(paths.loss, axis=1, kind="stable")
     paths = RoofPaths(*(np.take_along_axis(field, by_loss, axis=1) for field in paths))
     order = np.argsort(paths.loss[:, 0], kind="stable")
-    add_roof_paths(loss, order, paths, prepared.roof_views, constants)
+    first = len(prepared.corners.points)
+    add_roof_paths(best.loss, best.last, order, paths, prepared.roof_views, first, constants)

@@ -98,8 +98,11 @@ def ground_paths(row, column, visible, points, into_building, half_opening, mutu
 
 
 @numba.njit(cache=True)
-def add_ground_paths(best, order, paths, into_building, half_opening, views, constants):
-    """Lower `best` [receivers], loss in dB, by the paths from the corners in `order` to the receivers they see."""
+def add_ground_paths(best, last, order, paths, into_building, half_opening, views, constants):
+    """Lower `best` [receivers], loss in dB, by the paths from the corners in `order` to the receivers they see.
+
+    `last` int32 [receivers] becomes the corner of the last bend wherever `best` is lowered.
+    """
     for c in order:
         if paths.loss[c] >= FAR:
             continue
@@ -115,3 +118,4 @@ def add_ground_paths(best, order, paths, into_building, half_opening, views, con
             loss = constants.path_slope * np.log10(length) + paths.bend_loss[c] + bend_loss(angle, constants)
             if loss < best[receiver]:
                 best[receiver] = loss
+                last[receiver] = c

@@ -95,8 +95,11 @@ def roof_paths(row, column, visible, points, crossed, constants):
 
 
 @numba.njit(cache=True)
-def add_roof_paths(best, order, paths, views, constants):
-    """Lower `best` [receivers], loss in dB, by paths down from the roof points in `order`; bins sorted by loss."""
+def add_roof_paths(best, last, order, paths, views, first, constants):
+    """Lower `best` [receivers], loss in dB, by paths down from the roof points in `order`; bins sorted by loss.
+
+    `last` int32 [receivers] becomes `first` plus the roof point of the last bend wherever `best` is lowered.
+    """
     for d in order:
         for e in range(views.start[d], views.start[d + 1]):
             receiver = views.receiver[e]
@@ -112,3 +115,4 @@ def add_roof_paths(best, order, paths, views, constants):
                 loss = known + bend_loss(slanted_bend(turn, horizontal, slant), constants)
                 if loss < best[receiver]:
                     best[receiver] = loss
+                    last[receiver] = first + d

@@ -32,5 +32,5 @@ class Task:
     predict: Callable[[State, Tree, Batch, PRNGKeyArray], Float[Array, "batch height width 1"]]
     phase: Callable[[int], str]
     other_ways: Mapping[str, Callable[[State, Tree, Batch, PRNGKeyArray], Float[Array, "batch height width 1"]]] = field(
-        default_factory=dict
+        default_factory=dict, hash=False
     )

@@ -4,6 +4,9 @@ import dataclasses
 import itertools
 import os
 import signal
+import subprocess
+import sys
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -11,9 +14,9 @@ import pytest
 from experiments import on_the_fly
 from experiments.training import data_arguments, first_gains
 from radiodiff_jax.config import DataConfig, VAEConfig
-from radiodiff_jax.data.city_workers import CityWorkers
+from radiodiff_jax.data.city_workers import PACKAGE_ROOT, CityWorkers
 from radiodiff_jax.data.pipeline import training_batches
-from radiodiff_jax.data.simulated_city import TRAINING, VALIDATION, CityRequest, simulate_city
+from radiodiff_jax.data.simulated_city import TRAINING, VALIDATION, CityRequest, SimulatedCity, simulate_city
 from radiodiff_jax.data.simulated_source import (
     SimulatedMaps,
     SimulatedStream,
@@ -95,6 +98,40 @@ def test_processes_read_parts_of_the_same_batches():
     assert_equal(whole, tiled)
     even = dataclasses.replace(SETTINGS, cities_at_once=6)
     assert slots_of_process(even, 3, 0, 2) == [0, 1, 2] and slots_of_process(even, 3, 1, 2) == [3, 4, 5]
+
+
+class Recorder:
+    """Workers that note what they are asked for and make nothing."""
+
+    def __init__(self):
+        self.numbers = []
+
+    def submit(self, rank, request):
+        self.numbers.append(request.number)
+        future = Future()
+        future.set_result(SimulatedCity(np.zeros(SIZE, np.uint8), np.zeros((9, 2), int), np.zeros((9, *SIZE), np.uint8)))
+        return future
+
+
+@pytest.mark.parametrize("slots", [None, [1, 2]])
+def test_cities_are_begun_once_and_before_they_are_needed(slots):
+    settings = dataclasses.replace(SETTINGS, transmitters_per_city=9, simulation_workers=3)
+    workers, order, begun = Recorder(), StreamOrder(4, 9), 0
+    source = SimulatedStream(SIZE, settings, workers, slots)
+    for position in range(400):
+        if slots is None or position % 4 in slots:
+            new = source[position]["map"] not in workers.numbers[:begun]
+            assert not new or position < 4, "begun when an earlier record was read"
+            begun = len(workers.numbers)
+    assert len(set(workers.numbers)) == begun, "each once"
+    assert slots is None or {order.slot(number) for number in workers.numbers} == set(slots)
+    waiting = max(workers.numbers) - order.place(399)[0]
+    assert 6 <= waiting <= 20
+
+
+def test_workers_need_no_jax():
+    check = "import sys, radiodiff_jax.data.device_city; sys.exit('jax' in sys.modules or 'grain' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False, cwd=PACKAGE_ROOT).returncode == 0
 
 
 def test_the_device_gives_the_same_maps():

@@ -12,9 +12,8 @@ from radiodiff_jax.data.source import open_source
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.frozen_autoencoder import read_adopted
 from radiodiff_jax.training.latent_cache import cached_latents, check_cacheable
-from tests.micro import LDM, VAE, micro, write_data
+from tests.micro import LDM, SHORT, START, VAE, micro, write_data
 
-STEPS = ["training.steps=4", "training.checkpoint_every=2", "training.validate_every=4", "training.sample_every=4"]
 CACHED = "data.latents=cached"
 
 
@@ -22,14 +21,13 @@ CACHED = "data.latents=cached"
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cached")
     write_data(folder / "data")
-    words = ["training.steps=1", "training.validate_every=1", "training.sample_every=1"]
-    assert vae.main(["--data", str(folder / "data"), "--run", str(folder / "vae"), *VAE, *words]) == 0
+    assert vae.main(["--data", str(folder / "data"), "--run", str(folder / "vae"), *VAE, *SHORT, *START]) == 0
     return folder
 
 
 def train(folder, name, *words):
     """The metrics of a training of four updates."""
-    arguments = ["--data", str(folder / "data"), "--vae", str(folder / "vae"), "--run", str(folder / name), *LDM, *STEPS]
+    arguments = ["--data", str(folder / "data"), "--vae", str(folder / "vae"), "--run", str(folder / name), *LDM, *SHORT]
     assert ldm.main([*arguments, *words]) == 0
     lines = [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text().splitlines()]
     return {line["step"]: line for line in lines if "loss" in line}

@@ -15,10 +15,9 @@ from PIL import Image
 from experiments import evaluate, ldm, predict, vae
 from radiodiff_jax.data.grey_images import read_grey, write_grey
 from radiodiff_jax.errors import UserError
-from tests.micro import LDM, VAE, write_data
+from tests.micro import LDM, SHORT, START, VAE, write_data
 
 ROOT = Path(__file__).resolve().parents[2]
-SHORT = ["training.steps=4", "training.checkpoint_every=2", "training.validate_every=2", "training.sample_every=4"]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def data(folder):
 @pytest.fixture(scope="module")
 def vae_run(folder, data):
     run = folder / "vae"
-    words = [*VAE, *SHORT, "objective.discriminator_start=2"]
+    words = [*VAE, *SHORT, *START]
     assert vae.main(["--data", str(data), "--run", str(run), *words]) == 0
     return run
 
@@ -70,7 +69,7 @@ def test_a_run_is_a_whole_folder(vae_run, ldm_run):
 
 def test_a_finished_run_is_left_alone(vae_run, data, capsys):
     before = (vae_run / "events.jsonl").read_bytes()
-    assert vae.main(["--data", str(data), "--run", str(vae_run), *VAE, *SHORT, "objective.discriminator_start=2"]) == 0
+    assert vae.main(["--data", str(data), "--run", str(vae_run), *VAE, *SHORT, *START]) == 0
     assert "finished already" in capsys.readouterr().out
     assert (vae_run / "events.jsonl").read_bytes() == before
 

@@ -78,8 +78,12 @@ def test_compare(root, tmp_path, capsys):
     other = write_example_folder(tmp_path / "other", maps=3)
     changed = read_grey(other / "gain/DPM/2_0.png")
     write_grey(other / "gain/DPM/2_0.png", np.where(changed < 253, changed + 2, changed).astype(np.uint8))
-    assert call("compare", "--truth", root, "--other", other, "--json", tmp_path / "compare.json") == 0
+    written = ["--json", tmp_path / "compare.json", "--figures", tmp_path / "figures"]
+    assert call("compare", "--truth", root, "--other", other, *written) == 0
     printed = capsys.readouterr().out
+    for variant in ("light", "dark"):
+        assert f"figure: {tmp_path}/figures/differences.{variant}.png\n" in printed
+        assert (tmp_path / "figures" / f"differences.{variant}.png").read_bytes().startswith(b"\x89PNG")
     assert "6 radio maps, raw protocol" in printed and "left out: 2 radio maps that only" in printed
     result = json.loads((tmp_path / "compare.json").read_text())
     rows = {(row["map"], row["transmitter"]): row for row in result["maps"]}

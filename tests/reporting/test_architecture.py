@@ -16,12 +16,12 @@ from jax import lax
 from experiments.training import CONFIGS
 from radiodiff_jax.config_files import load_config, write_config
 from radiodiff_jax.reporting.architecture import run_architecture, site, write_architecture_pages
-from radiodiff_jax.training.arithmetic import operations
 from radiodiff_jax.reporting.architecture.graph import graph_of
 from radiodiff_jax.reporting.architecture.ldm_pages import ldm_pages
 from radiodiff_jax.reporting.architecture.networks import LDM, VAE
 from radiodiff_jax.reporting.architecture.vae_pages import vae_pages
 from radiodiff_jax.reporting.markdown import write_page
+from radiodiff_jax.training.arithmetic import operations
 from radiodiff_jax.training.ldm_task import first_variables
 from radiodiff_jax.training.vae_task import make_vae_task
 from tests.micro import micro
