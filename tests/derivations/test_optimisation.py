@@ -119,7 +119,7 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch(monkeypatch, parts):
     monkeypatch.setattr(ldm_task, "first_variables", lambda *arguments: variables)
     settings = OptimizerConfig(schedule="constant", clip_norm=None, accumulate=parts)
     task = ldm_task.make_ldm_task(LDMConfig(image_size=(32, 32), optimizer=settings), VAEConfig())
-    gain, target = RNG.random((6, 2, 2, 3)), RNG.normal(size=(6, 2, 2, 3))
+    gain, target = RNG.random((6, 8, 8, 3)), RNG.normal(size=(6, 8, 8, 3))
     batch = {"gain": jnp.asarray(gain, jnp.float32), "condition": jnp.asarray(target, jnp.float32)}
     state = task.initialise(jax.random.key(0))
     _, metrics = jax.jit(task.step)(state, {"autoencoder": {}, "scale": 1.0}, batch, jax.random.key(1))

@@ -54,7 +54,7 @@ class MadeUpCity:
 
     def coarse_heights(self):
         roof = np.zeros((50, 50))
-        roof[(np.indices((50, 50)) % 8 >= 5).all(axis=0)] = 20.0
+        roof[(np.indices((50, 50)) % 8 >= 3).all(axis=0)] = 20.0
         return roof, np.zeros((50, 50))
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from radiodiff_jax.simulation import city, path_gain_db, path_gain_grey, place_transmitters, prepare
+from radiodiff_jax.simulation.dominant_path import last_turns
 from radiodiff_jax.simulation.polygons import rasterise
 
 
@@ -66,6 +67,18 @@ def test_over_one_roof_and_over_two():
     assert path_gain_db(scene(bar), 10, 29)[60, 29] == pytest.approx(roof_gain(19.9, 10.2, 19.9, 1), abs=1e-6)
     over_two = path_gain_db(scene(bar, second), 10, 29)[60, 29]
     assert over_two == pytest.approx(roof_gain(19.9, 20.2, 9.9, 2), abs=1e-6)
+
+
+def test_last_turns():
+    prepared = scene(block(20, 20, 40, 40))
+    turns = last_turns(prepared, 10, 30)
+    np.testing.assert_array_equal(turns.place[5, 5], [10, 30])  # in sight
+    np.testing.assert_allclose(turns.place[33, 45], [20, 40], atol=0.1)  # around one corner
+    assert not turns.over_roof[5, 5] and not turns.over_roof[33, 45]
+    np.testing.assert_array_equal(np.isnan(turns.place[..., 0]), ~np.isfinite(path_gain_db(prepared, 10, 30)))
+    bar = last_turns(scene(block(30, -10, 40, 74)), 10, 29)
+    np.testing.assert_allclose(bar.place[60, 29], [40.1, 29])  # down from the roof's far edge
+    assert bar.over_roof[42:].all() and not bar.over_roof[:30].any()
 
 
 def test_a_transmitter_in_a_building_radiates_from_the_nearest_wall():
