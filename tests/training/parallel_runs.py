@@ -18,6 +18,7 @@ def on_four_devices(folder: Path) -> dict[str, list[float]]:
 
     from radiodiff_jax.training import devices
     from radiodiff_jax.training.compiled import compile_task
+    from radiodiff_jax.training.session import Ways
     from radiodiff_jax.training.vae_task import make_vae_task
     from tests.micro import micro
     from tests.training import toy
@@ -52,6 +53,8 @@ def on_four_devices(folder: Path) -> dict[str, list[float]]:
     for run, fsdp in (("fsdp", True), ("whole", False)):
         summary = toy.run_toy(folder / run, toy.make_config(12, fsdp=fsdp))
         found[f"digest, {run}"] = [summary.digest]
+    toy.run_toy(folder / "switched", toy.make_config(12, fsdp=True), ways=Ways(until=7))
+    found["digest, switched"] = [toy.run_toy(folder / "switched", toy.make_config(12, fsdp=False)).digest]
     return found
 
 

@@ -14,9 +14,9 @@ import pytest
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.distributed import parse_processes
 from radiodiff_jax.training.json_lines import read_json_lines
+from radiodiff_jax.training.progress import TIMED
 
 ROOT = Path(__file__).parents[2]
-MEASURED = ("time_s", "examples_per_s", "step_ms", "teraflops_per_s", "input_wait_ms", "input_wait_share", "device_memory_gb")
 
 
 def start(*words) -> subprocess.Popen:
@@ -56,7 +56,7 @@ def test_four_devices_train_as_one_does(tmp_path):
     np.testing.assert_allclose(shared[0], alone[0], rtol=1e-6)
     np.testing.assert_allclose(shared, alone, rtol=1e-3)
     assert found["share of the state"][0] < 0.4  # a quarter, and what is small or odd
-    assert found["digest, fsdp"] == found["digest, whole"]
+    assert found["digest, fsdp"] == found["digest, switched"] == found["digest, whole"]
 
 
 def test_two_processes_train_as_two_devices_do_and_resume_anywhere(tmp_path):
@@ -68,7 +68,7 @@ def test_two_processes_train_as_two_devices_do_and_resume_anywhere(tmp_path):
     assert in_two_processes(tmp_path / "two", 12) == [whole, whole]
     assert answers(start("toy", tmp_path / "alone", 12, 2)) == [whole]
     logs = [
-        [{name: value for name, value in line.items() if name not in MEASURED} for line in read_json_lines(path)]
+        [{name: value for name, value in line.items() if name not in TIMED} for line in read_json_lines(path)]
         for path in (tmp_path / run / "metrics.jsonl" for run in ("one", "two", "alone"))
     ]
     for log in logs[1:]:
