@@ -1,79 +1,147 @@
-"""Time and memory of a prediction's parts, of the simulator and of reading, each in a process of its own."""
+"""Time, memory and arithmetic of networks, updates, predictions, simulator and loop, each in a process of its own."""
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 from experiments.command import command_help, run_command, text_table, whole_number
 from experiments.training import CONFIGS
+from radiodiff_jax.benchmark.job import Job
+from radiodiff_jax.benchmark.stages import FIXED_BATCH, STAGES, run_stage
+from radiodiff_jax.benchmark.tables import described, faults, markdown, tables
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.files import write_json
 
-STAGES = ("unet", "decoder", "prediction", "simulator", "simulator_on_device", "reading")
+HEAVY = ("paper", "base")
+MACHINE = "machine"
+MEMORY, KILLED = "out of memory", "killed, as the system does when memory runs out"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
     if arguments.stage is not None:
-        print(json.dumps(run_stage(arguments.config, arguments.stage, arguments.repeats)))
+        print(json.dumps(here(arguments)))
         return 0
-    results = {stage: start_stage(arguments.config, stage, arguments.repeats) for stage in arguments.only}
-    rows = [
-        [stage, *(cell(one.get(key)) for key in ("median_s", "best_s", "first_s", "examples_per_s", "peak_gb"))]
-        for stage, one in results.items()
-    ]
-    head = [f"{arguments.config}, batch 1", "median (s)", "best (s)", "first call (s)", "examples/s", "peak memory (GB)"]
-    print(text_table(head, rows))
-    device = next(iter(results.values()))["device"]
-    print(f"{device}; {platform.processor() or platform.machine()}; medians of {arguments.repeats}, after compilation")
+    if arguments.markdown:
+        print("\n".join(markdown(read_results(path)) for path in arguments.markdown), end="")
+        return 0
+    results = measure_all(arguments)
+    for title, (head, lines) in tables(results).items():
+        print(f"\n{title}\n{text_table(head, lines)}")
+    print(f"\n{described(results)}")
+    for fault in faults(results):
+        print(fault)
     if arguments.json is not None:
-        from radiodiff_jax.files import write_json
-
-        write_json(arguments.json, {"config": arguments.config, "results": results})
         print(f"written to {arguments.json}")
-    return 0
+    return 1 if any(status.startswith("failed") for status in results["stages"].values()) else 0
 
 
-def cell(value: float | None) -> str:
-    """A number for the table."""
-    return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3f}"
+def measure_all(arguments: argparse.Namespace) -> dict[str, Any]:
+    """All results; the JSON file is written anew after every stage, so that what is measured is not lost."""
+    start, asked = time.monotonic(), [arguments.batch] if arguments.batch is None else arguments.batch
+    answer = start_stage(arguments, MACHINE, None)
+    if "rows" not in answer:
+        raise UserError(f"the device cannot be asked: {answer['status']}")
+    results: dict[str, Any] = {
+        "config": arguments.config, "repeats": arguments.repeats, "machine": answer["rows"], "stages": {}, "rows": {}
+    }  # fmt: skip
+    for stage in arguments.only:
+        for batch in [None] if stage in FIXED_BATCH else asked:
+            name = stage if batch is None else f"{stage}, batch {batch}"
+            if arguments.minutes and time.monotonic() - start > 60 * arguments.minutes:
+                results["stages"][name] = f"left out, as {arguments.minutes} minutes were over"
+                continue
+            answer = until_it_fits(arguments, stage, batch)
+            results["stages"][name] = answer["status"]
+            several = batch is not None and len(asked) > 1
+            results["rows"] |= {
+                f"{what}, batch {batch}" if several else what: row for what, row in answer.get("rows", {}).items()
+            }
+            if arguments.json is not None:
+                write_json(arguments.json, results)
+    return results
 
 
-def start_stage(config: str, stage: str, repeats: int) -> dict:
-    """Run one stage in a fresh process, so that its peak memory is its own."""
-    command = [sys.executable, "-m", "experiments.benchmark", "--config", config, "--stage", stage, "--repeats", str(repeats)]
-    print(f"measuring {stage} ...", file=sys.stderr, flush=True)
+def until_it_fits(arguments: argparse.Namespace, stage: str, batch: int | None) -> dict[str, Any]:
+    """The answer of a stage; where the preset's own batch does not fit in memory, of half of it, and so on."""
+    answer = start_stage(arguments, stage, batch)
+    while batch is None and answer["status"] == MEMORY and answer.get("batch", 1) > 1:
+        half = answer["batch"] // 2
+        print(f"  a batch of {answer['batch']} does not fit in memory; trying {half}", file=sys.stderr)
+        answer = start_stage(arguments, stage, half) | {"batch": half}
+    return answer
+
+
+def start_stage(arguments: argparse.Namespace, stage: str, batch: int | None) -> dict[str, Any]:
+    """{"status": "done", "rows"}, or what went wrong as {"status"}, of a stage in a fresh process."""
+    words = ["--config", arguments.config, "--stage", stage, "--repeats", str(arguments.repeats)]
+    words += ["--precision", arguments.precision] if arguments.precision else []
+    words += ["--calibrate"] if arguments.calibrate else []
+    words += ["--batch", str(batch)] if batch else []
+    print(f"{stage} ...", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", "experiments.benchmark", *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode == -9:
+        return {"status": KILLED}
     if done.returncode:
-        raise UserError(f"the stage '{stage}' of the benchmark failed with exit code {done.returncode}; its output is above")
+        return {"status": f"failed with exit code {done.returncode}; its output is above"}
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def run_stage(config: str, stage: str, repeats: int) -> dict:
-    """Measure one stage here."""
-    import jax
+def here(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure one stage in this process."""
+    words = [f"precision.compute={arguments.precision}"] if arguments.precision else []
+    ldm, vae = (load_config(kind, arguments.config, words, CONFIGS) for kind in ("ldm", "vae"))
+    if arguments.stage == MACHINE:
+        from radiodiff_jax.benchmark.machine import machine
 
-    from radiodiff_jax.inference import speed
+        return {"status": "done", "rows": machine(ldm.precision.compute, arguments.calibrate)}
+    batch = arguments.batch[0] if arguments.batch else None
+    job = Job(ldm, vae, batch, arguments.repeats, heavy=arguments.config in HEAVY)
+    try:
+        return {"status": "done", "rows": run_stage(arguments.stage, job)}
+    except Exception as error:  # XLA's has no class of its own for this
+        if "RESOURCE_EXHAUSTED" not in str(error) and not isinstance(error, MemoryError):
+            raise
+        config = vae if arguments.stage.startswith("vae") else ldm
+        return {"status": MEMORY, "batch": batch or (job.update_batch(config) if "step" in arguments.stage else 1)}
 
-    settings = (load_config("ldm", config, [], CONFIGS), load_config("vae", config, [], CONFIGS))
-    result = speed.STAGES[stage](*settings, repeats)
-    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}, {settings[0].precision.compute}"
-    return {**result, "peak_gb": speed.peak_memory_gb(), "device": device}
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Results that an earlier call has written."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        found["rows"], found["stages"], found["machine"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no file of results ({type(error).__name__}); make one with --json") from error
+    return found
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Arguments of the command."""
-    example = "python -m experiments.benchmark --config paper --json benchmark.json"
+    example = "python -m experiments.benchmark --config base --precision bfloat16 --json base.json"
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmark", **command_help(__doc__, example))
-    parser.add_argument("--config", default="paper", metavar="NAME", help="preset of both stages")
-    parser.add_argument("--repeats", type=whole_number(1), default=3, metavar="N", help="timed calls of each part")
-    parser.add_argument("--only", nargs="+", choices=STAGES, default=STAGES, help="parts to measure")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON too")
-    parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
+    parser.add_argument("--config", default="paper", metavar="NAME", help="preset of both trainings")
+    parser.add_argument("--only", nargs="+", choices=STAGES, default=list(STAGES), metavar="STAGE",
+                        help=f"what to measure: {', '.join(STAGES)} (default: all)")  # fmt: skip
+    parser.add_argument("--batch", nargs="+", type=whole_number(1), metavar="N",
+                        help="maps at once (default: updates as the preset has it, but 1 on a CPU for paper and base; "
+                        "the rest 1; throughput the best)")  # fmt: skip
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="precision.compute in place of the preset's")
+    parser.add_argument("--repeats", type=whole_number(1), default=10, metavar="N",
+                        help="timed calls; of slow ones as many as fit into 20 seconds, but 3")  # fmt: skip
+    parser.add_argument("--calibrate", action="store_true", help="measure the limits of a device that is no CPU, too")
+    parser.add_argument("--minutes", type=whole_number(1), metavar="N", help="begin no stage after so many minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON, after every stage")
+    parser.add_argument("--markdown", nargs="+", type=Path, metavar="FILE",
+                        help="measure nothing: print results written before as Markdown tables")  # fmt: skip
+    parser.add_argument("--stage", choices=(MACHINE, *STAGES), help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 

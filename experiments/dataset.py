@@ -45,6 +45,8 @@ def make_parser() -> argparse.ArgumentParser:
     simulate.add_argument("--size", type=image_size, default="256", metavar="SIDE|HEIGHTxWIDTH",
                           help=f"pixels (= metres), multiples of {SIZE_MULTIPLE}")  # fmt: skip
     simulate.add_argument("--seed", type=whole_number(0), default=0, help="the same seed makes the same cities")
+    simulate.add_argument("--cars", action="store_true",
+                          help="also cars (png/cars; those of --scenes) and radio maps with them in the way (gain/carsDPM)")  # fmt: skip
     add_workers(simulate)
 
     raytrace = add("raytrace", run_raytrace, "Radio maps of real cities by ray tracing (extra `raytrace`), in gain/RT.",
@@ -148,11 +150,11 @@ def run_simulate(arguments: argparse.Namespace) -> None:
 
     workers = arguments.workers or os.cpu_count()
     if arguments.scenes:
-        simulation.write_gains_for_scenes(arguments.scenes, arguments.out, workers=workers, progress=True)
+        simulation.write_gains_for_scenes(arguments.scenes, arguments.out, workers, cars=arguments.cars)
     else:
         simulation.write_simulated_folder(
             arguments.out, maps=arguments.maps, transmitters=arguments.transmitters, size=arguments.size,
-            seed=arguments.seed, workers=workers, progress=True,
+            seed=arguments.seed, workers=workers, progress=True, cars=arguments.cars,
         )  # fmt: skip
     written = RadioMapFolder(arguments.out)
     print(f"{arguments.out}: {len(written.pairs)} radio maps of {len(written.maps)} maps")

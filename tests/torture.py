@@ -27,7 +27,6 @@ from radiodiff_jax.training.json_lines import read_json_lines
 from tests.golden_files import ROOT
 
 PATIENCE = 600  # seconds for one session
-SMALL_DISK = "24m"
 VAE = [
     "training.steps=40", "training.batch_size=2", "training.log_every=2", "training.checkpoint_every=4",
     "training.validate_every=20", "training.sample_every=40", "training.validation_maps=4", "objective.discriminator_start=20",
@@ -161,7 +160,8 @@ def full_disk(training: Training, killed: Path) -> str:
     """
     disk = killed.with_name("disk")
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "none", disk], check=True)
+    size = (8 << 20) + 4 * sum(path.stat().st_size for path in killed.rglob("*") if path.is_file())
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", disk], check=True)
     run = Path(shutil.copytree(killed, disk / "run"))
     before = saved_steps(run / "checkpoints")
     free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize

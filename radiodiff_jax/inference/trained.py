@@ -75,11 +75,15 @@ class RadioMapModel:
     def _compiled(self) -> dict[tuple, jax.stages.Compiled]:
         return {}
 
+    def traced(self, condition: Float[np.ndarray, "batch height width channels"], steps: int) -> jax.stages.Traced:
+        """The function of (variables, frozen, condition, uint32 seed) behind `predict`, ready to be compiled."""
+        return self._run.trace(self.variables, self.frozen, condition, jnp.uint32(0), steps)
+
     def predict(self, condition: Float[np.ndarray, "batch height width channels"], steps: int, seed: int = 0) -> Gain:
         """Gain in [0, 1] for scene images in {-1, 1}; the same seed gives the same maps, whatever the batch."""
         inputs = (self.variables, self.frozen, condition, jnp.uint32(seed))
         if (condition.shape, steps) not in self._compiled:
-            self._compiled[condition.shape, steps] = self._run.lower(*inputs, steps).compile()
+            self._compiled[condition.shape, steps] = self.traced(condition, steps).lower().compile()
             release_freed_memory()
         return np.asarray(self._compiled[condition.shape, steps](*inputs))
 

@@ -13,14 +13,15 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, label, maximu
 
 LENGTH, WIDTH = 4.6, 1.8  # metres, a middle-sized car
 FROM_WALL = (2.4, 4.6)  # metres from a front to the middle of the cars parked along it: a pavement and half a car
-PARKED_SHARE = (0.25, 0.7)  # share of the fronts where cars are parked; it differs from city to city
+PARKED_SHARE = (0.4, 0.9)  # share of the fronts where cars are parked; it differs from city to city
 PATCH = 14.0  # metres, over which fronts are full or empty together
 ROOM_TO_PASS = 2.5  # metres between the middle of a parked car's place and that of the street, at least
 LANE = 1.75  # metres from the middle of a street to the middle of a lane
 STREET = (3.5, 14.0)  # metres from the middle of a street to its fronts; narrower is an alley, wider a square
-LANE_METRES_A_CAR = 45.0  # metres of lane for each driving car, on average
-STRAIGHTNESS = 0.5  # length of the mean direction, 1 where walls around are parallel; below, a crossing
-SMOOTHING = 3.0  # metres
+LANE_METRES_A_CAR = 35.0  # metres of lane for each driving car, on average
+STRAIGHTNESS = 0.45  # length of the mean direction, 1 where all walls around are parallel; below, it is no street
+ALONG_STREET = np.radians(25)  # a front that differs more from the street's direction is a gable: no car parks there
+FRONT, STREET_AROUND = 2.0, 8.0  # metres over which the directions of fronts and of streets are averaged
 SMALLEST_PLACE = 2500  # pixels; courtyards smaller than this hold no cars
 CLEARANCE = 1.6  # pixels from a transmitter to the nearest car pixel, at least
 REACH = 4  # pixels around its middle that a car may cover
@@ -31,7 +32,8 @@ class _Streets(NamedTuple):
 
     wall_distance: np.ndarray  # metres to the nearest building pixel
     half_width: np.ndarray  # metres from the middle of the street to its fronts
-    direction: np.ndarray  # radians, along the street, from columns towards rows
+    direction: np.ndarray  # radians, along the nearest front, from columns towards rows
+    turned: np.ndarray  # radians, between that and the direction of the street
     straightness: np.ndarray  # 0 to 1
     open: np.ndarray  # bool: outdoors and no small courtyard
 
@@ -64,28 +66,35 @@ def _streets(buildings: np.ndarray) -> _Streets:
     to_wall = nearest - np.indices(buildings.shape)
     # Directions are lines, not arrows: angles are doubled before they are averaged. A street runs across `to_wall`.
     doubled = -np.exp(2j * np.arctan2(*to_wall)) * ~buildings
-    mean = gaussian_filter(doubled.real, SMOOTHING) + 1j * gaussian_filter(doubled.imag, SMOOTHING)
-    weight = np.maximum(gaussian_filter((~buildings).astype(float), SMOOTHING), 1e-9)
+    front, street = (_smoothed(doubled.real, scale) + 1j * _smoothed(doubled.imag, scale) for scale in (FRONT, STREET_AROUND))
+    weight = np.maximum(_smoothed((~buildings).astype(float), STREET_AROUND), 1e-9)
     pieces, _ = label(~buildings)
     large = np.bincount(pieces.ravel()) >= min(SMALLEST_PLACE, buildings.size // 8)
     large[0] = False
     return _Streets(
         wall_distance=distance,
         half_width=maximum_filter(distance, size=11),
-        direction=np.angle(mean) / 2,
-        straightness=np.abs(mean) / weight,
+        direction=np.angle(front) / 2,
+        turned=np.abs(np.angle(front * street.conj())) / 2,
+        straightness=np.abs(street) / weight,
         open=large[pieces],
     )
+
+
+def _smoothed(values: np.ndarray, metres: float) -> np.ndarray:
+    return gaussian_filter(values, metres, mode="constant", truncate=3)
 
 
 def _parked(rng: np.random.Generator, streets: _Streets) -> Float[np.ndarray, "cars 3"]:
     """Places to try, in random order: (row, column, direction), at one distance from fronts."""
     from_wall = rng.uniform(*FROM_WALL)
-    noise = gaussian_filter(rng.standard_normal(streets.open.shape), PATCH)
+    noise = _smoothed(rng.standard_normal(streets.open.shape), PATCH)
     fits = (
         streets.open
         & (np.abs(streets.wall_distance - from_wall) <= 0.5)
         & (streets.half_width >= from_wall + ROOM_TO_PASS)
+        & (streets.straightness >= STRAIGHTNESS)
+        & (streets.turned <= ALONG_STREET)
         & (noise <= np.quantile(noise, rng.uniform(*PARKED_SHARE)))
     )
     return rng.permutation(_moved(streets, fits, streets.wall_distance - from_wall))

@@ -3,28 +3,37 @@
     OUT/simulation.json                      arguments, constants, version
     OUT/png/buildings_complete/{map}.png     255 = building
     OUT/png/antennas/{map}_{tx}.png          one pixel 255
+    OUT/png/cars/{map}.png                   255 = car, if asked for
     OUT/gain/DPM/{map}_{tx}.png              grey levels
+    OUT/gain/carsDPM/{map}_{tx}.png          grey levels with the cars in the way, if asked for
 
 A gain is written after the pictures that it belongs to, so a gain that exists is complete, and an interrupted run goes
 on where it stopped when it is called again with the same arguments.
 """
 
-import os
-import re
-import shutil
-from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+from jaxtyping import Bool
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_whole
+from radiodiff_jax.simulation.car_blocking import MODEL, path_gain_grey_with_cars
+from radiodiff_jax.simulation.cars import place_cars
 from radiodiff_jax.simulation.cities import city
 from radiodiff_jax.simulation.dominant_path import PreparedMap, path_gain_grey, prepare
 from radiodiff_jax.simulation.jobs import claim_folder, run_jobs
 from radiodiff_jax.simulation.pictures import read_mask, read_transmitter, transmitter_mask, write_grey, write_mask
+from radiodiff_jax.simulation.scene_files import (
+    antenna_path,
+    buildings_path,
+    cars_path,
+    copy_tree,
+    gain_path,
+    transmitters_by_map,
+)
 from radiodiff_jax.simulation.scenes import place_transmitters
 
 SMALLEST_SIDE = 32  # metres; smaller windows hold no sensible piece of a city
@@ -38,113 +47,140 @@ def write_simulated_folder(
     seed: int,
     workers: int = 1,
     progress: bool = True,
+    cars: bool = False,
 ) -> None:
     """Simulate `maps` procedural cities of `size` (height, width) with `transmitters` transmitters each.
 
     Map ids are 0..maps-1, transmitter ids 0..transmitters-1. The files depend on the seed alone, bit for bit, not on
-    the number of workers. Raises UserError for arguments out of range and for a folder that holds something else.
+    the number of workers; `cars` adds files and changes none. Raises UserError for arguments out of range and for a
+    folder that holds something else.
     """
-    height, width = size
-    for name, value, least in (
-        ("maps", maps, 1),
-        ("transmitters", transmitters, 1),
-        ("workers", workers, 1),
-        ("seed", seed, 0),
-        ("height", height, SMALLEST_SIDE),
-        ("width", width, SMALLEST_SIDE),
-    ):
-        if value < least:
-            raise UserError(f"The simulation needs {name} to be {least} or more, but it is {value}.", exit_code=2)
+    _check_at_least(maps=(maps, 1), transmitters=(transmitters, 1), workers=(workers, 1), seed=(seed, 0))
+    _check_at_least(height=(size[0], SMALLEST_SIDE), width=(size[1], SMALLEST_SIDE))
     out = Path(out)
-    claim_folder(out, {"maps": maps, "transmitters": transmitters, "size": [height, width], "seed": seed})
-    jobs = [(out, map_id, transmitters, (height, width), seed) for map_id in range(maps)]
+    arguments = {"maps": maps, "transmitters": transmitters, "size": list(size), "seed": seed}
+    claim_folder(out, arguments | _cars_record(cars))
+    jobs = [(_Task(out, map_id, cars), transmitters, size, seed) for map_id in range(maps)]
     run_jobs(_simulate_city, jobs, maps * transmitters, workers, progress)
 
 
-def write_gains_for_scenes(scenes_root: str | Path, out: str | Path, workers: int = 1, progress: bool = True) -> None:
+def write_layouts_folder(
+    out: str | Path,
+    layouts: Sequence[Bool[np.ndarray, "height width"]],
+    source: dict[str, Any],
+    transmitters: int,
+    seed: int,
+    workers: int = 1,
+    progress: bool = True,
+    cars: bool = False,
+) -> None:
+    """The same for given masks of buildings; `source` tells where they come from and is kept in the record.
+
+    Raises UserError as above, and where a mask has not enough room for the transmitters.
+    """
+    _check_at_least(maps=(len(layouts), 1), transmitters=(transmitters, 1), workers=(workers, 1), seed=(seed, 0))
+    out = Path(out)
+    claim_folder(out, source | {"maps": len(layouts), "transmitters": transmitters, "seed": seed} | _cars_record(cars))
+    jobs = [(_Task(out, map_id, cars), layout, transmitters, seed) for map_id, layout in enumerate(layouts)]
+    run_jobs(_simulate_layout, jobs, len(layouts) * transmitters, workers, progress)
+
+
+def write_gains_for_scenes(
+    scenes_root: str | Path, out: str | Path, workers: int = 1, progress: bool = True, cars: bool = False
+) -> None:
     """Simulate the gain of every png/antennas/{map}_{tx}.png of an existing folder; its png tree is copied to `out`.
 
-    Raises UserError for pictures that are missing, unreadable, odd (several transmitter pixels, more than two levels,
-    unequal sizes) and for a folder `out` that holds something else.
+    With `cars` also the gains with the cars of that folder's png/cars in the way. Raises UserError for pictures that
+    are missing, unreadable, odd (several transmitter pixels, more than two levels, unequal sizes) and for a folder
+    `out` that holds something else.
     """
     scenes_root, out = Path(scenes_root), Path(out)
     if out.resolve() == scenes_root.resolve() or (scenes_root / "png").resolve() in (out / "x").resolve().parents:
         raise UserError(f"{out} lies in the scenes themselves; choose another folder for the simulated gains.")
-    transmitters = _transmitters_by_map(scenes_root)
+    transmitters = transmitters_by_map(scenes_root, cars)
     number = sum(len(ids) for ids in transmitters.values())
-    claim_folder(out, {"scenes": str(scenes_root.resolve()), "maps": len(transmitters), "transmitters": number})
-    _copy_tree(scenes_root / "png", out / "png", progress)
-    jobs = [(out, map_id, ids) for map_id, ids in sorted(transmitters.items())]
+    arguments = {"scenes": str(scenes_root.resolve()), "maps": len(transmitters), "transmitters": number}
+    claim_folder(out, arguments | _cars_record(cars))
+    copy_tree(scenes_root / "png", out / "png", progress)
+    jobs = [(_Task(out, map_id, cars), ids) for map_id, ids in sorted(transmitters.items())]
     run_jobs(_simulate_scene, jobs, number, workers, progress)
 
 
-def _simulate_city(out: Path, map_id: int, transmitters: int, size: tuple[int, int], seed: int) -> int:
+@dataclass(frozen=True)
+class _Task:
+    """One map of a folder."""
+
+    out: Path
+    map_id: int
+    cars: bool
+
+    def missing(self, transmitters: Sequence[int]) -> list[int]:
+        """Those of the transmitters whose gains are not all there."""
+        simulations = ("DPM", "carsDPM") if self.cars else ("DPM",)
+        paths = {tx: [gain_path(self.out, name, self.map_id, tx) for name in simulations] for tx in transmitters}
+        return [tx for tx in transmitters if not all(path.exists() for path in paths[tx])]
+
+
+def _check_at_least(**values: tuple[int, int]) -> None:
+    for name, (value, least) in values.items():
+        if value < least:
+            raise UserError(f"The simulation needs {name} to be {least} or more, but it is {value}.", exit_code=2)
+
+
+def _cars_record(cars: bool) -> dict[str, Any]:
+    return {"cars": MODEL} if cars else {}
+
+
+def _simulate_city(task: _Task, transmitters: int, size: tuple[int, int], seed: int) -> int:
     """One city with all its gains; returns the number of gains."""
-    if all(_gain_path(out, map_id, transmitter).exists() for transmitter in range(transmitters)):
-        return transmitters
-    city_seed, place_seed = (int(word) for word in np.random.SeedSequence([seed, map_id]).generate_state(2, np.uint64))
-    layout = city(city_seed, *size)
-    places = place_transmitters(layout.buildings, transmitters, place_seed)
-    write_mask(_buildings_path(out, map_id), layout.buildings)
-    for transmitter, (row, column) in enumerate(places):
-        write_mask(_antenna_path(out, map_id, transmitter), transmitter_mask(size, row, column))
-    _write_gains(out, map_id, prepare(layout.buildings, layout.polygons), list(enumerate(places)))
+    if task.missing(range(transmitters)):
+        city_seed, *seeds = _seeds(seed, task.map_id)
+        layout = city(city_seed, *size)
+        _simulate(task, layout.buildings, transmitters, seeds, layout.polygons)
     return transmitters
 
 
-def _simulate_scene(out: Path, map_id: int, transmitters: Sequence[int]) -> int:
+def _simulate_layout(task: _Task, buildings: np.ndarray, transmitters: int, seed: int) -> int:
+    """One given mask with all its gains; returns their number."""
+    if task.missing(range(transmitters)):
+        _simulate(task, buildings, transmitters, _seeds(seed, task.map_id)[1:])
+    return transmitters
+
+
+def _seeds(seed: int, map_id: int) -> list[int]:
+    """Seeds of one map's city, transmitters and cars."""
+    return [int(word) for word in np.random.SeedSequence([seed, map_id]).generate_state(3, np.uint64)]
+
+
+def _simulate(task: _Task, buildings: np.ndarray, transmitters: int, seeds: Sequence[int], polygons=None) -> None:
+    places = place_transmitters(buildings, transmitters, seeds[0])
+    write_mask(buildings_path(task.out, task.map_id), buildings)
+    for transmitter, (row, column) in enumerate(places):
+        write_mask(antenna_path(task.out, task.map_id, transmitter), transmitter_mask(buildings.shape, row, column))
+    cars = place_cars(buildings, places, seeds[1]) if task.cars else None
+    if cars is not None:
+        write_mask(cars_path(task.out, task.map_id), cars)
+    _write_gains(task, prepare(buildings, polygons), list(enumerate(places)), cars)
+
+
+def _simulate_scene(task: _Task, transmitters: Sequence[int]) -> int:
     """All gains of one map whose pictures are in `out` already; returns their number."""
-    missing = [transmitter for transmitter in transmitters if not _gain_path(out, map_id, transmitter).exists()]
-    if missing:
-        buildings = read_mask(_buildings_path(out, map_id))
-        places = [(tx, read_transmitter(_antenna_path(out, map_id, tx), buildings.shape)) for tx in missing]
-        _write_gains(out, map_id, prepare(buildings), places)
+    if missing := task.missing(transmitters):
+        buildings = read_mask(buildings_path(task.out, task.map_id))
+        paths = {tx: antenna_path(task.out, task.map_id, tx) for tx in missing}
+        places = [(tx, read_transmitter(path, buildings.shape)) for tx, path in paths.items()]
+        cars = read_mask(cars_path(task.out, task.map_id), buildings.shape) if task.cars else None
+        _write_gains(task, prepare(buildings), places, cars)
     return len(transmitters)
 
 
-def _write_gains(out: Path, map_id: int, prepared: PreparedMap, places: Sequence[tuple[int, Sequence[int]]]) -> None:
+def _write_gains(
+    task: _Task, prepared: PreparedMap, places: Sequence[tuple[int, Sequence[int]]], cars: np.ndarray | None
+) -> None:
     for transmitter, (row, column) in places:
-        path = _gain_path(out, map_id, transmitter)
+        path = gain_path(task.out, "DPM", task.map_id, transmitter)
         if not path.exists():
             write_grey(path, path_gain_grey(prepared, int(row), int(column)))
-
-
-def _transmitters_by_map(root: Path) -> dict[int, list[int]]:
-    """Transmitter ids of every map, by the names of the antenna pictures; every map has its buildings."""
-    folder = root / "png" / "antennas"
-    if not folder.is_dir():
-        raise UserError(f"{folder} is missing; scenes need png/antennas and png/buildings_complete.")
-    found = defaultdict(list)
-    for path in sorted(folder.glob("[!.]*.png")):
-        name = re.fullmatch(r"(\d+)_(\d+)", path.stem)
-        if name is None:
-            raise UserError(f"{path} is not named MAP_TRANSMITTER.png with two numbers; rename or remove it.")
-        found[int(name[1])].append(int(name[2]))
-    if not found:
-        raise UserError(f"{folder} has no pictures MAP_TRANSMITTER.png; there is nothing to simulate.")
-    for map_id in found:
-        if not _buildings_path(root, map_id).is_file():
-            raise UserError(f"{_buildings_path(root, map_id)} is missing, but there are antennas of map {map_id}.")
-    return {map_id: sorted(ids) for map_id, ids in found.items()}
-
-
-def _copy_tree(source: Path, target: Path, progress: bool) -> None:
-    """Copy every file that is not there yet, each whole or not at all; hidden files are left out, links followed."""
-    walk = os.walk(source, followlinks=True)
-    files = [Path(folder, name) for folder, _, names in walk for name in names if not name.startswith(".")]
-    for path in tqdm(sorted(files), desc="copying scenes", unit=" file", disable=not progress):
-        copy = target / path.relative_to(source)
-        if not copy.exists():
-            write_whole(copy, lambda temporary, path=path: shutil.copyfile(path, temporary))
-
-
-def _buildings_path(root: Path, map_id: int) -> Path:
-    return root / "png" / "buildings_complete" / f"{map_id}.png"
-
-
-def _antenna_path(root: Path, map_id: int, transmitter: int) -> Path:
-    return root / "png" / "antennas" / f"{map_id}_{transmitter}.png"
-
-
-def _gain_path(root: Path, map_id: int, transmitter: int) -> Path:
-    return root / "gain" / "DPM" / f"{map_id}_{transmitter}.png"
+        path = gain_path(task.out, "carsDPM", task.map_id, transmitter)
+        if cars is not None and not path.exists():
+            write_grey(path, path_gain_grey_with_cars(prepared, cars, int(row), int(column)))

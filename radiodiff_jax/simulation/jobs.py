@@ -2,7 +2,9 @@
 
 import json
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -70,7 +72,7 @@ def run_jobs(work: Callable[..., int], jobs: Sequence[tuple], total: int, worker
             return
         # Spawned processes inherit no threads or locks, so this is safe beside JAX.
         pool = ProcessPoolExecutor(
-            min(workers, len(jobs)), multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
+            min(workers, len(jobs)), multiprocessing.get_context("spawn"), initializer=_obey_the_parent
         )
         try:
             for done in as_completed([pool.submit(work, *job) for job in jobs]):
@@ -84,6 +86,13 @@ def run_jobs(work: Callable[..., int], jobs: Sequence[tuple], total: int, worker
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """The parent decides on an interrupt; workers finish the job at hand."""
+def _obey_the_parent() -> None:
+    """The parent decides on an interrupt, workers finish the job at hand; if it is killed, they end at once."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def end_with_the_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_the_parent, daemon=True).start()

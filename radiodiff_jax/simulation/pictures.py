@@ -27,10 +27,11 @@ def transmitter_mask(shape: tuple[int, int], row: int, column: int) -> Bool[np.n
     return mask
 
 
-def read_mask(path: Path) -> Bool[np.ndarray, "height width"]:
+def read_mask(path: Path, shape: tuple[int, int] | None = None) -> Bool[np.ndarray, "height width"]:
     """Read a grey picture of two levels, 0 and one other (usually 255).
 
-    Raises UserError where the file is missing, is no picture, has colours, or has more levels.
+    Raises UserError where the file is missing, is no picture, has colours, has more levels or, if a `shape` (that of
+    the map's buildings) is given, has another one.
     """
     try:
         with Image.open(path) as picture:
@@ -43,6 +44,11 @@ def read_mask(path: Path) -> Bool[np.ndarray, "height width"]:
         raise UserError(f"{path} has colours; save it as an 8-bit grey picture of 0 and 255.")
     if len(np.unique(levels[levels != 0])) > 1:
         raise UserError(f"{path} has more than two grey levels; a mask consists of 0 and 255 only.")
+    if shape is not None and levels.shape != shape:
+        raise UserError(
+            f"{path} is {levels.shape[0]} x {levels.shape[1]} pixels but its buildings are {shape[0]} x {shape[1]}; "
+            "pictures of one map must be of one size."
+        )
     return levels != 0
 
 
@@ -51,12 +57,7 @@ def read_transmitter(path: Path, shape: tuple[int, int]) -> tuple[int, int]:
 
     Raises UserError where the picture is not of the shape of its map or has not exactly one lit pixel.
     """
-    mask = read_mask(path)
-    if mask.shape != shape:
-        raise UserError(
-            f"{path} is {mask.shape[0]} x {mask.shape[1]} pixels but its buildings are {shape[0]} x {shape[1]}; "
-            "pictures of one map must be of one size."
-        )
+    mask = read_mask(path, shape)
     places = np.argwhere(mask)
     if len(places) != 1:
         raise UserError(f"{path} has {len(places)} lit pixels; a transmitter is exactly one.")

@@ -1,0 +1,103 @@
+"""Results as tables, for the terminal and for the documentation. Needs no JAX."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from radiodiff_jax.benchmark.job import Row
+from radiodiff_jax.benchmark.roofline import position
+
+Table = tuple[list[str], list[list[str]]]
+
+TIMES = {
+    "median (ms)": lambda row: number(row.get("median_s"), 1e3),
+    "best (ms)": lambda row: number(row.get("best_s"), 1e3),
+    "spread (ms)": lambda row: number(row.get("spread_s"), 1e3),
+    "examples/s": lambda row: number(row.get("examples_per_s")),
+    "compile (s)": lambda row: number(row.get("compile_s")),
+    "peak (GB)": lambda row: number(row.get("peak_gb")),
+}
+ARITHMETIC = {
+    "GFLOP": lambda row: number(row.get("operations"), 1e-9),
+    "GFLOP/s": lambda row: number(row.get("teraflops_per_s"), 1e3),
+    "of peak": lambda row: percent(row.get("peak_share")),
+    "GB moved": lambda row: number(row.get("bytes"), 1e-9),
+    "FLOP/byte": lambda row: number(row.get("intensity")),
+    "bound by": lambda row: row.get("bound", "-"),
+    "of that": lambda row: percent(row.get("roofline_share")),
+}
+LOOP = {
+    "update alone (ms)": lambda row: number(row.get("bare_s"), 1e3),
+    "in the loop (ms)": lambda row: number(row.get("looped_s"), 1e3),
+    "loop adds": lambda row: percent(row.get("overhead_share")),
+    "a checkpoint adds (ms)": lambda row: number(row.get("stall_s"), 1e3),
+    "at most (ms)": lambda row: number(row.get("longest_stall_s"), 1e3),
+}
+RESUME = {"process start to first update (s)": lambda row: number(row.get("resume_s"))}
+SECTIONS: dict[str, tuple[str, dict[str, Callable[[Row], str]]]] = {
+    "time": ("median_s", TIMES),
+    "arithmetic": ("operations", ARITHMETIC),
+    "training loop": ("looped_s", LOOP),
+    "going on with a run": ("resume_s", RESUME),
+}
+"""Title -> (what a row must have to be in the table, head of a column -> its cell)."""
+
+
+def number(value: float | None, factor: float = 1.0) -> str:
+    """Three digits that count, or '-'."""
+    if value is None:
+        return "-"
+    value *= factor
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    return f"{value:.{digits}f}"
+
+
+def percent(value: float | None) -> str:
+    """A share of one in percent, or '-'."""
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def tables(results: dict[str, Any]) -> dict[str, Table]:
+    """Title -> (head, rows) of what was measured with one preset; tables without rows are left out."""
+    limits = results["machine"].get("limits", {})
+    rows = {what: row | position(row, limits) for what, row in results["rows"].items()}
+    found = {}
+    for title, (needed, columns) in SECTIONS.items():
+        chosen = {what: row for what, row in rows.items() if needed in row}
+        lines = [
+            [what, str(row.get("batch", "-")), *(cell(row) for cell in columns.values())] for what, row in chosen.items()
+        ]
+        if lines:
+            found[title] = ([results["config"], "batch", *columns], lines)
+    return found
+
+
+def faults(results: dict[str, Any]) -> list[str]:
+    """A line for each stage without a result."""
+    return [f"{stage}: {status}" for stage, status in results["stages"].items() if status != "done"]
+
+
+def described(results: dict[str, Any]) -> str:
+    """What the figures were measured on, in two lines."""
+    machine = results["machine"]
+    limits = machine.get("limits", {})
+    versions = machine["versions"]
+    device = ", ".join(machine["devices"]) if machine["backend"] != "cpu" else f"{machine['cores']} cores"
+    words = f"{device}, {machine['processor']}; {machine['compute']}; jax {versions['jax']}; {machine['date'][:10]}"
+    if not limits:
+        return words
+    peak, bandwidth = limits["teraflops"], limits["gigabytes_per_s"]
+    return f"{words}\nlimits ({limits['source']}): {number(peak, 1e3)} GFLOP/s, {number(bandwidth)} GB/s"
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """All tables as Markdown."""
+    parts = [" ".join(described(results).splitlines())]
+    for head, lines in tables(results).values():
+        parts.append("\n".join(map(line_of, [head, ["---", *["---:"] * (len(head) - 1)], *lines])))
+    parts += [f"- {fault}" for fault in faults(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def line_of(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
