@@ -46,7 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
                           help=f"pixels (= metres), multiples of {SIZE_MULTIPLE}")  # fmt: skip
     simulate.add_argument("--seed", type=whole_number(0), default=0, help="the same seed makes the same cities")
     simulate.add_argument("--cars", action="store_true",
-                          help="also cars (png/cars; those of --scenes) and radio maps with them in the way (gain/carsDPM)")  # fmt: skip
+                          help="also cars, or those of --scenes (png/cars), and maps with them in the way (gain/carsDPM)")  # fmt: skip
     add_workers(simulate)
 
     raytrace = add("raytrace", run_raytrace, "Radio maps of real cities by ray tracing (extra `raytrace`), in gain/RT.",

@@ -72,7 +72,9 @@ def take_inventory(root: Path) -> Inventory:
 
 
 def real_pairs(simulation: str) -> set[Pair]:
-    """Every (map, transmitter) that RadioMapSeer has of a simulation."""
+    """Every (map, transmitter) that RadioMapSeer has of a simulation; none of one that is not in it."""
+    if simulation == "RT":
+        return set()
     transmitters = IRT4_TRANSMITTERS if simulation.endswith("IRT4") else REAL_TRANSMITTERS
     return {(number, transmitter) for number in range(REAL_MAPS) for transmitter in range(transmitters)}
 

@@ -135,7 +135,7 @@ def test_simulate_hands_its_settings_over(words, size, monkeypatch, tmp_path):
 
     def write(out, **settings):
         assert settings == {
-            "maps": 3, "transmitters": 1, "size": size, "seed": 5, "workers": 2, "progress": True,
+            "maps": 3, "transmitters": 1, "size": size, "seed": 5, "workers": 2, "progress": True, "cars": False,
         }  # fmt: skip
         write_example_folder(out, maps=3, transmitters=1)
 

@@ -58,6 +58,25 @@ def test_two_workers_write_the_same_bytes(simulated, tmp_path):
     assert contents(tmp_path / "set") == contents(simulated)
 
 
+def test_cars_add_files_and_change_none(simulated, tmp_path):
+    for workers in (1, 2):
+        write_simulated_folder(tmp_path / str(workers), MAPS, TRANSMITTERS, SIZE, SEED, workers, progress=False, cars=True)
+    written, plain = contents(tmp_path / "2"), contents(simulated)
+    assert written == contents(tmp_path / "1")
+    assert json.loads(written["simulation.json"])["arguments"]["cars"]["most_cars"] == 4
+    assert all(written[name] == plain[name] for name in plain if name != "simulation.json")
+    added = {f"png/cars/{m}.png" for m in range(MAPS)}
+    added |= {f"gain/carsDPM/{m}_{t}.png" for m in range(MAPS) for t in range(TRANSMITTERS)}
+    assert set(written) - set(plain) == added
+    differing = 0
+    for m in range(MAPS):
+        for t in range(TRANSMITTERS):
+            with_cars, without = (read(tmp_path / "1" / f"gain/{name}/{m}_{t}.png") for name in ("carsDPM", "DPM"))
+            assert np.all(with_cars <= without)
+            differing += np.count_nonzero(with_cars < without)
+    assert differing > 100
+
+
 def test_an_interrupted_run_leaves_whole_files_and_is_taken_up_again(simulated, tmp_path, monkeypatch):
     calls = []
 
@@ -94,14 +113,16 @@ def test_foreign_folders_are_refused(simulated, tmp_path):
 
 @pytest.fixture
 def scenes(tmp_path):
-    """One map with two transmitters, and cars that are only to be copied."""
+    """One map with two transmitters and a car."""
     root = tmp_path / "scenes"
     buildings = np.zeros((64, 64), np.uint8)
     buildings[20:40, 15:45] = 255
     antennas = [np.zeros((64, 64), np.uint8) for _ in range(2)]
+    cars = np.zeros((64, 64), np.uint8)
+    cars[55:57, 30:35] = 255
     antennas[0][10, 10] = antennas[1][50, 33] = 255
     pictures = {"buildings_complete/4": buildings, "antennas/4_0": antennas[0], "antennas/4_7": antennas[1]}
-    for name, picture in {**pictures, "cars/4": buildings * 0}.items():
+    for name, picture in {**pictures, "cars/4": cars}.items():
         path = root / "png" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(path)
@@ -118,6 +139,16 @@ def test_gains_for_existing_scenes(scenes, tmp_path):
     write_gains_for_scenes(scenes, out, progress=False)  # the same again is no fault
     with pytest.raises(UserError, match="lies in the scenes themselves"):
         write_gains_for_scenes(scenes, scenes, progress=False)
+
+
+def test_gains_with_the_cars_of_existing_scenes(scenes, tmp_path):
+    write_gains_for_scenes(scenes, tmp_path / "out", progress=False, cars=True)
+    without, with_cars = (read(tmp_path / f"out/gain/{name}/4_7.png").astype(int) for name in ("DPM", "carsDPM"))
+    lost = without - with_cars
+    assert lost[62, 33] == pytest.approx(255 * 6.02 / 100, abs=6) and lost[44, 33] == 0
+    (scenes / "png/cars/4.png").unlink()
+    with pytest.raises(UserError, match="4.png is missing; --cars needs"):
+        write_gains_for_scenes(scenes, tmp_path / "other", progress=False, cars=True)
 
 
 def two_transmitters(root):
