@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from experiments.command import command_help, run_command, text_table, whole_number
+from experiments.command import command_help, run_command, whole_number
 from experiments.training import CONFIGS
 from radiodiff_jax.benchmark.job import Job
 from radiodiff_jax.benchmark.stages import FIXED_BATCH, STAGES, run_stage
-from radiodiff_jax.benchmark.tables import described, faults, markdown, tables
+from radiodiff_jax.benchmark.tables import described, faults, markdown, tables, text
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     results = measure_all(arguments)
     for title, (head, lines) in tables(results).items():
-        print(f"\n{title}\n{text_table(head, lines)}")
+        print(f"\n{title}\n{text(head, lines)}")
     print(f"\n{described(results)}")
     for fault in faults(results):
         print(fault)

@@ -38,15 +38,18 @@ def make_parser() -> argparse.ArgumentParser:
     simulate = add("simulate", run_simulate, "Radio maps by the dominant path model, of made-up or given cities.",
                    "--out demo/maps --maps 40 --transmitters 8 --size 256 --seed 0")  # fmt: skip
     simulate.add_argument("--out", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder to write")
-    simulate.add_argument("--scenes", type=Path, metavar="ROOT",
-                          help="use the buildings and antennas of this folder; the next four have no part")  # fmt: skip
+    given = simulate.add_mutually_exclusive_group()
+    given.add_argument("--scenes", type=Path, metavar="ROOT",
+                       help="use the buildings and antennas of this folder; --maps to --seed have no part")  # fmt: skip
+    given.add_argument("--footprints", type=Path, metavar="FILE", help="cut the maps out of the buildings of a GeoJSON or "
+                       "OpenStreetMap (.osm) file (extra `footprints`)")  # fmt: skip
     simulate.add_argument("--maps", type=whole_number(1), default=40, help="number of cities")
     simulate.add_argument("--transmitters", type=whole_number(1), default=8, help="transmitters in each city")
     simulate.add_argument("--size", type=image_size, default="256", metavar="SIDE|HEIGHTxWIDTH",
                           help=f"pixels (= metres), multiples of {SIZE_MULTIPLE}")  # fmt: skip
     simulate.add_argument("--seed", type=whole_number(0), default=0, help="the same seed makes the same cities")
     simulate.add_argument("--cars", action="store_true",
-                          help="also cars, or those of --scenes (png/cars), and maps with them in the way (gain/carsDPM)")  # fmt: skip
+                          help="also cars (with --scenes: its png/cars) and maps with them in the way (gain/carsDPM)")  # fmt: skip
     add_workers(simulate)
 
     raytrace = add("raytrace", run_raytrace, "Radio maps of real cities by ray tracing (extra `raytrace`), in gain/RT.",
@@ -151,6 +154,17 @@ def run_simulate(arguments: argparse.Namespace) -> None:
     workers = arguments.workers or os.cpu_count()
     if arguments.scenes:
         simulation.write_gains_for_scenes(arguments.scenes, arguments.out, workers, cars=arguments.cars)
+    elif arguments.footprints:
+        from radiodiff_jax.simulation.given_footprints import given_layouts
+
+        given = given_layouts(arguments.footprints, arguments.maps, arguments.size, arguments.seed)
+        if len(given.masks) < arguments.maps:
+            print(f"{arguments.footprints}: {counted(given.windows_there, 'window')} side by side, {len(given.masks)} of them with "
+                  f"a usual share of buildings: as many maps, not {arguments.maps}")  # fmt: skip
+        simulation.write_layouts_folder(
+            arguments.out, given.masks, given.source, transmitters=arguments.transmitters, seed=arguments.seed,
+            workers=workers, progress=True, cars=arguments.cars,
+        )  # fmt: skip
     else:
         simulation.write_simulated_folder(
             arguments.out, maps=arguments.maps, transmitters=arguments.transmitters, size=arguments.size,

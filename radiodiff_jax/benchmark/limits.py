@@ -1,6 +1,7 @@
 """What a device can do at best: from data sheets, or measured in a second or two."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -27,7 +28,7 @@ GIGABYTES_PER_S = {
 """Memory bandwidth of one device by its name, from the vendors' data sheets (SXM, 80 GB, where there are several)."""
 
 SIDE = 2048  # of the square matrices
-COPIED = 1 << 26  # float32 values, 256 MB: beyond every cache
+VALUES = 1 << 26  # of float32, 256 MB: beyond every cache
 
 
 def limits(compute: str, calibrate: bool = False) -> dict[str, Any]:
@@ -46,24 +47,25 @@ def limits(compute: str, calibrate: bool = False) -> dict[str, Any]:
 
 
 def calibrated(compute: str) -> dict[str, Any]:
-    """The best of a few products of square matrices, and of a few copies of a large array, on the first device."""
+    """The best of a few products of square matrices, and of a few passes over a large array, on the first device."""
     matrix = jnp.ones((SIDE, SIDE), compute)
-    values = jnp.ones(COPIED)
-    product = best(jax.jit(jnp.matmul), matrix, matrix)
-    copy = best(jax.jit(lambda x: x + 1), values)
+    multiply = jax.jit(jnp.matmul)
+    pass_over = jax.jit(lambda x: x + 1, donate_argnums=0)  # in place: new memory would cost more than moving it
+    product = best(lambda _: multiply(matrix, matrix), matrix)
+    passing = best(pass_over, jnp.ones(VALUES))
     return {
         "teraflops": 2 * SIDE**3 / product / 1e12,
-        "gigabytes_per_s": 2 * 4 * COPIED / copy / 1e9,
+        "gigabytes_per_s": 2 * 4 * VALUES / passing / 1e9,
         "source": "measured",
     }
 
 
-def best(run: Any, *inputs: jax.Array) -> float:
-    """Seconds of the fastest of up to eight calls within about a second."""
-    jax.block_until_ready(run(*inputs))
+def best(run: Callable[[jax.Array], jax.Array], value: jax.Array) -> float:
+    """Seconds of the fastest of up to eight calls, each on the result of the one before, within about a second."""
+    value = jax.block_until_ready(run(value))
     seconds: list[float] = []
     while len(seconds) < 8 and sum(seconds) < 1:
         start = time.perf_counter()
-        jax.block_until_ready(run(*inputs))
+        value = jax.block_until_ready(run(value))
         seconds.append(time.perf_counter() - start)
     return min(seconds)

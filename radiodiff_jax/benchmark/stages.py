@@ -16,6 +16,7 @@ STAGES = {
     "condition": "networks",
     "unet": "networks",
     "loop_overhead": "loop",
+    "resume": "resume",
     "reading": "inputs",
     "simulator": "inputs",
     "simulator_on_device": "inputs",

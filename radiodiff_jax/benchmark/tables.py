@@ -89,6 +89,14 @@ def described(results: dict[str, Any]) -> str:
     return f"{words}\nlimits ({limits['source']}): {number(peak, 1e3)} GFLOP/s, {number(bandwidth)} GB/s"
 
 
+def text(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table for the terminal: the first column to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
+    return "\n".join(
+        "  ".join([cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])]) for cells in (head, *lines)
+    )
+
+
 def markdown(results: dict[str, Any]) -> str:
     """All tables as Markdown."""
     parts = [" ".join(described(results).splitlines())]

@@ -4,16 +4,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from radiodiff_jax.data.check import check_folder
-from radiodiff_jax.data.layout import RadioMapFolder, simulations_in
+from radiodiff_jax.data.layout import BRIGHT, RadioMapFolder, simulations_in
+from radiodiff_jax.data.layout_statistics import layout_table, pooled
 from radiodiff_jax.data.shared_scenes import compare_shared
 from radiodiff_jax.data.survey import MOST, Survey, survey_curves, survey_folder, survey_numbers, survey_splits
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
 from radiodiff_jax.reporting.data_figures import save_curves, save_differences, save_samples
+from radiodiff_jax.reporting.layout_figures import save_layouts
 
 NUMBERS = "numbers.json"
-VERSION = 2
+VERSION = 3
+MOST_LAYOUTS = 200  # city maps whose layouts are measured: a few seconds
 IMAGES_OPENED = 4000  # by the check: some seconds
 FINDINGS_KEPT = 100
 
@@ -38,12 +43,15 @@ def explore(
     if comparison:
         save_differences(folder, other, told_apart(comparison["maps"]), out / "differences", labels)
     save_curves(sets, out)
+    layouts = [layouts_of(survey) for survey in surveys]
+    save_layouts(layouts, labels, out / "layouts")
     numbers = {
         "version": VERSION,
         "name": out.resolve().name,
         "explored": datetime.now(UTC).isoformat(timespec="seconds"),
         "most": most,
         "sets": sets,
+        "layouts": layout_table(layouts),
         "splits": survey_splits(surveys[0]),
         "check": checked(folder),
         "comparison": comparison,
@@ -58,6 +66,13 @@ def open_simulated(root: Path, simulation: str) -> RadioMapFolder:
     if not there:
         raise UserError(f"{root} has no radio maps below gain/; `python -m experiments.dataset simulate` makes some")
     return RadioMapFolder(root, simulation if simulation in there else there[0])
+
+
+def layouts_of(survey: Survey) -> dict[str, np.ndarray]:
+    """Statistics of the layouts of the city maps that were read, at most `MOST_LAYOUTS` of them, evenly spread."""
+    maps = sorted({number for number, _ in survey.pairs})
+    places = np.linspace(0, len(maps) - 1, min(MOST_LAYOUTS, len(maps))).round().astype(int)
+    return pooled(survey.folder.buildings(maps[place]) >= BRIGHT for place in places)
 
 
 def as_set(survey: Survey, label: str) -> dict[str, Any]:

@@ -105,6 +105,8 @@ def data_page(numbers: dict[str, Any], explore_folder: Path) -> str:
                  "of outdoor pixels to the transmitter"),
         "Left, how far transmitters stand from the nearest building pixel. Right, how far the outdoor pixels are from "
         "their transmitter: figures of merit count every pixel alike, so this says which distances weigh most.",
+        "## Layouts",
+        *_layouts(numbers, explore_folder),
         "## Splits",
         *_splits(numbers["splits"]),
         "## Missing and damaged files",
@@ -162,6 +164,28 @@ def _levels(sets: Sequence[dict[str, Any]]) -> str:
         "pixels. The noise floor at -127 dB is where the *thresholded* protocol cuts off; what lies left of it counts as "
         "silence there, and as a value in the *raw* protocol."
     )
+
+
+def _layouts(numbers: dict[str, Any], folder: Path) -> list[str]:
+    labels = [plain(one["label"]) for one in numbers["sets"]]
+    head = ["", *(f"{label}: {name}" for label in labels for name in ("10 % to 90 %", "median", "mean"))]
+    lines = []
+    for row in numbers["layouts"]:
+        cells = [plain(row["statistic"])]
+        for one in row["sets"]:
+            cells += [f"{_value(one['10'])} to {_value(one['90'])}", _value(one["50"]), _value(one["mean"])]
+        lines.append(cells + ([_value(row["distance"])] if len(labels) == 2 else []))
+    words = "The *distance* (of Kolmogorov and Smirnov) is the largest gap between two curves: 0 for the same "
+    words += "distribution, 1 for values that do not overlap. With few maps it is large by chance: two draws of 12 and 60 "
+    words += "maps from one distribution differ by 0.25 on average. "
+    return [
+        _picture(folder, "layouts", "Distribution functions of eight statistics of the layouts"),
+        (words if len(labels) == 2 else "") + "A building is a connected region of the mask, its area is that of buildings "
+        "that the picture does not cut. A courtyard is an outdoor region that buildings enclose. A street's width is twice "
+        "the distance to the nearest building, along the middle lines of outdoors. The main directions are two "
+        "perpendicular ones, those of the most edges.",
+        table([*head, "distance"] if len(labels) == 2 else head, lines),
+    ]
 
 
 def _splits(splits: dict[str, Any]) -> list[str]:

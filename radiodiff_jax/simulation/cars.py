@@ -69,15 +69,16 @@ def _streets(buildings: np.ndarray) -> _Streets:
     front, street = (_smoothed(doubled.real, scale) + 1j * _smoothed(doubled.imag, scale) for scale in (FRONT, STREET_AROUND))
     weight = np.maximum(_smoothed((~buildings).astype(float), STREET_AROUND), 1e-9)
     pieces, _ = label(~buildings)
-    large = np.bincount(pieces.ravel()) >= min(SMALLEST_PLACE, buildings.size // 8)
-    large[0] = False
+    has_room = np.bincount(pieces.ravel()) >= SMALLEST_PLACE
+    has_room[np.concatenate([pieces[[0, -1]].ravel(), pieces[:, [0, -1]].ravel()])] = True  # may go on outside
+    has_room[0] = False
     return _Streets(
         wall_distance=distance,
         half_width=maximum_filter(distance, size=11),
         direction=np.angle(front) / 2,
         turned=np.abs(np.angle(front * street.conj())) / 2,
         straightness=np.abs(street) / weight,
-        open=large[pieces],
+        open=has_room[pieces],
     )
 
 

@@ -13,13 +13,13 @@ from radiodiff_jax.simulation.polygons import Ring, rasterise
 
 MARGIN = 128  # metres around the picture, so that buildings across its border are known whole
 CLEARANCE = 2  # pixels between buildings, at least
-DENSITY = (0.12, 0.42)  # share of building pixels, as in real maps
+DENSITY = (0.13, 0.4)  # share of building pixels, as in real maps
 ROOM = 0.1  # share of pixels that lie 3 pixels or more from buildings, at least
 ATTEMPTS = 100
-OPEN_DISTRICT = 0.15  # probability that a district beside others is left open
+OPEN_DISTRICT = 0.18  # probability that a district beside others is left open
 REFERENCE_AREA = 256.0**2  # square metres that the next two numbers, means of Poisson laws, belong to
 PARKS = 0.7
-LANDMARKS = 2.0
+LANDMARKS = 2.5
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,15 @@ def city(seed: int, height: int, width: int) -> City:
     rng = np.random.default_rng(seed)
     for _ in range(ATTEMPTS):
         drawn = _draw(rng, height, width)
-        room = np.mean(distance_transform_edt(~drawn.buildings) >= 3)
-        if DENSITY[0] <= drawn.buildings.mean() <= DENSITY[1] and room >= ROOM:
+        if is_usual(drawn.buildings):
             break
     return drawn
+
+
+def is_usual(buildings: Bool[np.ndarray, "height width"]) -> bool:
+    """Whether a mask is built over neither too little nor too much, and leaves room for transmitters."""
+    room = np.mean(distance_transform_edt(~buildings) >= 3)
+    return bool(DENSITY[0] <= buildings.mean() <= DENSITY[1] and room >= ROOM)
 
 
 def _draw(rng: np.random.Generator, height: int, width: int) -> City:

@@ -16,7 +16,7 @@ class DominantPathConstants(NamedTuple):
     bend_slope: float = 0.1545  # dB per degree
     bend_saturation: float = 70.0  # degrees
     roof_height: float = 23.5  # metres above the antennas
-    roof_loss_per_metre: float = 0.03  # dB per metre along the roofs (empirical)
+    roof_loss_per_metre: float = 0.01  # dB per metre along the roofs (empirical)
     roof_gap_loss: float = 4.48  # dB for every further building crossed: two bends of angle zero
 
 

@@ -19,13 +19,15 @@ def detached(rng: np.random.Generator, extent: float) -> Buildings:
     return _rows_of_houses(
         rng,
         extent,
-        width=rng.uniform(12, 19),
-        depth=rng.uniform(12, 21),
-        gap=rng.uniform(3.5, 9),
+        width=rng.uniform(12, 23),
+        depth=rng.uniform(12, 23),
+        gap=rng.uniform(2.5, 8),
         back=rng.uniform(5, 16),
-        street=rng.uniform(11, 20),
-        spread=rng.uniform(0.05, 0.35),
+        street=rng.uniform(10, 19),
+        spread=rng.uniform(0.05, 0.5),
         vacancy=rng.uniform(0.02, 0.15),
+        doubles=rng.uniform(0, 0.25),
+        sheds=max(0.0, rng.uniform(-0.3, 0.7)),
     )
 
 
@@ -34,20 +36,22 @@ def dense(rng: np.random.Generator, extent: float) -> Buildings:
     return _rows_of_houses(
         rng,
         extent,
-        width=rng.uniform(10, 17),
-        depth=rng.uniform(11, 18),
+        width=rng.uniform(10, 20),
+        depth=rng.uniform(12, 22),
         gap=rng.uniform(2.5, 3.5),
         back=rng.uniform(3, 4.5),
         street=rng.uniform(8, 13),
-        spread=rng.uniform(0.25, 0.45),
+        spread=rng.uniform(0.25, 0.55),
         vacancy=rng.uniform(0.1, 0.25),
+        doubles=rng.uniform(0.05, 0.35),
+        sheds=0.0,
     )
 
 
 def slabs(rng: np.random.Generator, extent: float) -> Buildings:
     """Parallel blocks of flats, some with a wing across their end."""
     thickness, length = rng.uniform(9, 13), rng.uniform(32, 80)
-    pitch, gap = rng.uniform(24, 42), rng.uniform(9, 20)
+    pitch, gap = rng.uniform(22, 42), rng.uniform(6, 18)
     for across in np.arange(-extent, extent + pitch, pitch):
         along = -extent - rng.uniform(0, length)
         while along < extent:
@@ -117,7 +121,7 @@ KINDS: dict[str, Callable[[np.random.Generator, float], Buildings]] = {
     "halls": halls,
     "scattered": scattered,
 }
-FREQUENCIES = {"detached": 0.34, "dense": 0.13, "slabs": 0.15, "perimeter": 0.15, "halls": 0.13, "scattered": 0.1}
+FREQUENCIES = {"detached": 0.32, "dense": 0.1, "slabs": 0.18, "perimeter": 0.1, "halls": 0.2, "scattered": 0.1}
 
 
 def _rows_of_houses(
@@ -131,8 +135,14 @@ def _rows_of_houses(
     street: float,
     spread: float,
     vacancy: float,
+    doubles: float,
+    sheds: float,
 ) -> Buildings:
-    """Rows along streets; `spread` is the relative spread of the sizes, `vacancy` the share of empty lots."""
+    """Rows along streets.
+
+    `spread` is the relative spread of the sizes; shares of the lots: `vacancy` empty, `doubles` with a building of two
+    houses, `sheds` with a small one behind the house (where there is room for it).
+    """
     houses_a_block = rng.integers(5, 12)
     cross_street = rng.uniform(9, 16)
     for block in np.arange(-extent, extent + depth, 2 * depth + back + street):
@@ -141,10 +151,15 @@ def _rows_of_houses(
             number = rng.integers(houses_a_block)
             while along < extent:
                 house_width = width * (1 + spread * rng.uniform(-1, 1.6))
+                if rng.random() < doubles:
+                    house_width *= rng.uniform(1.6, 2.4)
                 house_depth = depth * (1 - spread * rng.uniform(0, 1))
                 # Houses stand at the street: the first row at its upper side, the second row at its lower side.
                 towards_street = (depth - house_depth) / 2 * (-1 if row == block else 1)
                 if rng.random() > vacancy:
                     yield along + house_width / 2, row + towards_street, house(rng, house_width, house_depth)
+                if rng.random() < sheds:
+                    behind = (depth + back) / 2 * (1 if row == block else -1) * rng.uniform(0.75, 1)
+                    yield along + house_width * rng.random(), row + behind, house(rng, *rng.uniform(5, 10, 2))
                 number += 1
                 along += house_width + (cross_street if number % houses_a_block == 0 else gap)

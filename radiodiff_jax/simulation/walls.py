@@ -14,7 +14,7 @@ from radiodiff_jax.simulation.polygons import Ring, enclosed, sides_of
 SMALLEST_TURN = np.radians(5.0)
 CORNER_PUSH = 0.05  # pixels outward, so that a corner does not hide behind its own walls
 ROOF_PUSH = 0.1
-ROOF_SPACING = 6.0  # metres between points along a roof edge
+ROOF_SPACING = 10.0  # metres between points along a roof edge
 SHORTEST_ROOF_EDGE = 0.3
 BORDER = 0.4  # points farther than this outside the outermost pixel centres are dropped
 
@@ -51,7 +51,7 @@ def corners_of(rings: Sequence[Ring], height: int, width: int) -> Corners:
 
 
 def roof_points_of(walls: Float[np.ndarray, "walls 4"], height: int, width: int) -> Float[np.ndarray, "points 2"]:
-    """Middles of equal pieces of about 6 m of every wall, pushed a little outward, of those within the picture."""
+    """Middles of equal pieces of about 10 m of every wall, pushed a little outward, of those within the picture."""
     points = [np.zeros((0, 2))]
     for wall in walls:
         start, side = wall[:2], wall[2:] - wall[:2]

@@ -1,0 +1,98 @@
+"""The benchmark on the smallest networks, its tables, and what happens to the rest when one stage fails."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from experiments import benchmark
+from radiodiff_jax.benchmark.job import Job
+from radiodiff_jax.benchmark.stages import STAGES, run_stage
+from radiodiff_jax.benchmark.tables import tables, text
+from radiodiff_jax.errors import UserError
+from tests.micro import micro
+
+MACHINE = {
+    "date": "2026-01-01T00:00:00+00:00", "backend": "cpu", "devices": ["1 x cpu"], "processor": "Abacus", "cores": 2,
+    "compute": "float32", "versions": {"jax": "0.0"},
+    "limits": {"teraflops": 0.1, "gigabytes_per_s": 10.0, "source": "measured"},
+}  # fmt: skip
+ROW = {"median_s": 0.02, "best_s": 0.01, "spread_s": 0.001, "operations": 10**9, "bytes": 2e7, "batch": 2,
+       "examples_per_s": 100.0, "compile_s": 1.5, "peak_gb": 0.5}  # fmt: skip
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Stages answer what a test puts in here, without processes."""
+    found = {"machine": {"status": "done", "rows": MACHINE}}
+    asked = []
+
+    def start(arguments, stage, batch):
+        asked.append((stage, batch))
+        return found[stage](batch) if callable(found[stage]) else found[stage]
+
+    monkeypatch.setattr(benchmark, "start_stage", start)
+    return found, asked
+
+
+def test_real_stages_on_the_smallest_networks():
+    vae = micro("vae")
+    job = Job(micro("ldm"), replace(vae, training=replace(vae.training, batch_size=2)), repeats=1)
+    rows = {what: row for stage in ("vae_step", "discriminator") for what, row in run_stage(stage, job).items()}
+    alone, adversarial = rows["vae step, alone"], rows["vae step, adversarial"]
+    assert alone["batch"] == adversarial["batch"] == 2
+    # Three passes forward and three to the weights and inputs: real and made-up maps, and those that the generator is judged by.
+    assert adversarial["operations"] - alone["operations"] > 4 * rows["discriminator"]["operations"]
+    assert all(row["median_s"] > 0 and row["peak_gb"] > 0.1 and row["compile_s"] > 0 for row in rows.values())
+    results = {"config": "micro", "machine": MACHINE, "rows": rows}
+    assert [len(lines) for _, lines in tables(results).values()] == [3, 3]
+
+
+def test_a_fault_is_one_line_and_the_others_go_on(answers, capsys, tmp_path):
+    found, asked = answers
+    found["unet"] = {"status": "failed with exit code 1; its output is above"}
+    found["encoder"] = {"status": "done", "rows": {"encoder": ROW}}
+    found["ldm_step"] = lambda batch: (
+        {"status": "out of memory", "batch": batch or 16}
+        if batch is None or batch > 4
+        else {"status": "done", "rows": {"ldm step": ROW | {"batch": batch}}}
+    )
+    path = tmp_path / "tiny.json"
+    assert benchmark.main(["--config", "tiny", "--only", "unet", "encoder", "ldm_step", "--json", str(path)]) == 1
+    shown = capsys.readouterr()
+    assert "unet: failed with exit code 1" in shown.out and "a batch of 16 does not fit" in shown.err
+    assert asked[-3:] == [("ldm_step", None), ("ldm_step", 8), ("ldm_step", 4)]
+    assert "50.0 %" in shown.out and "compute" in shown.out  # 50 of 100 GFLOP/s, 50 operations a byte against 10
+    assert all(len(line) <= 120 for line in shown.out.splitlines())
+    written = json.loads(path.read_text())
+    assert written["stages"] == {"unet": found["unet"]["status"], "encoder": "done", "ldm_step": "done"}
+    assert written["rows"]["ldm step"]["batch"] == 4
+
+    assert benchmark.main(["--markdown", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "| encoder | 2 | 20.0 | 10.0 | 1.00 | 100 | 1.50 | 0.500 |" in lines
+    assert lines[0].startswith("2 cores, Abacus; float32; jax 0.0; 2026-01-01 limits (measured): 100 GFLOP/s")
+
+
+def test_several_batches_are_rows_of_their_own(answers, tmp_path):
+    found, asked = answers
+    found["encoder"] = lambda batch: {"status": "done", "rows": {"encoder": ROW | {"batch": batch}}}
+    found["reading"] = {"status": "done", "rows": {"reading": ROW}}
+    path = tmp_path / "out.json"
+    benchmark.main(["--config", "tiny", "--only", "encoder", "reading", "--batch", "1", "8", "--json", str(path)])
+    assert list(json.loads(path.read_text())["rows"]) == ["encoder, batch 1", "encoder, batch 8", "reading"]
+
+
+def test_columns_of_the_terminal_are_aligned():
+    assert text(["a", "ms"], [["long", "1"], ["b", "100"]]) == "a      ms\nlong    1\nb     100"
+
+
+def test_wrong_usage(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        benchmark.parse(["--only", "nothing"])
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(UserError, match="is no file of results"):
+        benchmark.main(["--markdown", str(tmp_path / "a.json")])
+    capsys.readouterr()
+    benchmark.parse([])
+    assert "loop_overhead" in STAGES

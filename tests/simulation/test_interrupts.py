@@ -1,0 +1,51 @@
+"""A simulation that is interrupted or killed from outside is taken up again and ends with the same bytes."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from radiodiff_jax.simulation import write_simulated_folder
+
+MAPS, TRANSMITTERS = 30, 2
+WORDS = f"--maps {MAPS} --transmitters {TRANSMITTERS} --size 64 --seed 2 --cars"
+
+
+def contents(root):
+    files = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".writing-"))
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "set"
+    write_simulated_folder(out, MAPS, TRANSMITTERS, (64, 64), 2, progress=False, cars=True)
+    return contents(out)
+
+
+def simulate(out, workers):
+    command = [sys.executable, "-m", "experiments.dataset", "simulate", "--out", out, "--workers", workers, *WORDS.split()]
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.parametrize("sent, workers", [(signal.SIGINT, 2), (signal.SIGKILL, 2)])
+def test_killed_and_called_again(whole, tmp_path, sent, workers):
+    out = tmp_path / "set"
+    running = simulate(out, workers)
+    until = time.monotonic() + 60
+    while len(list(out.glob("gain/carsDPM/[!.]*.png"))) < 3 and time.monotonic() < until:
+        time.sleep(0.02)
+    children = psutil.Process(running.pid).children(recursive=True)
+    running.send_signal(sent)
+    assert "Traceback" not in running.communicate(timeout=30)[0]
+    assert running.returncode != 0
+    assert not psutil.wait_procs(children, timeout=20)[1]  # no worker outlives its parent
+
+    begun = contents(out)
+    assert 3 < len(begun) < len(whole)
+    assert all(whole[name] == data for name, data in begun.items())
+    write_simulated_folder(out, MAPS, TRANSMITTERS, (64, 64), 2, progress=False, cars=True)
+    assert contents(out) == whole
