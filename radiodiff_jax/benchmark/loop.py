@@ -55,7 +55,9 @@ def measure_loop_overhead(job: Job) -> dict[str, Row]:
     unseen = io.StringIO()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(unseen), contextlib.redirect_stderr(unseen):
         batches = in_memory(random_batch(config, job.ldm, batch), batch)
-        train(replace(task, phase=phase), config, Path(folder) / "run", batches=batches)
+        done = train(replace(task, phase=phase), config, Path(folder) / "run", batches=batches)
+    if not done.finished:  # the loop takes Ctrl-C for a wish to save
+        raise KeyboardInterrupt
     taken = [ended[number] - begun[number] for number in range(updates - 1)]
     return {"loop, vae": loop_row(taken, every, bare) | {"batch": batch}}
 

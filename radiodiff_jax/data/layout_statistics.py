@@ -20,7 +20,7 @@ LAYOUT_STATISTICS = (
     "built share (%)",
     "buildings a hectare",
     "area of a building (m²)",
-    "edges within 10° of the main directions (%)",
+    "edges along main directions (%)",
     "street width (m)",
     "courtyards a hectare",
     "courtyards of outdoors (%)",

@@ -183,7 +183,7 @@ def _layouts(numbers: dict[str, Any], folder: Path) -> list[str]:
         (words if len(labels) == 2 else "") + "A building is a connected region of the mask, its area is that of buildings "
         "that the picture does not cut. A courtyard is an outdoor region that buildings enclose. A street's width is twice "
         "the distance to the nearest building, along the middle lines of outdoors. The main directions are two "
-        "perpendicular ones, those of the most edges.",
+        "perpendicular ones, those of the most edges; an edge within 10° of one of them runs along it.",
         table([*head, "distance"] if len(labels) == 2 else head, lines),
     ]
 

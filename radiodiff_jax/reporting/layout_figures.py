@@ -12,6 +12,7 @@ from radiodiff_jax.reporting.style import BLUE, DASHES, VERMILION, plt, save_svg
 
 COLOURS = (BLUE, VERMILION)
 A_ROW = 4
+STEPS = 150  # of a curve that are drawn, at most
 SHOWN = 0.97  # quantile at which a panel ends: a few large buildings or squares would squeeze the rest
 
 
@@ -39,8 +40,11 @@ def draw_distribution(axes: Axes, values: Sequence[np.ndarray], labels: Sequence
     known = [one for one in values if len(one)]
     end = max([np.quantile(one, SHOWN) for one in known if np.quantile(one, SHOWN) > 0], default=1.0)
     for number, (one, label) in enumerate(zip(values, labels, strict=True)):
-        at = np.concatenate([[0.0], np.sort(one)])
-        share = 100 * np.arange(len(at)) / max(len(one), 1)
+        shares = np.arange(1, len(one) + 1) / max(len(one), 1)
+        if len(one) > STEPS:
+            shares = np.linspace(0, 1, STEPS)
+        values_there = np.quantile(one, shares, method="inverted_cdf") if len(one) else shares
+        at, share = np.concatenate([[0.0], values_there]), 100 * np.concatenate([[0.0], shares])
         axes.step(at, share, where="post", color=COLOURS[number], linestyle=DASHES[number], label=label)
     axes.set_xlim(0, 1.02 * end)
     axes.set_ylim(0, 100)

@@ -29,7 +29,7 @@ def test_known_blocks(blocks):
     assert found["built share (%)"] == pytest.approx(100 * (4 * 1600 - 200) / 120**2)
     assert found["buildings a hectare"] == pytest.approx(4 / 1.44)
     assert sorted(found["area of a building (m²)"]) == [1400, 1600, 1600, 1600]
-    assert found["edges within 10° of the main directions (%)"] > 90
+    assert found["edges along main directions (%)"] > 90
     assert np.median(found["street width (m)"]) == pytest.approx(20, abs=1)
     assert found["courtyards a hectare"] == pytest.approx(1 / 1.44)
     assert found["courtyards of outdoors (%)"] == pytest.approx(100 * 200 / (120**2 - 6200))
@@ -42,7 +42,7 @@ def test_turned_streets_are_as_aligned_as_straight_ones_and_round_places_are_not
     along, across = (columns + rows / 2) / np.hypot(1, 0.5), (rows - columns / 2) / np.hypot(1, 0.5)
     turned = layout_statistics((along % 50 < 30) & (across % 50 < 30))
     round_place = layout_statistics(np.abs(np.hypot(rows, columns) - 40) < 8)
-    name = "edges within 10° of the main directions (%)"
+    name = "edges along main directions (%)"
     assert turned[name][0] > 80
     assert round_place[name][0] == pytest.approx(100 * 20 / 90, abs=6)
 
@@ -58,7 +58,7 @@ def test_buildings_at_the_border_have_no_area():
 def test_empty_and_full_masks_have_numbers_too(built):
     found = layout_statistics(np.full((32, 32), built))
     assert found["built share (%)"][0] == 100 * built
-    assert len(found["street width (m)"]) == 0 == len(found["edges within 10° of the main directions (%)"])
+    assert len(found["street width (m)"]) == 0 == len(found["edges along main directions (%)"])
     assert layout_table([found])[4]["sets"][0]["50"] is None
 
 

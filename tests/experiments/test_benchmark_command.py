@@ -41,7 +41,7 @@ def test_real_stages_on_the_smallest_networks():
     rows = {what: row for stage in ("vae_step", "discriminator") for what, row in run_stage(stage, job).items()}
     alone, adversarial = rows["vae step, alone"], rows["vae step, adversarial"]
     assert alone["batch"] == adversarial["batch"] == 2
-    # Three passes forward and three to the weights and inputs: real and made-up maps, and those that the generator is judged by.
+    # The discriminator runs forward and back for real maps, for made-up ones, and to judge the generator.
     assert adversarial["operations"] - alone["operations"] > 4 * rows["discriminator"]["operations"]
     assert all(row["median_s"] > 0 and row["peak_gb"] > 0.1 and row["compile_s"] > 0 for row in rows.values())
     results = {"config": "micro", "machine": MACHINE, "rows": rows}
