@@ -12,12 +12,14 @@ import errno
 import json
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import grain
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
@@ -64,22 +66,42 @@ class Checkpoints:
             preservation_policy=self._policy, cleanup_tmp_directories=True, lightweight_initialize=True
         )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._saving: int | None = None
+        self._ending: Future | None = None
 
     @property
     def latest(self) -> int | None:
-        """The newest step there is, damaged or not."""
-        return self._manager.latest_step()
+        """The newest step there is, damaged or not, or on its way."""
+        return self._manager.latest_step() if self._saving is None else self._saving
 
     def save(self, step: int, state: State, batches: grain.DatasetIterator, meta: dict[str, Any], rmse: float | None):
-        """Begin to save; the state may be donated as soon as this returns. `finished` and `wait` tell of the end."""
-        meta = {"step": step, "digests": quick_digests(state), "data": batches.get_state(), "rmse": rmse, **meta}
+        """Begin to save; the state may be donated as soon as this returns. `finished` and `wait` tell of the end.
+
+        What takes time (digests, and Orbax's work on every array) is done by a thread, on a copy in the host's memory, so
+        that training goes on at once. With several processes Orbax makes them wait for each other, which is done here.
+        """
+        place = batches.get_state()
+        meta = {"step": step, "data": place, "rmse": rmse, **meta}
         if rmse is not None:
             self._policy.rmse[step] = rmse
+        self._saving = step
+        if jax.process_count() == 1:
+            copy = jax.tree.map(np.array, jax.device_get(state))  # on CPUs what device_get returns is no copy
+            self._ending = self._thread.submit(self._save_whole, step, copy, FrozenPlace(place), meta)
+        else:
+            self._begin(step, state, batches, meta)
+            self._ending = self._thread.submit(self._end, step)
+
+    def _save_whole(self, step: int, state: State, place: "FrozenPlace", meta: dict[str, Any]) -> None:
+        self._begin(step, state, place, meta)
+        self._end(step)
+
+    def _begin(self, step: int, state: State, place: Any, meta: dict[str, Any]) -> None:
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
-            data=grain.checkpoint.CheckpointSave(batches),
-            meta=ocp.args.JsonSave(meta),
+            data=grain.checkpoint.CheckpointSave(place),
+            meta=ocp.args.JsonSave({**meta, "digests": quick_digests(state)}),
         )
         try:
             begun = self._manager.save(step, args=items)
@@ -87,23 +109,23 @@ class Checkpoints:
             raise save_error(self.folder, step, error) from error
         if not begun:
             raise UserError(f"cannot save step {step} in {self.folder}: a newer checkpoint is there; move it away")
-        self._saving = step
 
-    def finished(self) -> int | None:
-        """The step whose save has ended since the last question, if any. Raises UserError if it failed."""
-        if self._saving is None or self._manager.is_saving_in_progress():
-            return None
-        return self.wait()
-
-    def wait(self) -> int | None:
-        """As `finished`, after waiting for the save in progress."""
-        step, self._saving = self._saving, None
-        if step is None:
-            return None
+    def _end(self, step: int) -> None:
         try:
             self._manager.wait_until_finished()
         except Exception as error:  # as above
             raise save_error(self.folder, step, error) from error
+
+    def finished(self) -> int | None:
+        """The step whose save has ended since the last question, if any. Raises UserError if it failed."""
+        return self.wait() if self._ending is not None and self._ending.done() else None
+
+    def wait(self) -> int | None:
+        """As `finished`, after waiting for the save in progress."""
+        if self._ending is None:
+            return None
+        ending, step, self._ending, self._saving = self._ending, self._saving, None, None
+        ending.result()
         return step
 
     def restore(self, shapes: Tree, batches: grain.DatasetIterator) -> Restored | None:
@@ -144,8 +166,20 @@ class Checkpoints:
         return found.state, found.meta
 
     def close(self) -> None:
-        """Let go of the folder; call after `wait`."""
+        """Let go of the folder, after the save in progress."""
+        self._thread.shutdown()
         self._manager.close()
+
+
+@dataclass(frozen=True)
+class FrozenPlace:
+    """A data iterator as Grain's checkpoints know it, at the place where it was."""
+
+    state: dict[str, Any]
+
+    def get_state(self) -> bytes:
+        """What is written."""
+        return json.dumps(self.state, indent=4).encode()
 
 
 def check_integrity(step: int, meta: dict[str, Any], parts: State) -> None:
