@@ -25,6 +25,7 @@ def save_layouts(sets: Sequence[dict[str, np.ndarray]], labels: Sequence[str], s
         for axes, name in zip(grid.flat, LAYOUT_STATISTICS, strict=True):
             draw_distribution(axes, [one[name] for one in sets], labels)
             axes.set_xlabel(name, fontsize=9)
+            axes.locator_params(axis="x", nbins=4)  # labels of small numbers are wide
         for axes in grid[:, 0]:
             axes.set_ylabel("at most this (%)")
         handles, names = grid.flat[0].get_legend_handles_labels()
