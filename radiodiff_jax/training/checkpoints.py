@@ -8,6 +8,7 @@
 A file system may flip bits without telling, and so may Orbax restore them; the digests tell.
 """
 
+import contextlib
 import errno
 import json
 import sys
@@ -69,6 +70,7 @@ class Checkpoints:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._saving: int | None = None
         self._ending: Future | None = None
+        self._failed = False
 
     @property
     def latest(self) -> int | None:
@@ -106,6 +108,7 @@ class Checkpoints:
         try:
             begun = self._manager.save(step, args=items)
         except Exception as error:  # anything that Orbax, TensorStore or the system raise
+            self._failed = True
             raise save_error(self.folder, step, error) from error
         if not begun:
             raise UserError(f"cannot save step {step} in {self.folder}: a newer checkpoint is there; move it away")
@@ -114,6 +117,7 @@ class Checkpoints:
         try:
             self._manager.wait_until_finished()
         except Exception as error:  # as above
+            self._failed = True
             raise save_error(self.folder, step, error) from error
 
     def finished(self) -> int | None:
@@ -168,7 +172,8 @@ class Checkpoints:
     def close(self) -> None:
         """Let go of the folder, after the save in progress."""
         self._thread.shutdown()
-        self._manager.close()
+        with contextlib.suppress(*[Exception] if self._failed else []):  # told already
+            self._manager.close()
 
 
 @dataclass(frozen=True)

@@ -280,6 +280,7 @@ class Level(nn.Module):
     level: int
     dtype: Any
     param_dtype: Any
+    remat: bool = False
 
     def __call__(self, x, *others):
         return x, [x, x]

@@ -10,7 +10,7 @@ import pytest
 
 from radiodiff_jax.simulation import write_simulated_folder
 
-MAPS, TRANSMITTERS = 30, 2
+MAPS, TRANSMITTERS = 90, 2
 WORDS = f"--maps {MAPS} --transmitters {TRANSMITTERS} --size 64 --seed 2 --cars"
 
 
