@@ -256,6 +256,7 @@ class Constant(nn.Module):
     out_channels: int
     dtype: Any
     param_dtype: Any
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x, *others):
