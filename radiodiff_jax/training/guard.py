@@ -11,7 +11,6 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from radiodiff_jax.training.task import Batch, Metrics, State, Tree
@@ -28,7 +27,8 @@ def first_guard() -> dict[str, Array]:
 def guarded(step: Step, spike_factor: float | None) -> Step:
     """`step` with the guards; its metrics gain "skipped" (not finite) and, with a `spike_factor`, "skipped_spike".
 
-    Not finite means: any metric ("loss" and "grad_norm" among them), or any new parameter or batch statistic. The
+    Not finite means: any metric ("loss" and the norms of the gradients among them) or any new batch statistic. With
+    these finite AdamW cannot make a parameter that is not: it moves none by more than a few learning rates. The
     arithmetic of an applied update is that of `step`. With a `spike_factor`, state["guard"] must hold what `first_guard`
     makes; a spike is a loss above factor * mean, where the mean is over all applied updates at first, then decays by
     1 / PATIENCE an update. Before PATIENCE updates, and where the mean is not positive, there are no spikes.
@@ -37,7 +37,7 @@ def guarded(step: Step, spike_factor: float | None) -> Step:
     def careful(state: State, frozen: Tree, batch: Batch, key: PRNGKeyArray) -> tuple[State, Metrics]:
         old = {name: part for name, part in state.items() if name != "guard"}
         new, metrics = step(old, frozen, batch, key)
-        good = all_finite((metrics, new["params"], new.get("batch_stats")))
+        good = all_finite((metrics, new.get("batch_stats")))
         metrics = metrics | {"skipped": 1.0 - good.astype(jnp.float32)}
         if spike_factor is not None:
             guard = state["guard"]
@@ -49,7 +49,7 @@ def guarded(step: Step, spike_factor: float | None) -> Step:
             rest["optimizer"] = advance_schedules(old["optimizer"])
         kept = choose(good, new, rest)
         if spike_factor is not None:
-            kept["guard"] = jax.tree.map(functools.partial(jnp.where, good), remember(guard, metrics["loss"]), guard)
+            kept["guard"] = choose(good, remember(guard, metrics["loss"]), guard)
         return kept, metrics
 
     return careful
@@ -58,15 +58,13 @@ def guarded(step: Step, spike_factor: float | None) -> Step:
 def all_finite(tree: Tree) -> Bool[Array, ""]:
     """Whether no floating-point leaf has an infinity or a NaN."""
     leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return functools.reduce(jnp.logical_and, [jnp.isfinite(leaf).all() for leaf in leaves])
+    # The least of them by sorting: XLA would repeat a chain of `and` in every operation that asks for the answer.
+    return jnp.sort(jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]))[0]
 
 
 def choose(condition: Bool[Array, ""], first: Tree, second: Tree) -> Tree:
-    """`first` where the condition holds, else `second`.
-
-    With `jnp.where` XLA would fuse each choice with all that the condition depends on, which takes for ever to compile.
-    """
-    return lax.cond(condition, lambda a, b: a, lambda a, b: b, first, second)
+    """`first` where the condition holds, else `second`; fused with what makes `first`, where `lax.cond` would copy."""
+    return jax.tree.map(functools.partial(jnp.where, condition), first, second)
 
 
 def advance_schedules(optimizer_state: Tree) -> Tree:

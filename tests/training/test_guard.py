@@ -45,19 +45,23 @@ def test_good_update_has_the_same_bits_as_without_guard():
 
 
 def replace(state, frozen, batch, key):
-    """A step whose batch is (loss, new parameter)."""
-    loss, value = batch
-    return {"step": state["step"] + 1, "params": value}, {"loss": loss, "grad_norm": jnp.float32(1)}
+    """A step whose batch is (loss, new parameter, new batch statistic)."""
+    loss, value, statistic = batch
+    new = {"step": state["step"] + 1, "params": value, "batch_stats": statistic}
+    return new, {"loss": loss, "grad_norm": jnp.float32(1)}
 
 
 def first_state(**more):
-    return {"step": jnp.int32(0), "params": jnp.float32(5), **more}
+    return {"step": jnp.int32(0), "params": jnp.float32(5), "batch_stats": jnp.float32(5), **more}
 
 
-@pytest.mark.parametrize(("loss", "value", "expected"), [(1, 7, 7), (1, jnp.inf, 5), (jnp.nan, 7, 5), (jnp.inf, 7, 5)])
-def test_any_number_that_is_not_finite_counts(loss, value, expected):
+@pytest.mark.parametrize(
+    ("loss", "statistic", "expected"), [(1, 7, 7), (1, jnp.inf, 5), (jnp.nan, 7, 5), (jnp.inf, 7, 5)]
+)
+def test_any_number_that_is_not_finite_counts(loss, statistic, expected):
     step = guarded(replace, None)
-    state, metrics = step(first_state(), {}, (jnp.float32(loss), jnp.float32(value)), None)
+    state, metrics = step(first_state(), {}, (jnp.float32(loss), jnp.float32(7), jnp.float32(statistic)), None)
+    assert state["batch_stats"] == expected
     assert state["params"] == expected and state["step"] == 1
     assert metrics["skipped"] == (expected == 5)
 
@@ -68,7 +72,7 @@ def test_spike_is_left_out_once_there_is_a_mean():
 
     def update(loss: float, value: float):
         nonlocal state
-        state, metrics = step(state, {}, (jnp.float32(loss), jnp.float32(value)), jax.random.key(0))
+        state, metrics = step(state, {}, (jnp.float32(loss), jnp.float32(value), jnp.float32(0)), jax.random.key(0))
         return float(metrics["skipped"]), float(metrics["skipped_spike"])
 
     assert update(100.0, 0.0) == (0, 0)  # no mean yet: a spike passes
