@@ -1,12 +1,17 @@
 """Whole files or none: everything is written under a temporary name in the same folder and then renamed."""
 
+import contextlib
 import json
 import os
 import re
+import shutil
+import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 
 def write_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
@@ -41,3 +46,15 @@ def write_json(path: str | Path, value: Any) -> Path:
     # A line break is never inside a string, so that this finds lists only.
     text = re.sub(r"\[\n(?:[-+\d.eE,\s]|null)*\]", lambda found: f"[{' '.join(found[0][1:-1].split())}]", text)
     return write_text(path, text + "\n")
+
+
+@contextlib.contextmanager
+def working_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new folder PARENT/PREFIXhost-pid-..., gone at the end; those of killed processes of this machine are removed."""
+    of_this_machine = f"{prefix}{socket.gethostname()}-"
+    for old in parent.glob(f"{of_this_machine}*"):
+        number = old.name.removeprefix(of_this_machine).partition("-")[0]
+        if number.isdigit() and not psutil.pid_exists(int(number)):
+            shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f"{of_this_machine}{os.getpid()}-") as name:
+        yield Path(name)

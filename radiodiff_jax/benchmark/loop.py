@@ -5,7 +5,7 @@ import io
 import statistics
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grain
@@ -19,37 +19,38 @@ from radiodiff_jax.training.loop import train
 from radiodiff_jax.training.vae_task import make_vae_task
 
 SECONDS = 30.0  # that the updates of a loop may take
-FEWEST, MOST = 16, 200
+FEWEST, MOST = 16, 240
+HOLDS = 4
 NEVER = 10**9
 
 
 def measure_loop_overhead(job: Job) -> dict[str, Row]:
     """The autoencoder's training on maps in memory, against the same update called on one batch again and again.
 
-    Four checkpoints begin during the loop, and half-way between them the loop is held for some bare updates, so that
-    both are timed under the same load.
+    The loop is held four times for some bare updates, so that both are timed under the same load; the half of the
+    updates that follow, up to a logged step, are compared with them. Then a checkpoint begins.
     """
     config = whole_batches(job.vae)
     batch = job.update_batch(config)
     update, task = vae_update(config, job.ldm, batch), make_vae_task(config)
-    updates = int(min(max(SECONDS / update.measure(3)["median_s"], FEWEST), MOST))
-    every = updates // 4
+    quarter = round(min(max(SECONDS / update.measure(3)["median_s"], FEWEST), MOST) / 4 / HOLDS)
+    every = 4 * quarter
     settings = replace(
-        config.training, steps=updates, batch_size=batch, log_every=min(50, updates // 2),
+        config.training, steps=HOLDS * every + quarter, batch_size=batch, log_every=quarter,
         validate_every=NEVER, sample_every=NEVER, checkpoint_every=every,
     )  # fmt: skip
     config = replace(config, training=settings)
-    bare: list[float] = []
-    begun: dict[int, float] = {}
-    ended: dict[int, float] = {}
+    times = Times(begun={}, ended={}, logged={}, bare=[])
 
-    def phase(number: int) -> str:  # the loop asks at the beginning of every update
-        if number not in begun:
-            ended[number - 1] = time.perf_counter()
-            if number % every == every // 2:
-                update()
-                bare.extend(seconds_of(update) for _ in range(max(every // 4, 2)))
-            begun[number] = time.perf_counter()
+    def phase(number: int) -> str:  # the loop asks at the beginning of every update, and again when it logs
+        if number not in times.begun:
+            times.ended[number - 1] = time.perf_counter()
+            if number % every == quarter:
+                jax.block_until_ready(update())
+                times.bare.append(statistics.fmean(seconds_of(update) for _ in range(2 * quarter)))
+            times.begun[number] = time.perf_counter()
+        elif number + 1 not in times.begun:
+            times.logged.setdefault(number, time.perf_counter())
         return task.phase(number)
 
     unseen = io.StringIO()
@@ -58,8 +59,17 @@ def measure_loop_overhead(job: Job) -> dict[str, Row]:
         done = train(replace(task, phase=phase), config, Path(folder) / "run", batches=batches)
     if not done.finished:  # the loop takes Ctrl-C for a wish to save
         raise KeyboardInterrupt
-    taken = [ended[number] - begun[number] for number in range(updates - 1)]
-    return {"loop, vae": loop_row(taken, every, bare) | {"batch": batch}}
+    return {"loop, vae": loop_row(times, quarter) | {"batch": batch}}
+
+
+@dataclass(frozen=True)
+class Times:
+    """When (seconds) the loop began and ended each update by its number, when it had logged it; means of bare updates."""
+
+    begun: dict[int, float]
+    ended: dict[int, float]
+    logged: dict[int, float]
+    bare: list[float]
 
 
 def seconds_of(update: Update) -> float:
@@ -69,17 +79,24 @@ def seconds_of(update: Update) -> float:
     return time.perf_counter() - start
 
 
-def loop_row(taken: list[float], every: int, bare: list[float]) -> Row:
-    """The row, from the seconds of each update, after how many a checkpoint begins, and seconds of bare updates.
+def loop_row(times: Times, quarter: int) -> Row:
+    """The row, where the loop was held at every 4th `quarter` from the first on, and saved half-way between.
 
-    What a checkpoint adds is the time of the update that it follows and of the next one, less two median updates: the
-    loop waits there for the update that the device is still at work on, and not in the next one.
+    The loop fetches the metrics of an update while the next one is under way, so that single updates cannot be told
+    apart; but nothing is under way after a hold, nor once a step is logged. What a checkpoint adds is the time of the
+    update that it follows, which is waited for, and of the next one, less two updates of the loop.
     """
-    alone, median = statistics.median(bare), statistics.median(taken[2:])  # the first one compiles
-    stalls = [taken[saved - 1] + taken[saved] - 2 * median for saved in range(every, len(taken), every)]
+    holds = [number for number in times.begun if number % (4 * quarter) == quarter and number + 2 * quarter in times.begun]
+    looped = [(times.logged[held + 2 * quarter - 1] - times.begun[held]) / (2 * quarter) for held in holds]
+    shares = [loop / bare - 1 for loop, bare in zip(looped, times.bare, strict=False)]
+    alone = statistics.median(looped)
+    stalls = [
+        times.ended[saved] - times.begun[saved - 1] - 2 * alone
+        for saved in range(4 * quarter, len(times.begun) - 1, 4 * quarter)
+    ]  # fmt: skip
     return {
-        "bare_s": alone, "looped_s": median, "overhead_share": median / alone - 1,
-        "stall_s": statistics.median(stalls), "longest_stall_s": max(stalls), "updates": len(taken) + 1,
+        "bare_s": statistics.median(times.bare), "looped_s": alone, "overhead_share": statistics.median(shares),
+        "stall_s": statistics.median(stalls), "longest_stall_s": max(stalls), "updates": len(times.begun),
     }  # fmt: skip
 
 

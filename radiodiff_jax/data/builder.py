@@ -8,7 +8,6 @@ that reading in order needs no index; the shuffle is the pipeline's. Sets that b
 of a mixture, lie side by side.
 """
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from radiodiff_jax.data.layout import RadioMapFolder
 from radiodiff_jax.data.shards import NAME, VERSION, Shard, plan_shards, write_metadata, write_shard
 from radiodiff_jax.data.splits import Split, chosen_rule, split_maps
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_json
+from radiodiff_jax.files import working_folder, write_json
 
 DESCRIPTION_FILE = "radiodiff.json"
 SHARD_MEGABYTES = 200
@@ -73,8 +72,8 @@ def _build(
             return finished
         raise UserError(f"{finished} was built from other data or by another split; remove it or choose another --out")
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".building-") as temporary:
-        folder = Path(temporary) / VERSION
+    with working_folder(out, ".building-") as temporary:
+        folder = temporary / VERSION
         folder.mkdir()
         shards = plan_shards(contents, parts, folder, int(shard_megabytes * 2**20))
         with tqdm(total=sum(facts["records"].values()), desc=f"packing {contents.name}", unit="record") as bar:

@@ -1,6 +1,10 @@
 """TFDS folders: the same records as the PNG files, whole or not there, and sentences for what does not fit."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -66,6 +70,18 @@ def test_a_failed_build_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match="2_1.png cannot be read as an image"):
         build(root, tmp_path / "tfds")
     assert list((tmp_path / "tfds").iterdir()) == []
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path):
+    out, here = tmp_path / "tfds", socket.gethostname()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names = {who: f".building-{who}-x" for who in (f"{here}-{gone.pid}", f"{here}-{os.getpid()}", f"elsewhere-{gone.pid}")}
+    for name in names.values():
+        (out / name / "1.0.0").mkdir(parents=True)
+    build(write_example_folder(tmp_path / "maps", maps=3), out)
+    left = {path.name for path in out.iterdir() if path.name.startswith(".building-")}
+    assert left == set(list(names.values())[1:])  # of a process that lives, and of another machine
 
 
 def test_a_split_without_maps_is_not_built_and_says_so(tmp_path):

@@ -1,8 +1,13 @@
 """The benchmark on the smallest networks, its tables, and what happens to the rest when one stage fails."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from experiments import benchmark
@@ -96,3 +101,15 @@ def test_wrong_usage(tmp_path, capsys):
     capsys.readouterr()
     benchmark.parse([])
     assert "loop_overhead" in STAGES
+
+
+def test_sigterm_ends_the_stage_under_way():
+    command = [sys.executable, "-m", "experiments.benchmark", "--config", "tiny", "--only", "reading"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        itself = psutil.Process(process.pid)
+        while not (stages := itself.children()):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(timeout=20) == 128 + signal.SIGTERM
+    assert not any(stage.is_running() for stage in stages)
