@@ -6,12 +6,12 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from radiodiff_jax.config import AutoencoderConfig, PrecisionConfig
+from radiodiff_jax.models.attention import attend
 from radiodiff_jax.models.layers import (
     Convolution,
     DType,
     GroupNorm,
     UpsampleConvolution,
-    attend,
     rematerialised,
     swish,
 )

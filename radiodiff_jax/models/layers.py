@@ -247,30 +247,3 @@ def resize_aligned(x: Float[Array, "batch height width channels"], size: tuple[i
             moved = jnp.tensordot(matrix, x.astype(jnp.float32), (1, axis), precision=lax.Precision.HIGHEST)
             x = jnp.moveaxis(moved, 0, axis)
     return x.astype(dtype)
-
-
-def softmax(logits: Array, axis: int = -1) -> Array:
-    """Softmax in float32, handed back in the dtype of `logits`."""
-    return nn.softmax(logits.astype(jnp.float32), axis).astype(logits.dtype)
-
-
-def attend(
-    query: Float[Array, "batch queries heads channels"],
-    key: Float[Array, "batch keys heads channels"],
-    value: Float[Array, "batch keys heads channels"],
-    scale: float,
-) -> Float[Array, "batch queries heads channels"]:
-    """softmax(scale q k^T) v for each head, softmax in float32.
-
-    Many queries are taken 1024 at a time: the weights of 4096 x 4096 positions never exist at once, and XLA's CPU
-    backend keeps to its fast matrix product, which it loses when it fuses the whole.
-    """
-
-    def one(query: Array) -> Array:
-        return jnp.einsum("bhqk,bkhc->bqhc", softmax(jnp.einsum("bqhc,bkhc->bhqk", query * scale, key)), value)
-
-    count = query.shape[1]
-    if count <= 1024 or count % 1024:
-        return one(query)
-    chunks = query.reshape(query.shape[0], count // 1024, 1024, *query.shape[2:])
-    return jnp.moveaxis(lax.map(one, jnp.moveaxis(chunks, 1, 0)), 0, 1).reshape(query.shape)

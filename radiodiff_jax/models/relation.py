@@ -7,8 +7,9 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from radiodiff_jax.models.attention import attend
 from radiodiff_jax.models.initialisers import kaiming_normal, xavier_normal, zeros
-from radiodiff_jax.models.layers import BatchNorm, Convolution, Dense, DType, GroupNorm, attend, resize_aligned
+from radiodiff_jax.models.layers import BatchNorm, Convolution, Dense, DType, GroupNorm, resize_aligned
 
 
 def sine_positions(height: int, width: int, channels: int) -> np.ndarray:

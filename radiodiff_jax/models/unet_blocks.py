@@ -4,8 +4,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from radiodiff_jax.models.attention import attend, softmax
 from radiodiff_jax.models.initialisers import normal
-from radiodiff_jax.models.layers import ChannelLayerNorm, Convolution, Dense, DType, GroupNorm, attend, softmax
+from radiodiff_jax.models.layers import ChannelLayerNorm, Convolution, Dense, DType, GroupNorm
 
 
 class StandardisedBlock(nn.Module):

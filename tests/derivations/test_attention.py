@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from radiodiff_jax.models.layers import attend, resize_aligned
+from radiodiff_jax.models.attention import attend
+from radiodiff_jax.models.layers import resize_aligned
 from radiodiff_jax.models.relation import CrossAttention, pool_windows, sine_positions
 from radiodiff_jax.models.swin import WindowAttention, relative_position_index, shift_mask
 from radiodiff_jax.models.unet_blocks import LinearAttention

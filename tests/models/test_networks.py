@@ -9,10 +9,11 @@ from experiments.training import CONFIGS
 from radiodiff_jax.config import AutoencoderConfig, PrecisionConfig
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.models import initialisers
+from radiodiff_jax.models.attention import attend
 from radiodiff_jax.models.autoencoder import Autoencoder
 from radiodiff_jax.models.discriminator import Discriminator
 from radiodiff_jax.models.initialisers import first_values
-from radiodiff_jax.models.layers import BatchNorm, attend
+from radiodiff_jax.models.layers import BatchNorm
 from radiodiff_jax.models.perceptual import STAGES, perceptual_distance, perceptual_weights
 from radiodiff_jax.models.unet import UNet
 from tests.micro import micro
@@ -89,8 +90,17 @@ def test_first_values_have_the_stated_spread():
 
 def test_attention_in_pieces_equals_attention_at_once():
     query, key, value = jax.random.normal(jax.random.key(0), (3, 1, 2048, 2, 4))
-    weights = jax.nn.softmax(jnp.einsum("bqhc,bkhc->bhqk", query, key) * 0.5, -1)
-    assert_close(attend(query, key, value, 0.5), jnp.einsum("bhqk,bkhc->bqhc", weights, value), 1e-5)
+
+    def at_once(query, key, value):
+        weights = jax.nn.softmax(jnp.einsum("bqhc,bkhc->bhqk", query, key) * 0.5, -1)
+        return jnp.einsum("bhqk,bkhc->bqhc", weights, value)
+
+    found, pull = jax.vjp(lambda *inputs: attend(*inputs, 0.5), query, key, value)
+    wanted, pull_at_once = jax.vjp(at_once, query, key, value)
+    assert_close(found, wanted, 1e-5)
+    along = jax.random.normal(jax.random.key(1), found.shape)
+    for gradient, at_once_gradient in zip(pull(along), pull_at_once(along), strict=True):
+        assert_close(gradient, at_once_gradient, 1e-5)
 
 
 def test_batch_norm_keeps_pytorchs_books():
