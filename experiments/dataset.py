@@ -188,7 +188,7 @@ def run_raytrace(arguments: argparse.Namespace) -> None:
 
 def run_compare(arguments: argparse.Namespace) -> None:
     """Print one row a radio map, then mean and median."""
-    from radiodiff_jax.data.compare import FIGURES, compare_folders
+    from radiodiff_jax.data.compare import FIGURES, compare_folders, difference_counts
 
     result = compare_folders(arguments.truth, arguments.other, arguments.simulation, arguments.other_simulation)
     rows = [[f"{row['map']}_{row['transmitter']}", *(row[name] for name in FIGURES)] for row in result["maps"]]
@@ -204,11 +204,14 @@ def run_compare(arguments: argparse.Namespace) -> None:
     if arguments.figures:
         from radiodiff_jax.reporting.data_exploration import told_apart
         from radiodiff_jax.reporting.data_figures import save_differences
+        from radiodiff_jax.reporting.difference_figures import save_differences_in_numbers
 
         truth = RadioMapFolder(arguments.truth, arguments.simulation)
         other = RadioMapFolder(arguments.other, arguments.other_simulation or arguments.simulation)
         chosen = told_apart(sorted(result["maps"], key=lambda row: row["rmse"]))
-        for path in save_differences(truth, other, chosen, arguments.figures / "differences", ("truth", "other")):
+        counts = difference_counts(truth, other, [(row["map"], row["transmitter"]) for row in result["maps"]])
+        written = save_differences(truth, other, chosen, arguments.figures / "differences", ("truth", "other"))
+        for path in written + save_differences_in_numbers(counts, arguments.figures / "errors"):
             print(f"figure: {path}")
 
 

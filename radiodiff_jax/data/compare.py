@@ -1,10 +1,12 @@
 """One folder's radio maps against another's, map by map."""
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 from tqdm import tqdm
 
 from radiodiff_jax.data.layout import BRIGHT, Pair, RadioMapFolder
@@ -56,6 +58,17 @@ def compare_map(truth: RadioMapFolder, other: RadioMapFolder, pair: Pair) -> dic
     within = {f"within_{levels}": float((difference <= levels).mean()) for levels in (1, 2, 5)}
     chosen = {name: figures[name] for name in FIGURES if name in figures}
     return {"map": pair[0], "transmitter": pair[1]} | chosen | within
+
+
+def difference_counts(truth: RadioMapFolder, other: RadioMapFolder, pairs: Sequence[Pair]) -> Int[np.ndarray, "maps 511"]:
+    """Outdoor pixels of each radio map by other - truth in grey levels, from -255 to 255."""
+
+    def count(pair: Pair) -> np.ndarray:
+        difference = other.gain(*pair).astype(int) - truth.gain(*pair)
+        return np.bincount(difference[truth.buildings(pair[0]) < BRIGHT] + 255, minlength=511)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.stack(list(pool.map(count, pairs)))
 
 
 def _over_maps(rows: list[dict], reduce) -> dict[str, float | None]:

@@ -10,7 +10,9 @@ import pytest
 
 from experiments import dataset
 from experiments.command import run_command, text_table, whole_number
+from radiodiff_jax.data.compare import difference_counts
 from radiodiff_jax.data.grey_images import read_grey, write_grey
+from radiodiff_jax.data.layout import RadioMapFolder
 from radiodiff_jax.errors import UserError
 from tests.data.example_folder import write_example_folder, write_missing_buildings
 
@@ -84,6 +86,8 @@ def test_compare(root, tmp_path, capsys):
     for variant in ("light", "dark"):
         assert f"figure: {tmp_path}/figures/differences.{variant}.png\n" in printed
         assert (tmp_path / "figures" / f"differences.{variant}.png").read_bytes().startswith(b"\x89PNG")
+        drawn = (tmp_path / "figures" / f"errors.{variant}.svg").read_text()
+        assert all(words in drawn for words in ("outdoor pixels (%)", "one map", "too bright", "too dark"))
     assert "6 radio maps, raw protocol" in printed and "left out: 2 radio maps that only" in printed
     result = json.loads((tmp_path / "compare.json").read_text())
     rows = {(row["map"], row["transmitter"]): row for row in result["maps"]}
@@ -91,6 +95,17 @@ def test_compare(root, tmp_path, capsys):
     row = rows[2, 0]
     assert row["rmse"] == pytest.approx(2 / 255, rel=0.01) and row["within_1"] < 0.01 and row["within_2"] == 1
     assert result["mean"]["rmse"] == pytest.approx(row["rmse"] / 6) and result["median"]["rmse"] == 0
+
+
+def test_differences_are_counted_outdoors_with_their_sign(root, tmp_path):
+    other = write_example_folder(tmp_path / "other", maps=3)
+    grey, outdoors = read_grey(other / "gain/DPM/2_0.png").astype(int), read_grey(other / "png/buildings_complete/2.png") == 0
+    changed = grey - 3 * ((grey >= 3) & outdoors) + 9 * ((grey < 246) & ~outdoors)
+    write_grey(other / "gain/DPM/2_0.png", changed.astype(np.uint8))
+    counts = difference_counts(RadioMapFolder(root), RadioMapFolder(other), [(0, 0), (2, 0)])
+    assert counts.shape == (2, 511) and counts[0, 255] == counts[0].sum()
+    assert counts[1, 255 - 3] == ((grey >= 3) & outdoors).sum() > 0
+    assert counts[1, 255 - 3] + counts[1, 255] == counts[1].sum() == outdoors.sum()
 
 
 def test_compare_needs_common_maps_of_one_size(root, tmp_path, capsys):
