@@ -31,18 +31,27 @@ def simulate(out, workers):
     return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def interrupted(folder, sent, workers):
+    """(output folder, all that was printed) of a simulation that `sent` met at work; it may have ended on a busy machine."""
+    for attempt in range(5):
+        out = folder / str(attempt)
+        running = simulate(out, workers)
+        until = time.monotonic() + 60
+        while len(list(out.glob("gain/carsDPM/[!.]*.png"))) < 3 and time.monotonic() < until:
+            time.sleep(0.02)
+        children = psutil.Process(running.pid).children(recursive=True)
+        running.send_signal(sent)
+        printed = running.communicate(timeout=30)[0]
+        assert not psutil.wait_procs(children, timeout=20)[1]  # no worker outlives its parent
+        if running.returncode != 0:
+            return out, printed
+    raise AssertionError(f"{sent.name} did not stop any of five simulations")
+
+
 @pytest.mark.parametrize("sent, workers", [(signal.SIGINT, 2), (signal.SIGKILL, 2)])
 def test_killed_and_called_again(whole, tmp_path, sent, workers):
-    out = tmp_path / "set"
-    running = simulate(out, workers)
-    until = time.monotonic() + 60
-    while len(list(out.glob("gain/carsDPM/[!.]*.png"))) < 3 and time.monotonic() < until:
-        time.sleep(0.02)
-    children = psutil.Process(running.pid).children(recursive=True)
-    running.send_signal(sent)
-    assert "Traceback" not in running.communicate(timeout=30)[0]
-    assert running.returncode != 0
-    assert not psutil.wait_procs(children, timeout=20)[1]  # no worker outlives its parent
+    out, printed = interrupted(tmp_path, sent, workers)
+    assert "Traceback" not in printed
 
     begun = contents(out)
     assert 3 < len(begun) < len(whole)
