@@ -28,7 +28,10 @@ def whole(tmp_path_factory):
 
 def simulate(out, workers):
     command = [sys.executable, "-m", "experiments.dataset", "simulate", "--out", out, "--workers", workers, *WORDS.split()]
-    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  # a shell's background jobs ignore it
+    return subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heard
+    )
 
 
 def interrupted(folder, sent, workers):
