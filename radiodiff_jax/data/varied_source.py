@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 
-from radiodiff_jax.config import DataConfig
 from radiodiff_jax.data.content_digest import content_digest
 from radiodiff_jax.data.grey_images import Grey
 from radiodiff_jax.data.layout import (
@@ -31,6 +30,7 @@ from radiodiff_jax.data.layout import (
 )
 from radiodiff_jax.data.source import Record, RecordSource, fingerprint, is_built, open_source
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.settings import DataConfig
 
 Masks = Callable[[int, int], Grey]
 """(map, variant 1..6) -> building mask of the input, 0 or 255."""

@@ -5,7 +5,6 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
-from radiodiff_jax.config import AutoencoderConfig, PrecisionConfig
 from radiodiff_jax.models.attention import attend
 from radiodiff_jax.models.layers import (
     Convolution,
@@ -15,6 +14,7 @@ from radiodiff_jax.models.layers import (
     rematerialised,
     swish,
 )
+from radiodiff_jax.settings import AutoencoderConfig, PrecisionConfig
 
 
 class ResidualBlock(nn.Module):

@@ -4,9 +4,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from radiodiff_jax.config import DiscriminatorConfig, PrecisionConfig
 from radiodiff_jax.models.initialisers import normal
 from radiodiff_jax.models.layers import BatchNorm, Convolution
+from radiodiff_jax.settings import DiscriminatorConfig, PrecisionConfig
 
 
 class Discriminator(nn.Module):

@@ -9,10 +9,10 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from radiodiff_jax.config import PrecisionConfig, SwinConfig
 from radiodiff_jax.models.attention import softmax
 from radiodiff_jax.models.initialisers import normal, xavier_uniform, zeros
 from radiodiff_jax.models.layers import Convolution, Dense, DType, LayerNorm, rematerialised
+from radiodiff_jax.settings import PrecisionConfig, SwinConfig
 
 small_normal = normal(0.02)
 

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from radiodiff_jax.config import PrecisionConfig, UNetConfig
 from radiodiff_jax.models.initialisers import zeros
 from radiodiff_jax.models.layers import Convolution, DType, GroupNorm, UpsampleConvolution, rematerialised
 from radiodiff_jax.models.relation import RelationLayer
@@ -19,6 +18,7 @@ from radiodiff_jax.models.unet_blocks import (
     TimeEmbedding,
     TimeResidualBlock,
 )
+from radiodiff_jax.settings import PrecisionConfig, UNetConfig
 
 
 class DownLevel(nn.Module):

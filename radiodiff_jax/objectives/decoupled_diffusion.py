@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from radiodiff_jax.config import DiffusionObjectiveConfig
+from radiodiff_jax.settings import DiffusionObjectiveConfig
 
 Latent = Float[Array, "batch h w channels"]
 Times = Float[Array, " batch"]

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from radiodiff_jax.config import GANObjectiveConfig
 from radiodiff_jax.models.autoencoder import kl_divergence
+from radiodiff_jax.settings import GANObjectiveConfig
 
 Scalar = Float[Array, ""]
 Image = Float[Array, "batch height width channels"]

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from radiodiff_jax.config import EMAConfig
+from radiodiff_jax.settings import EMAConfig
 from radiodiff_jax.training.task import Tree
 
 EMAState = dict[str, Tree]  # {"average": like the online tree, "calls": int32 scalar, "initialised": bool scalar}

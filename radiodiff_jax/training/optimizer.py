@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from radiodiff_jax.config import OptimizerConfig
+from radiodiff_jax.settings import OptimizerConfig
 
 Schedule = Callable[[Int[Array, ""] | int], Float[Array, ""]]
 TORCH_EPSILON = 1e-6  # what torch.nn.utils.clip_grad_norm_ adds to the norm

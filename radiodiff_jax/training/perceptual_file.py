@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from radiodiff_jax.config import GANObjectiveConfig
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.models.perceptual import perceptual_weights
+from radiodiff_jax.settings import GANObjectiveConfig
 
 
 def read_perceptual(config: GANObjectiveConfig) -> tuple[dict[str, Any], dict[str, Any]]:

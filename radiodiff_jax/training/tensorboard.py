@@ -2,8 +2,8 @@
 
 import time
 
-from radiodiff_jax.config import TrainingConfig
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.settings import TrainingConfig
 from radiodiff_jax.training.run_folder import RunFolder
 
 

@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 
-from radiodiff_jax.config import DataConfig
 from radiodiff_jax.data.builder import build, build_masks
 from radiodiff_jax.data.examples import transform_record
 from radiodiff_jax.data.grey_images import read_grey, write_grey
@@ -15,6 +14,7 @@ from radiodiff_jax.data.pipeline import buildings_of, evaluation_batches, traini
 from radiodiff_jax.data.source import fingerprint, open_source
 from radiodiff_jax.data.varied_source import open_varied_source, varied_fingerprint
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.settings import DataConfig
 from tests.data.example_folder import write_example_folder, write_missing_buildings
 
 MAPS = 5

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from radiodiff_jax.config import DiffusionObjectiveConfig, SwinConfig, UNetConfig, VAEConfig
+from radiodiff_jax.config import VAEConfig
 from radiodiff_jax.models.unet import UNet
 from radiodiff_jax.objectives import decoupled_diffusion as diffusion
+from radiodiff_jax.settings import DiffusionObjectiveConfig, SwinConfig, UNetConfig
 from radiodiff_jax.training import frozen_autoencoder
 from tests.derivations.formulas import evaluates
 

@@ -7,9 +7,9 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import erfc
 
-from radiodiff_jax.config import GANObjectiveConfig
 from radiodiff_jax.models.autoencoder import kl_divergence, posterior_sample, split_moments
 from radiodiff_jax.objectives import vae_gan
+from radiodiff_jax.settings import GANObjectiveConfig
 from tests.derivations.formulas import evaluates
 
 RNG = np.random.default_rng(0)

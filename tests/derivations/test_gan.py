@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from radiodiff_jax.config import DiscriminatorConfig, GANObjectiveConfig, VAEConfig
+from radiodiff_jax.config import VAEConfig
 from radiodiff_jax.models.autoencoder import posterior_sample
 from radiodiff_jax.models.discriminator import Discriminator
 from radiodiff_jax.objectives import vae_gan
+from radiodiff_jax.settings import DiscriminatorConfig, GANObjectiveConfig
 from radiodiff_jax.training.vae_task import Networks
 from radiodiff_jax.training.vae_task import gradients as vae_gradients
 from tests.derivations.formulas import evaluates

@@ -6,7 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from radiodiff_jax.config import LDMConfig, OptimizerConfig, VAEConfig
+from radiodiff_jax.config import LDMConfig, VAEConfig
+from radiodiff_jax.settings import OptimizerConfig
 from radiodiff_jax.training import ldm_task
 from radiodiff_jax.training.optimizer import clip_by_global_norm, learning_rate, optimizer
 from tests.derivations.formulas import evaluates

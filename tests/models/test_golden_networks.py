@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from radiodiff_jax.config import AutoencoderConfig, DiscriminatorConfig, SwinConfig
 from radiodiff_jax.models.autoencoder import (
     Autoencoder,
     kl_divergence,
@@ -17,6 +16,7 @@ from radiodiff_jax.models.discriminator import Discriminator
 from radiodiff_jax.models.swin import SwinEncoder
 from radiodiff_jax.models.torch_weights import import_weights
 from radiodiff_jax.objectives.vae_gan import discriminator_loss
+from radiodiff_jax.settings import AutoencoderConfig, DiscriminatorConfig, SwinConfig
 from tests.golden_files import golden
 from tests.models.comparison import assert_close, assert_gradient_norms, assert_gradients, at, nhwc, state_dict
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from radiodiff_jax.config import SwinConfig, UNetConfig
 from radiodiff_jax.models.torch_weights import export_weights, import_weights
 from radiodiff_jax.models.unet import UNet
+from radiodiff_jax.settings import SwinConfig, UNetConfig
 from tests.golden_files import golden
 from tests.models.comparison import (
     assert_close,

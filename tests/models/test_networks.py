@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from experiments.training import CONFIGS
-from radiodiff_jax.config import AutoencoderConfig, PrecisionConfig
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.models import initialisers
 from radiodiff_jax.models.attention import attend
@@ -16,6 +15,7 @@ from radiodiff_jax.models.initialisers import first_values
 from radiodiff_jax.models.layers import BatchNorm
 from radiodiff_jax.models.perceptual import STAGES, perceptual_distance, perceptual_weights
 from radiodiff_jax.models.unet import UNet
+from radiodiff_jax.settings import AutoencoderConfig, PrecisionConfig
 from tests.micro import micro
 from tests.models.comparison import assert_close
 

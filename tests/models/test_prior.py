@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from radiodiff_jax.config import UNetConfig
 from radiodiff_jax.data.examples import condition_image
 from radiodiff_jax.distance_law import distance_law
 from radiodiff_jax.models.initialisers import first_values
 from radiodiff_jax.models.prior import SHADOW_DB, guess_gain
 from radiodiff_jax.models.unet import UNet
+from radiodiff_jax.settings import UNetConfig
 from radiodiff_jax.simulation import path_gain_grey, prepare
 from radiodiff_jax.units import DB_PER_GAIN
 from tests.micro import micro

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from radiodiff_jax.config import DiffusionObjectiveConfig
 from radiodiff_jax.models.autoencoder import posterior_sample
 from radiodiff_jax.objectives import decoupled_diffusion as diffusion
+from radiodiff_jax.settings import DiffusionObjectiveConfig
 from tests.golden_files import golden
 from tests.models.comparison import assert_close, nhwc
 

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from radiodiff_jax.config import DiscriminatorConfig, GANObjectiveConfig
 from radiodiff_jax.models.discriminator import Discriminator
 from radiodiff_jax.models.layers import convolve
 from radiodiff_jax.models.torch_weights import export_weights, import_weights
 from radiodiff_jax.objectives import vae_gan
+from radiodiff_jax.settings import DiscriminatorConfig, GANObjectiveConfig
 from tests.golden_files import golden
 from tests.models.comparison import assert_close, nhwc, relative_error, state_dict
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from radiodiff_jax.config import EMAConfig
+from radiodiff_jax.settings import EMAConfig
 from radiodiff_jax.training import ema
 from tests.golden_files import golden
 

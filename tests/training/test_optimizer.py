@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from radiodiff_jax.config import OptimizerConfig
+from radiodiff_jax.settings import OptimizerConfig
 from radiodiff_jax.training.optimizer import clip_by_global_norm, learning_rate, optimizer
 from tests.golden_files import golden
 

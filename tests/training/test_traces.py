@@ -8,7 +8,13 @@ import numpy as np
 import optax
 import pytest
 
-from radiodiff_jax.config import (
+from radiodiff_jax.models.autoencoder import Autoencoder, posterior_sample
+from radiodiff_jax.models.discriminator import Discriminator
+from radiodiff_jax.models.torch_weights import export_weights, import_weights
+from radiodiff_jax.models.unet import UNet
+from radiodiff_jax.objectives import decoupled_diffusion as diffusion
+from radiodiff_jax.objectives import vae_gan
+from radiodiff_jax.settings import (
     AutoencoderConfig,
     DiffusionObjectiveConfig,
     DiscriminatorConfig,
@@ -17,12 +23,6 @@ from radiodiff_jax.config import (
     SwinConfig,
     UNetConfig,
 )
-from radiodiff_jax.models.autoencoder import Autoencoder, posterior_sample
-from radiodiff_jax.models.discriminator import Discriminator
-from radiodiff_jax.models.torch_weights import export_weights, import_weights
-from radiodiff_jax.models.unet import UNet
-from radiodiff_jax.objectives import decoupled_diffusion as diffusion
-from radiodiff_jax.objectives import vae_gan
 from radiodiff_jax.training.optimizer import optimizer
 from tests.golden_files import golden
 from tests.models.comparison import assert_close, nhwc, state_dict

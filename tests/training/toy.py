@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from radiodiff_jax.config import DataConfig, EMAConfig, OptimizerConfig, TrainingConfig, VAEConfig
+from radiodiff_jax.config import VAEConfig
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.settings import DataConfig, EMAConfig, OptimizerConfig, TrainingConfig
 from radiodiff_jax.training import ema
 from radiodiff_jax.training.loop import Summary, train
 from radiodiff_jax.training.optimizer import learning_rate, optimizer

@@ -1,0 +1,233 @@
+"""Sections of settings: frozen dataclasses without behaviour, checked by pydantic where they are read.
+
+The trees made of them are in `config.py`. The defaults are the sane ones; the preset `paper` spells out what the
+original (RadioDiff, arXiv 2408.08593) does instead.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from radiodiff_jax.errors import UserError
+
+DataType = Literal["float32", "bfloat16", "float16"]
+Simulation = Literal["DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4", "RT"]
+STRICT = {"extra": "forbid", "allow_inf_nan": False}  # how pydantic checks these dataclasses
+
+
+@dataclass(frozen=True)
+class PrecisionConfig:
+    """Data types: norms, softmax, FFT and losses stay float32 whatever is said here."""
+
+    __pydantic_config__ = STRICT
+    compute: DataType = "float32"
+    parameters: DataType = "float32"
+    remat: bool = False  # forget what is inside a block and compute it again on the way back: less memory, more time
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """KL autoencoder: downsampling factor 2^(levels - 1)."""
+
+    __pydantic_config__ = STRICT
+    image_channels: int = 1
+    base_channels: int = 128
+    channel_multipliers: tuple[int, ...] = (1, 2, 4)
+    blocks_per_level: int = 2
+    latent_channels: int = 3
+    embedding_channels: int = 3
+    normalisation_groups: int = 32
+    dropout: float = 0.0
+
+    @property
+    def downsampling(self) -> int:
+        """Image pixels per latent pixel along one axis."""
+        return 2 ** (len(self.channel_multipliers) - 1)
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Patch discriminator of pix2pix."""
+
+    __pydantic_config__ = STRICT
+    base_channels: int = 64
+    layers: int = 3
+
+
+@dataclass(frozen=True)
+class SwinConfig:
+    """Condition encoder: a Swin transformer that returns the maps of its four stages."""
+
+    __pydantic_config__ = STRICT
+    embedding_channels: int = 128
+    depths: tuple[int, ...] = (2, 2, 18, 2)
+    heads: tuple[int, ...] = (4, 8, 16, 32)
+    window: int = 7
+    mlp_ratio: int = 4
+    stochastic_depth: float = 0.5
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Conditional U-Net with one encoder and two decoders (for C and for the noise)."""
+
+    __pydantic_config__ = STRICT
+    base_channels: int = 128
+    channel_multipliers: tuple[int, ...] = (1, 2, 4, 4)
+    condition_channels: int = 3
+    relation_windows: tuple[int, ...] = (8, 4, 2, 1)
+    relation_heads: int = 8
+    relation_dropout: float = 0.1
+    attention_heads: int = 4
+    attention_head_channels: int = 32
+    normalisation_groups: int = 8
+    fourier_scale: float = 16.0
+    prior: Literal["none", "sight"] = "none"  # "sight": start from a guess by distance and line of sight
+    swin: SwinConfig = field(default_factory=SwinConfig)
+
+
+@dataclass(frozen=True)
+class GANObjectiveConfig:
+    """Loss of the autoencoder and of its discriminator (SPEC: L1 + L2, KL, hinge with delayed start)."""
+
+    __pydantic_config__ = STRICT
+    kl_weight: float = 1e-6
+    discriminator_start: int = 50001
+    discriminator_weight: float = 0.5
+    discriminator_factor: float = 1.0
+    discriminator_loss: Literal["hinge", "vanilla"] = "hinge"
+    perceptual_weight: float = 0.0
+    perceptual_weights_file: str | None = None
+    log_variance: float = 0.0
+
+
+@dataclass(frozen=True)
+class DiffusionObjectiveConfig:
+    """Decoupled diffusion x_t = x_0 + t C + sqrt(t) n, C = -x_0."""
+
+    __pydantic_config__ = STRICT
+    loss: Literal["l2", "l1"] = "l2"
+    add_l1: bool = True
+    time_weighting: bool = True
+    smallest_time: float = 1e-4
+    scale_factor: float | Literal["auto"] = "auto"
+    sampling_steps: int = 1
+    validation_steps: tuple[int, ...] = ()  # other numbers of sampling steps that validation measures too
+    blank_buildings: bool = True  # gain inside buildings is 0 by definition of the maps, so say so
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with a learning-rate schedule over finished updates, and clipping by the global gradient norm.
+
+    `minimum` is a fraction of `learning_rate`. The polynomial schedule is `max((1 - i/N)^power, minimum)`.
+    """
+
+    __pydantic_config__ = STRICT
+    learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.01
+    schedule: Literal["constant", "cosine", "polynomial"] = "cosine"
+    warmup_steps: int = 0
+    power: float = 1.0
+    minimum: float = 0.01
+    clip_norm: float | None = 1.0
+    accumulate: int = 1
+
+
+@dataclass(frozen=True)
+class EMAConfig:
+    """Exponential moving average: decay min(decay, 1 - (1 + e)^-power) after `update_after` calls, every `update_every`."""
+
+    __pydantic_config__ = STRICT
+    decay: float = 0.999
+    update_after: int = 0
+    update_every: int = 1
+    power: float = 2.0 / 3.0
+    use: bool = True  # whether inference takes the averaged weights
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which maps, and how they are read."""
+
+    __pydantic_config__ = STRICT
+    simulation: Simulation = "DPM"
+    mixture: Simulation | None = None  # a second simulation: gain w * simulation + (1 - w) * mixture, w random in [0, 1]
+    cars: bool = False
+    buildings: Literal["complete", "missing1", "missing2", "missing3", "missing4"] = "complete"  # that the model is told of
+    samples: int = 0  # random outdoor pixels of a map whose gain the model is told: adds two condition channels
+    split: Literal["auto", "radiounet", "radiodiff", "by_map"] = "auto"
+    augment: bool = True
+    threads: int = 2
+    prefetch: int = 4
+    source: Literal["folder", "simulate"] = "folder"  # "simulate": new cities as training goes on, without end
+    transmitters_per_city: int = 20  # of a city made on the fly, each used once; more cost less time a map
+    cities_at_once: int = 16  # cities made on the fly that records come from in turn
+    simulation_seed: int = 0
+    simulator: Literal["cpu", "device"] = "cpu"  # where the maps of these cities are computed
+    latents: Literal["computed", "cached"] = "computed"  # diffusion: encode maps in every update, or all of them beforehand
+    simulation_workers: int = 2  # processes that make cities ahead of time; 0: the reading threads do it themselves
+
+    @property
+    def condition_channels(self) -> int:
+        """Channels of the condition image: buildings, transmitter, cars; with samples their values and their places."""
+        return 5 if self.samples else 3
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long, how often, how many."""
+
+    __pydantic_config__ = STRICT
+    steps: int = 100_000
+    batch_size: int = 16
+    seed: int = 0
+    log_every: int = 50
+    validate_every: int = 1000
+    validation_maps: int = 64
+    checkpoint_every: int = 1000
+    checkpoints_kept: int = 2
+    sample_every: int = 1000
+    sample_maps: int = 4
+    most_skipped_in_a_row: int = 20  # more updates in a row without a finite loss and gradient end the training
+    spike_factor: float | None = None  # leave out updates whose loss is above this times its running mean
+    fsdp: bool = False  # parameters, averages and optimizer are divided among the devices instead of on every one
+    tensorboard: bool = False  # also write RUN/tensorboard (needs the extra `tensorboard`)
+
+
+def check_image_size(size: tuple[int, int]) -> None:
+    """Raise UserError unless both sides are positive multiples of 32."""
+    if any(side <= 0 or side % 32 for side in size):
+        raise UserError(f"image_size {list(size)}: both sides must be positive multiples of 32, such as [256, 256]")
+
+
+def check_training(training: TrainingConfig, optimizer: OptimizerConfig) -> None:
+    """Raise UserError for counts that no training can have."""
+    counts = {f"training.{name}": getattr(training, name) for name in
+              ("steps", "batch_size", "log_every", "validate_every", "checkpoint_every", "checkpoints_kept",
+               "sample_every")} | {"optimizer.accumulate": optimizer.accumulate}  # fmt: skip
+    for name, value in counts.items():
+        if value < 1:
+            raise UserError(f"{name} is {value}: it must be at least 1")
+    if training.spike_factor is not None and training.spike_factor <= 1:
+        raise UserError(
+            f"training.spike_factor is {training.spike_factor}: it must be above 1 (3 is usual), or null for no such guard"
+        )
+
+
+def check_data(data: DataConfig) -> None:
+    """Raise UserError for data that cannot be varied as asked for."""
+    if data.samples < 0:
+        raise UserError(f"data.samples is {data.samples}: it must be at least 0")
+    if data.mixture == data.simulation:
+        raise UserError(
+            f"data.mixture is {data.mixture}, as data.simulation is already; name another simulation, or null for none"
+        )
+
+
+def check_groups(name: str, widths: list[int], groups: int) -> None:
+    """Raise UserError unless every layer width splits into `groups` equal parts."""
+    for width in widths:
+        if width % groups:
+            raise UserError(f"{name}: a layer of {width} channels cannot be split into {groups} groups; use a multiple")
