@@ -10,7 +10,6 @@ import numpy as np
 
 from experiments.training import open_split
 from radiodiff_jax.config import Config
-from radiodiff_jax.data.city_workers import CityWorkers
 from radiodiff_jax.data.pipeline import evaluation_batches, training_batches
 from radiodiff_jax.data.simulated_source import (
     SimulatedMaps,
@@ -20,6 +19,7 @@ from radiodiff_jax.data.simulated_source import (
     stream_fingerprint,
 )
 from radiodiff_jax.data.varied_source import varied_fingerprint, vary
+from radiodiff_jax.simulation.workers import CityWorkers
 from radiodiff_jax.units import grey_to_gain
 
 

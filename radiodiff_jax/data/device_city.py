@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
 from radiodiff_jax.data.simulated_city import CityRequest, SimulatedCity, building_picture, draw_layout
-from radiodiff_jax.simulation.on_device.scene import Scene, describe, transmitter_places
+from radiodiff_jax.simulation.dominant_path.padded_scene import Scene, describe, transmitter_places
 
 
 class DrawnCity(NamedTuple):
@@ -27,7 +27,7 @@ def draw_city(request: CityRequest) -> DrawnCity:
 
 def compute_fields(drawn: DrawnCity) -> SimulatedCity:
     """The radio maps of all transmitters, on JAX's default device; compiled once for each capacity of scenes."""
-    from radiodiff_jax.simulation.on_device.field import prepare_on_device, radio_maps
+    from radiodiff_jax.simulation.dominant_path.field_jax import prepare_on_device, radio_maps
 
     maps = radio_maps(prepare_on_device(drawn.scene), drawn.pixels.astype(np.int32), drawn.places)
     return SimulatedCity(drawn.buildings, drawn.pixels, np.asarray(maps))

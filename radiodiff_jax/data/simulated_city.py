@@ -10,8 +10,8 @@ from jaxtyping import Int, UInt8
 
 from radiodiff_jax import __version__
 from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
-from radiodiff_jax.simulation.cities import City
-from radiodiff_jax.simulation.constants import CONSTANTS, VISIBILITY
+from radiodiff_jax.simulation.cities.generator import City
+from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, VISIBILITY
 
 TRAINING, VALIDATION = 0, 1  # streams of cities that have none in common
 PROBE_SIZE = (64, 64)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
-from radiodiff_jax.data.city_workers import CityWorkers
 from radiodiff_jax.data.device_city import compute_fields, draw_city
 from radiodiff_jax.data.simulated_city import (
     TRAINING,
@@ -23,6 +22,7 @@ from radiodiff_jax.data.simulated_city import (
 from radiodiff_jax.data.source import Record
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.settings import DataConfig
+from radiodiff_jax.simulation.workers import CityWorkers
 
 ENDLESS = 2**40  # records; nobody will see the last one
 VALIDATION_TRANSMITTERS = 4  # of each validation city: few, so that there are many cities

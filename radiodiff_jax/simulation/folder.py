@@ -11,31 +11,42 @@ A gain is written after the pictures that it belongs to, so a gain that exists i
 on where it stopped when it is called again with the same arguments.
 """
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
+from tqdm import tqdm
 
+from radiodiff_jax import __version__
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.simulation.car_blocking import MODEL, path_gain_grey_with_cars
-from radiodiff_jax.simulation.cars import place_cars
-from radiodiff_jax.simulation.cities import city
-from radiodiff_jax.simulation.dominant_path import PreparedMap, path_gain_grey, prepare
-from radiodiff_jax.simulation.jobs import claim_folder, run_jobs
-from radiodiff_jax.simulation.pictures import read_mask, read_transmitter, transmitter_mask, write_grey, write_mask
-from radiodiff_jax.simulation.scene_files import (
+from radiodiff_jax.simulation.cities.generator import city
+from radiodiff_jax.simulation.cities.placement import place_cars, place_transmitters
+from radiodiff_jax.simulation.dominant_path.car_loss import MODEL, path_gain_grey_with_cars
+from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, VISIBILITY
+from radiodiff_jax.simulation.dominant_path.field_numba import PreparedMap, path_gain_grey, prepare
+from radiodiff_jax.simulation.folder_files import (
     antenna_path,
     buildings_path,
     cars_path,
+    claim_with_record,
     copy_tree,
     gain_path,
+    read_mask,
+    read_transmitter,
+    transmitter_mask,
     transmitters_by_map,
+    write_grey,
+    write_mask,
 )
-from radiodiff_jax.simulation.scenes import place_transmitters
+from radiodiff_jax.simulation.workers import CityWorkers
 
+RECORD = "simulation.json"
 SMALLEST_SIDE = 32  # metres; smaller windows hold no sensible piece of a city
 
 
@@ -59,9 +70,9 @@ def write_simulated_folder(
     _check_at_least(height=(size[0], SMALLEST_SIDE), width=(size[1], SMALLEST_SIDE))
     out = Path(out)
     arguments = {"maps": maps, "transmitters": transmitters, "size": list(size), "seed": seed}
-    claim_folder(out, arguments | _cars_record(cars))
-    jobs = [(_Task(out, map_id, cars), transmitters, size, seed) for map_id in range(maps)]
-    run_jobs(_simulate_city, jobs, maps * transmitters, workers, progress)
+    _claim(out, arguments | _cars_record(cars))
+    jobs = [partial(_simulate_city, _Task(out, map_id, cars), transmitters, size, seed) for map_id in range(maps)]
+    _run_jobs(jobs, maps * transmitters, workers, progress)
 
 
 def write_layouts_folder(
@@ -80,9 +91,10 @@ def write_layouts_folder(
     """
     _check_at_least(maps=(len(layouts), 1), transmitters=(transmitters, 1), workers=(workers, 1), seed=(seed, 0))
     out = Path(out)
-    claim_folder(out, source | {"maps": len(layouts), "transmitters": transmitters, "seed": seed} | _cars_record(cars))
-    jobs = [(_Task(out, map_id, cars), layout, transmitters, seed) for map_id, layout in enumerate(layouts)]
-    run_jobs(_simulate_layout, jobs, len(layouts) * transmitters, workers, progress)
+    _claim(out, source | {"maps": len(layouts), "transmitters": transmitters, "seed": seed} | _cars_record(cars))
+    tasks = [(_Task(out, map_id, cars), np.asarray(layout) != 0) for map_id, layout in enumerate(layouts)]
+    jobs = [partial(_simulate_layout, *task, transmitters, seed) for task in tasks]
+    _run_jobs(jobs, len(layouts) * transmitters, workers, progress)
 
 
 def write_gains_for_scenes(
@@ -100,10 +112,45 @@ def write_gains_for_scenes(
     transmitters = transmitters_by_map(scenes_root, cars)
     number = sum(len(ids) for ids in transmitters.values())
     arguments = {"scenes": str(scenes_root.resolve()), "maps": len(transmitters), "transmitters": number}
-    claim_folder(out, arguments | _cars_record(cars))
+    _claim(out, arguments | _cars_record(cars))
     copy_tree(scenes_root / "png", out / "png", progress)
-    jobs = [(_Task(out, map_id, cars), ids) for map_id, ids in sorted(transmitters.items())]
-    run_jobs(_simulate_scene, jobs, number, workers, progress)
+    jobs = [partial(_simulate_scene, _Task(out, map_id, cars), ids) for map_id, ids in sorted(transmitters.items())]
+    _run_jobs(jobs, number, workers, progress)
+
+
+def _claim(out: Path, arguments: dict[str, Any]) -> None:
+    """Record in `out` what is simulated there, or check that the same was begun there before.
+
+    Raises UserError where `out` is a file, or holds anything but a simulation of the same arguments, constants and
+    program version.
+    """
+    record = {
+        "program": "radiodiff_jax",
+        "version": __version__,
+        "model": "dominant path",
+        "arguments": arguments,
+        "constants": CONSTANTS._asdict() | VISIBILITY._asdict(),
+    }
+    claim_with_record(out, RECORD, record)
+
+
+def _run_jobs(jobs: Sequence[Callable[[], int]], total: int, workers: int, progress: bool) -> None:
+    """Call every job, in `workers` processes; each call returns how many maps it has written.
+
+    With one worker everything runs in this process. On an interrupt or an error, jobs at hand in other processes are
+    finished and the rest is dropped.
+    """
+    with tqdm(total=total, unit=" map", disable=not progress, smoothing=0.1) as bar:
+        if workers == 1 or len(jobs) <= 1:
+            for job in jobs:
+                bar.update(job())
+            return
+        processes = CityWorkers(operator.call, workers)
+        try:
+            for done in as_completed([processes.submit(rank, job) for rank, job in enumerate(jobs)]):
+                bar.update(done.result())
+        finally:
+            processes.close()
 
 
 @dataclass(frozen=True)

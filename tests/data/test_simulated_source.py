@@ -14,7 +14,6 @@ import pytest
 from experiments import on_the_fly
 from experiments.training import data_arguments, first_gains
 from radiodiff_jax.config import VAEConfig
-from radiodiff_jax.data.city_workers import PACKAGE_ROOT, CityWorkers
 from radiodiff_jax.data.pipeline import training_batches
 from radiodiff_jax.data.simulated_city import TRAINING, VALIDATION, CityRequest, SimulatedCity, simulate_city
 from radiodiff_jax.data.simulated_source import (
@@ -27,6 +26,7 @@ from radiodiff_jax.data.simulated_source import (
 )
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.settings import DataConfig
+from radiodiff_jax.simulation.workers import PACKAGE_ROOT, CityWorkers
 from radiodiff_jax.training.session import Session
 from tests.training.toy import make_config, make_task, run_toy
 
