@@ -108,7 +108,7 @@ def write_gains_for_scenes(
     """
     scenes_root, out = Path(scenes_root), Path(out)
     if out.resolve() == scenes_root.resolve() or (scenes_root / "png").resolve() in (out / "x").resolve().parents:
-        raise UserError(f"{out} lies in the scenes themselves; choose another folder for the simulated gains.")
+        raise UserError(f"{out} lies in the scenes themselves; choose another folder for the simulated gains")
     transmitters = transmitters_by_map(scenes_root, cars)
     number = sum(len(ids) for ids in transmitters.values())
     arguments = {"scenes": str(scenes_root.resolve()), "maps": len(transmitters), "transmitters": number}
@@ -171,7 +171,7 @@ class _Task:
 def _check_at_least(**values: tuple[int, int]) -> None:
     for name, (value, least) in values.items():
         if value < least:
-            raise UserError(f"The simulation needs {name} to be {least} or more, but it is {value}.", exit_code=2)
+            raise UserError(f"the simulation needs {name} to be {least} or more, but it is {value}", exit_code=2)
 
 
 def _cars_record(cars: bool) -> dict[str, Any]:

@@ -68,17 +68,17 @@ def read_mask(path: Path, shape: tuple[int, int] | None = None) -> Bool[np.ndarr
         with Image.open(path) as picture:
             levels = np.asarray(picture)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; every map needs its picture there.") from None
+        raise UserError(f"{path} is missing; every map needs its picture there") from None
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
-        raise UserError(f"{path} cannot be read as a picture ({error}); replace the file.") from None
+        raise UserError(f"{path} cannot be read as a picture ({error}); replace the file") from None
     if levels.ndim != 2:
-        raise UserError(f"{path} has colours; save it as an 8-bit grey picture of 0 and 255.")
+        raise UserError(f"{path} has colours; save it as an 8-bit grey picture of 0 and 255")
     if len(np.unique(levels[levels != 0])) > 1:
-        raise UserError(f"{path} has more than two grey levels; a mask consists of 0 and 255 only.")
+        raise UserError(f"{path} has more than two grey levels; a mask consists of 0 and 255 only")
     if shape is not None and levels.shape != shape:
         raise UserError(
             f"{path} is {levels.shape[0]} x {levels.shape[1]} pixels but its buildings are {shape[0]} x {shape[1]}; "
-            "pictures of one map must be of one size."
+            "pictures of one map must be of one size"
         )
     return levels != 0
 
@@ -91,7 +91,7 @@ def read_transmitter(path: Path, shape: tuple[int, int]) -> tuple[int, int]:
     mask = read_mask(path, shape)
     places = np.argwhere(mask)
     if len(places) != 1:
-        raise UserError(f"{path} has {len(places)} lit pixels; a transmitter is exactly one.")
+        raise UserError(f"{path} has {len(places)} lit pixels; a transmitter is exactly one, so make the picture again")
     return int(places[0, 0]), int(places[0, 1])
 
 
@@ -102,20 +102,20 @@ def transmitters_by_map(root: Path, cars: bool) -> dict[int, list[int]]:
     """
     folder = root / "png" / "antennas"
     if not folder.is_dir():
-        raise UserError(f"{folder} is missing; scenes need png/antennas and png/buildings_complete.")
+        raise UserError(f"{folder} is missing; scenes need png/antennas and png/buildings_complete")
     found = defaultdict(list)
     for path in sorted(folder.glob("[!.]*.png")):
         name = re.fullmatch(r"(\d+)_(\d+)", path.stem)
         if name is None:
-            raise UserError(f"{path} is not named MAP_TRANSMITTER.png with two numbers; rename or remove it.")
+            raise UserError(f"{path} is not named MAP_TRANSMITTER.png with two numbers; rename or remove it")
         found[int(name[1])].append(int(name[2]))
     if not found:
-        raise UserError(f"{folder} has no pictures MAP_TRANSMITTER.png; there is nothing to simulate.")
+        raise UserError(f"{folder} has no pictures MAP_TRANSMITTER.png; there is nothing to simulate")
     for map_id in found:
-        if not buildings_path(root, map_id).is_file():
-            raise UserError(f"{buildings_path(root, map_id)} is missing, but there are antennas of map {map_id}.")
+        if not (path := buildings_path(root, map_id)).is_file():
+            raise UserError(f"{path} is missing, but there are antennas of map {map_id}; add it or remove them")
         if cars and not cars_path(root, map_id).is_file():
-            raise UserError(f"{cars_path(root, map_id)} is missing; --cars needs png/cars/MAP.png of every map.")
+            raise UserError(f"{cars_path(root, map_id)} is missing; --cars needs png/cars/MAP.png of every map")
     return {map_id: sorted(ids) for map_id, ids in found.items()}
 
 
@@ -136,19 +136,19 @@ def claim_with_record(out: Path, name: str, record: dict[str, Any]) -> None:
     """
     path = out / name
     if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; name a folder for the simulated maps.")
+        raise UserError(f"{out} is a file; name a folder for the simulated maps")
     if path.exists():
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read ({error}); choose another folder or remove this one.") from None
+            raise UserError(f"{path} cannot be read ({error}); choose another folder or remove this one") from None
         if found != record:
             changed = sorted(key for key in record if not isinstance(found, dict) or found.get(key) != record[key])
             raise UserError(
                 f"{out} holds a simulation with other {' and '.join(changed)} (see {path.name} there); "
-                "choose another folder or remove this one."
+                "choose another folder or remove this one"
             )
     elif out.exists() and any(not entry.name.startswith(".writing-") for entry in out.iterdir()):
-        raise UserError(f"{out} is not empty and holds no simulation; choose an empty or a new folder.")
+        raise UserError(f"{out} is not empty and holds no simulation; choose an empty or a new folder")
     else:
         write_json(path, record)

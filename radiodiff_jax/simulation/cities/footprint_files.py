@@ -34,10 +34,10 @@ def read_footprints(path: str | Path) -> list[Polygon]:
             is_xml = file.read(256).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
         polygons = _read_osm(path) if is_xml else list(_geojson_buildings(_read_json(path), path))
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); name a GeoJSON or .osm file.") from None
+        raise UserError(f"{path} cannot be read ({error.strerror}); name a GeoJSON or .osm file") from None
     if not polygons:
         needed = "closed ways or multipolygons with the tag building" if is_xml else "a Polygon or MultiPolygon"
-        raise UserError(f"{path} holds no building: it needs {needed}.")
+        raise UserError(f"{path} holds no building: it needs {needed}")
     return polygons
 
 
@@ -50,16 +50,16 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is neither GeoJSON nor OpenStreetMap XML ({error}); name another file.") from None
+        raise UserError(f"{path} is neither GeoJSON nor OpenStreetMap XML ({error}); name another file") from None
 
 
 def _geojson_buildings(content: Any, path: Path) -> Iterator[Polygon]:
     """Of features where any has a property `building`, those that have it and not as `no`; otherwise all."""
     features = list(_features(content))
     if not features:
-        raise UserError(f"{path} is JSON but no GeoJSON: it has neither features nor a geometry; name another file.")
+        raise UserError(f"{path} is JSON but no GeoJSON: it has neither features nor a geometry; name another file")
     if "3857" in str(content.get("crs")) or "900913" in str(content.get("crs")):
-        raise UserError(f"{path} is in Web Mercator, whose metres are stretched; export it as longitudes and latitudes.")
+        raise UserError(f"{path} is in Web Mercator, whose metres are stretched; export it as longitudes and latitudes")
     marks = [_mark(feature) for feature in features]
     some_marked = any(mark is not None for mark in marks)
     for number, (feature, mark) in enumerate(zip(features, marks, strict=True)):
@@ -67,7 +67,7 @@ def _geojson_buildings(content: Any, path: Path) -> Iterator[Polygon]:
             try:
                 yield from _polygons(feature.get("geometry"))
             except (TypeError, ValueError, AttributeError, KeyError, IndexError):
-                raise UserError(f"{path}: feature {number} has no sound coordinates; mend or remove it.") from None
+                raise UserError(f"{path}: feature {number} has no sound coordinates; mend or remove it") from None
 
 
 def _features(content: Any) -> Iterator[dict[str, Any]]:
@@ -127,9 +127,9 @@ def _read_osm(path: Path) -> list[Polygon]:
             if element.tag in ("node", "way", "relation"):
                 root.clear()  # a city's extract is large
     except (ElementTree.ParseError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is no sound OpenStreetMap XML ({error!r}); export it again.") from None
+        raise UserError(f"{path} is no sound OpenStreetMap XML ({error!r}); export it again") from None
     if root.tag != "osm":
-        raise UserError(f"{path} is XML, but not of OpenStreetMap; name an .osm or a GeoJSON file.")
+        raise UserError(f"{path} is XML, but not of OpenStreetMap; name an .osm or a GeoJSON file")
     return _osm_buildings(nodes, ways, relations)
 
 

@@ -51,8 +51,8 @@ def given_layouts(path: str | Path, maps: int, size: tuple[int, int], seed: int)
     corners = window_corners((west, south, east, north), size, seed)
     if not corners:
         raise UserError(
-            f"The buildings of {path} span {north - south:.0f} x {east - west:.0f} m, less than one window of {size[0]} x "
-            f"{size[1]} m; choose a smaller size or another file."
+            f"the buildings of {path} span {north - south:.0f} x {east - west:.0f} m, less than one window of {size[0]} x "
+            f"{size[1]} m; choose a smaller size or another file"
         )
     masks, windows = [], []
     for left, top in corners:
@@ -67,7 +67,7 @@ def given_layouts(path: str | Path, maps: int, size: tuple[int, int], seed: int)
         low, high = (f"{100 * share:.0f} %" for share in DENSITY)
         raise UserError(
             f"None of the {len(corners)} windows of {path} is usable: buildings must cover {low} to {high} of a window; "
-            "choose another size or a denser part of the city."
+            "choose another size or a denser part of the city"
         )
     source = {
         "footprints": path.name,
@@ -100,7 +100,7 @@ def to_metres(polygons: list[Polygon], path: Path) -> tuple[list[Polygon], str]:
     if np.any(high - low > WIDEST_DEGREES):
         raise UserError(
             f"{path} spans {high[0] - low[0]:.1f} x {high[1] - low[1]:.1f} degrees, too much for one plane; cut out at most "
-            f"{WIDEST_DEGREES:.0f} degree, or project it to metres."
+            f"{WIDEST_DEGREES:.0f} degree, or project it to metres"
         )
     pyproj = _library("pyproj", "to project longitudes and latitudes")
     system = utm_zone(*(low + high) / 2)
@@ -119,7 +119,7 @@ def _library(name: str, purpose: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise UserError(
-            f"--footprints needs {name} {purpose} ({error}); install it with pip install 'radiodiff-jax[footprints]'."
+            f"--footprints needs {name} {purpose} ({error}); install it with pip install 'radiodiff-jax[footprints]'"
         ) from None
 
 

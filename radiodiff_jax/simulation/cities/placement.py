@@ -63,8 +63,8 @@ def place_transmitters(
             chosen = np.random.default_rng(seed).choice(np.flatnonzero(places), count, replace=False)
             return np.stack(np.divmod(chosen, width), axis=1)
     raise UserError(
-        f"A map of {height} x {width} pixels has only {np.count_nonzero(~buildings)} pixels outside buildings, too few "
-        f"for {count} transmitters; ask for fewer transmitters or larger maps."
+        f"a map of {height} x {width} pixels has only {np.count_nonzero(~buildings)} pixels outside buildings, too few "
+        f"for {count} transmitters; ask for fewer transmitters or larger maps"
     )
 
 
