@@ -155,13 +155,13 @@ def run_simulate(arguments: argparse.Namespace) -> None:
     if arguments.scenes:
         simulation.write_gains_for_scenes(arguments.scenes, arguments.out, workers, cars=arguments.cars)
     elif arguments.footprints:
-        from radiodiff_jax.simulation.cities.footprint_windows import given_layouts
+        from radiodiff_jax.simulation.cities.footprint_windows import footprint_masks
 
-        given = given_layouts(arguments.footprints, arguments.maps, arguments.size, arguments.seed)
+        given = footprint_masks(arguments.footprints, arguments.maps, arguments.size, arguments.seed)
         if len(given.masks) < arguments.maps:
             print(f"{arguments.footprints}: {counted(given.windows_there, 'window')} side by side, {len(given.masks)} of them with "
                   f"a usual share of buildings: as many maps, not {arguments.maps}")  # fmt: skip
-        simulation.write_layouts_folder(
+        simulation.write_masks_folder(
             arguments.out, given.masks, given.source, transmitters=arguments.transmitters, seed=arguments.seed,
             workers=workers, progress=True, cars=arguments.cars,
         )  # fmt: skip

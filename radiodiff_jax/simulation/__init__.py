@@ -22,7 +22,7 @@ _MODULE_OF = {
     "place_transmitters": "cities.placement",
     "prepare": "dominant_path.field_numba",
     "write_gains_for_scenes": "folder",
-    "write_layouts_folder": "folder",
+    "write_masks_folder": "folder",
     "write_simulated_folder": "folder",
 }
 

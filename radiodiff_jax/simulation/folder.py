@@ -75,9 +75,9 @@ def write_simulated_folder(
     _run_jobs(jobs, maps * transmitters, workers, progress)
 
 
-def write_layouts_folder(
+def write_masks_folder(
     out: str | Path,
-    layouts: Sequence[Bool[np.ndarray, "height width"]],
+    city_masks: Sequence[Bool[np.ndarray, "height width"]],
     source: dict[str, Any],
     transmitters: int,
     seed: int,
@@ -89,12 +89,12 @@ def write_layouts_folder(
 
     Raises UserError as above, and where a mask has not enough room for the transmitters.
     """
-    _check_at_least(maps=(len(layouts), 1), transmitters=(transmitters, 1), workers=(workers, 1), seed=(seed, 0))
+    _check_at_least(maps=(len(city_masks), 1), transmitters=(transmitters, 1), workers=(workers, 1), seed=(seed, 0))
     out = Path(out)
-    _claim(out, source | {"maps": len(layouts), "transmitters": transmitters, "seed": seed} | _cars_record(cars))
-    tasks = [(_Task(out, map_id, cars), np.asarray(layout) != 0) for map_id, layout in enumerate(layouts)]
-    jobs = [partial(_simulate_layout, *task, transmitters, seed) for task in tasks]
-    _run_jobs(jobs, len(layouts) * transmitters, workers, progress)
+    _claim(out, source | {"maps": len(city_masks), "transmitters": transmitters, "seed": seed} | _cars_record(cars))
+    tasks = [(_Task(out, map_id, cars), np.asarray(mask) != 0) for map_id, mask in enumerate(city_masks)]
+    jobs = [partial(_simulate_mask, *task, transmitters, seed) for task in tasks]
+    _run_jobs(jobs, len(city_masks) * transmitters, workers, progress)
 
 
 def write_gains_for_scenes(
@@ -182,12 +182,12 @@ def _simulate_city(task: _Task, transmitters: int, size: tuple[int, int], seed: 
     """One city with all its gains; returns the number of gains."""
     if task.missing(range(transmitters)):
         city_seed, *seeds = _seeds(seed, task.map_id)
-        layout = city(city_seed, *size)
-        _simulate(task, layout.buildings, transmitters, seeds, layout.polygons)
+        drawn = city(city_seed, *size)
+        _simulate(task, drawn.buildings, transmitters, seeds, drawn.polygons)
     return transmitters
 
 
-def _simulate_layout(task: _Task, buildings: np.ndarray, transmitters: int, seed: int) -> int:
+def _simulate_mask(task: _Task, buildings: np.ndarray, transmitters: int, seed: int) -> int:
     """One given mask with all its gains; returns their number."""
     if task.missing(range(transmitters)):
         _simulate(task, buildings, transmitters, _seeds(seed, task.map_id)[1:])

@@ -10,7 +10,7 @@ from radiodiff_jax.simulation import (
     place_transmitters,
     prepare,
     write_gains_for_scenes,
-    write_layouts_folder,
+    write_masks_folder,
 )
 from radiodiff_jax.simulation.cities.generator import is_usual
 from radiodiff_jax.simulation.cities.placement import place_cars
@@ -57,7 +57,7 @@ def contents(root):
 
 def test_folders_of_given_masks(as_grey, tmp_path):
     for name, mask in {"grey": as_grey(BUILDINGS), "bool": BUILDINGS}.items():
-        write_layouts_folder(tmp_path / name, [mask], {}, transmitters=2, seed=1, progress=False, cars=True)
+        write_masks_folder(tmp_path / name, [mask], {}, transmitters=2, seed=1, progress=False, cars=True)
     assert contents(tmp_path / "grey") == contents(tmp_path / "bool")
 
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.simulation import write_layouts_folder
+from radiodiff_jax.simulation import write_masks_folder
 from radiodiff_jax.simulation.workers import PACKAGE_ROOT, CityWorkers
 
 
@@ -43,7 +43,7 @@ def test_an_error_in_one_map_ends_the_simulation(tmp_path, workers):
     free, full = np.zeros((32, 32), bool), np.ones((32, 32), bool)
     before = len(children())
     with pytest.raises(UserError, match="has only 0 pixels outside buildings"):
-        write_layouts_folder(tmp_path / "out", [free, full, free], {}, 2, seed=0, workers=workers, progress=False)
+        write_masks_folder(tmp_path / "out", [free, full, free], {}, 2, seed=0, workers=workers, progress=False)
     assert len(children()) == before
     assert (tmp_path / "out" / "gain" / "DPM" / "0_1.png").exists()
 

@@ -1,4 +1,4 @@
-"""Layouts from real ground plans: projected to metres, cut into windows, rasterised. Needs the extra `footprints`.
+"""City masks from real ground plans: projected to metres, cut into windows, rasterised. Needs the extra `footprints`.
 
 Overlapping plans (parts of one building, say) are united first, since rasterising counts crossings. Windows never share
 ground: a grid of them is laid over the extent, moved by a random part of what is left over, and visited in random order.
@@ -25,7 +25,7 @@ SMALLEST_AREA = 1.0  # square metres; slivers that a union leaves are no buildin
 
 
 @dataclass(frozen=True)
-class GivenLayouts:
+class FootprintMasks:
     """Masks of windows of real ground, and what a record should say of them."""
 
     masks: list[Bool[np.ndarray, "height width"]]
@@ -35,7 +35,7 @@ class GivenLayouts:
     """Windows that fit side by side into the extent, built over as usual or not."""
 
 
-def given_layouts(path: str | Path, maps: int, size: tuple[int, int], seed: int) -> GivenLayouts:
+def footprint_masks(path: str | Path, maps: int, size: tuple[int, int], seed: int) -> FootprintMasks:
     """Up to `maps` windows of `size` (height, width) metres of the buildings of a GeoJSON or OpenStreetMap file.
 
     Rows run south. Fewer come back where fewer have a usual share of buildings (see `is_usual`). The same file and
@@ -76,7 +76,7 @@ def given_layouts(path: str | Path, maps: int, size: tuple[int, int], seed: int)
         "size": list(size),
         "windows": windows,
     }
-    return GivenLayouts(masks, source, len(corners))
+    return FootprintMasks(masks, source, len(corners))
 
 
 def window_corners(

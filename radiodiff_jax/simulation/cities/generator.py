@@ -24,7 +24,7 @@ LANDMARKS = 2.5
 
 @dataclass(frozen=True)
 class City:
-    """A layout: the mask, the rings that it was rasterised from (they may leave the picture), the kind of fabric."""
+    """A city: the mask, the rings that it was rasterised from (they may leave the picture), the kind of fabric."""
 
     buildings: Bool[np.ndarray, "height width"]
     polygons: list[Ring]

@@ -22,7 +22,7 @@ LossOf = Callable[
     [Float[Array, "transmitters members ..."], Float[Array, "members receivers 2"]],
     Float[Array, "transmitters members receivers"],
 ]
-"""Loss in dB of paths that end with the way (receiver - point) from one point for each tile of a group; the first
+"""Loss in dB of paths whose last leg is (receiver - point), from one point for each tile of a group; the first
 argument is what a table says of these points."""
 
 

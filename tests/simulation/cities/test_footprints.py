@@ -1,4 +1,4 @@
-"""Layouts from files: both formats tell the same town, masks are true to the metre, unusable files are told in words."""
+"""City masks from files: both formats tell the same town, masks are true to the metre, unusable files are told in words."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.simulation.cities.footprint_files import is_geographic, read_footprints
-from radiodiff_jax.simulation.cities.footprint_windows import given_layouts, utm_zone, window_corners
+from radiodiff_jax.simulation.cities.footprint_windows import footprint_masks, utm_zone, window_corners
 from radiodiff_jax.simulation.cities.polygons import signed_area
 from tests.simulation.cities.footprint_examples import box, to_degrees, town, write_geojson, write_osm
 
@@ -89,7 +89,7 @@ def test_zones():
 
 def test_masks_are_true_to_the_metre(tmp_path):
     pytest.importorskip("shapely")
-    given = given_layouts(write_geojson(tmp_path / "town.geojson", town(), in_metres), 99, (64, 96), seed=0)
+    given = footprint_masks(write_geojson(tmp_path / "town.geojson", town(), in_metres), 99, (64, 96), seed=0)
     assert given.windows_there == 4 and given.source["coordinates"] == "metres of the file"
     for mask, (left, top) in zip(given.masks, given.source["windows"], strict=True):
         east = left + 0.5 + np.arange(96) - 400_000
@@ -103,35 +103,35 @@ def test_masks_are_true_to_the_metre(tmp_path):
 def test_overlapping_and_crossing_outlines_stay_buildings(tmp_path):
     pytest.importorskip("shapely")
     blocks = town()
-    whole = given_layouts(write_geojson(tmp_path / "a.json", blocks, in_metres), 9, (64, 96), seed=0)
+    whole = footprint_masks(write_geojson(tmp_path / "a.json", blocks, in_metres), 9, (64, 96), seed=0)
     blocks |= {(i, j, "part"): [box(50 * j + 2, 50 * i + 2, 20, 12)] for i, j in town() if (i, j) != (0, 0)}
-    crossed = given_layouts(write_geojson(tmp_path / "b.json", blocks, in_metres), 9, (64, 96), seed=0)
+    crossed = footprint_masks(write_geojson(tmp_path / "b.json", blocks, in_metres), 9, (64, 96), seed=0)
     assert all(np.array_equal(one, other) for one, other in zip(whole.masks, crossed.masks, strict=True))
     bow = [(0, 0), (200, 150), (200, 0), (0, 150), (0, 0)]
     path = write_geojson(tmp_path / "bow.json", {0: [bow]}, in_metres)
     with pytest.raises(UserError, match="None of the .* windows"):
-        given_layouts(path, 1, (128, 192), seed=0)
+        footprint_masks(path, 1, (128, 192), seed=0)
 
 
 def test_degrees_become_metres(tmp_path):
     pytest.importorskip("shapely")
     pytest.importorskip("pyproj")
     for write in (write_geojson, write_osm):
-        given = given_layouts(write(tmp_path / "town", town()), 9, (64, 96), seed=0)
+        given = footprint_masks(write(tmp_path / "town", town()), 9, (64, 96), seed=0)
         assert given.source["coordinates"] == "EPSG:32632"
         assert all(abs(np.mean(mask) - 30 * 24 / 2500) < 0.15 for mask in given.masks)
     wide = write_geojson(tmp_path / "wide.json", {0: [box(0, 0, 9, 9)], 1: [box(200_000, 0, 9, 9)]}, to_degrees)
     with pytest.raises(UserError, match="degrees, too much"):
-        given_layouts(wide, 1, (64, 64), seed=0)
+        footprint_masks(wide, 1, (64, 64), seed=0)
 
 
 def test_an_extent_without_a_window_is_refused(tmp_path):
     pytest.importorskip("shapely")
     with pytest.raises(UserError, match="less than one window"):
-        given_layouts(write_geojson(tmp_path / "town.json", town(), in_metres), 1, (256, 256), seed=0)
+        footprint_masks(write_geojson(tmp_path / "town.json", town(), in_metres), 1, (256, 256), seed=0)
 
 
 def test_missing_libraries_are_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "shapely", None)
     with pytest.raises(UserError, match=r"needs shapely .*radiodiff-jax\[footprints\]"):
-        given_layouts(write_geojson(tmp_path / "town.json", town()), 1, (64, 64), seed=0)
+        footprint_masks(write_geojson(tmp_path / "town.json", town()), 1, (64, 64), seed=0)

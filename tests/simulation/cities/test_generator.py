@@ -24,15 +24,15 @@ def test_a_seed_is_a_city(size):
 @pytest.mark.parametrize("size", SIZES)
 def test_mask_is_the_rasterised_polygons_and_buildings_are_apart(size):
     for seed in range(6):
-        layout = city(seed, *size)
-        np.testing.assert_array_equal(layout.buildings, rasterise(layout.polygons, *size))
-        rings = orient(layout.polygons)
+        drawn = city(seed, *size)
+        np.testing.assert_array_equal(drawn.buildings, rasterise(drawn.polygons, *size))
+        rings = orient(drawn.polygons)
         outer = [ring for ring in rings if signed_area(ring) > 0]
         # Rasterised alone, every building keeps a free pixel around it: no two touch, not even at a corner.
-        components = label(layout.buildings, np.ones((3, 3)))[0]
+        components = label(drawn.buildings, np.ones((3, 3)))[0]
         owners = set()
         for ring in outer:
-            ids = set(np.unique(components[rasterise([ring], *size) & layout.buildings])) - {0}
+            ids = set(np.unique(components[rasterise([ring], *size) & drawn.buildings])) - {0}
             courtyard_ids = {i for i in ids if _is_inside_a_courtyard(components == i, ring, rings)}
             assert not (ids - courtyard_ids) & owners
             owners |= ids - courtyard_ids

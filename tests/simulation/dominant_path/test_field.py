@@ -104,12 +104,12 @@ def test_a_turned_scene_gives_the_turned_map(name, known_polygons):
     """Not bit for bit: azimuth bins and samples have edges, and tracing starts somewhere. The shares are measured."""
     size = 96
     turn_picture, turn_points = SYMMETRIES[name]
-    layout = city(4, size, size)
-    place = place_transmitters(layout.buildings, 1, 0)[0]
-    polygons = layout.polygons if known_polygons else None
-    turned_polygons = [turn_points(ring, size) for ring in layout.polygons] if known_polygons else None
-    plain = path_gain_grey(prepare(layout.buildings, polygons), *place)
-    turned = path_gain_grey(prepare(turn_picture(layout.buildings), turned_polygons), *turn_points(place, size))
+    drawn = city(4, size, size)
+    place = place_transmitters(drawn.buildings, 1, 0)[0]
+    polygons = drawn.polygons if known_polygons else None
+    turned_polygons = [turn_points(ring, size) for ring in drawn.polygons] if known_polygons else None
+    plain = path_gain_grey(prepare(drawn.buildings, polygons), *place)
+    turned = path_gain_grey(prepare(turn_picture(drawn.buildings), turned_polygons), *turn_points(place, size))
     difference = np.abs(turn_picture(plain).astype(int) - turned)
     assert np.mean(difference <= 1) > (0.999 if known_polygons else 0.98)
 

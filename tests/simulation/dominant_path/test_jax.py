@@ -12,19 +12,19 @@ TRANSMITTERS = 5
 SMALL = [(1, 64), (2, 64), (3, 64), (4, 64), (9, 64)]  # of one capacity, so that they are compiled once
 
 
-def transmitters_of(layout):
+def transmitters_of(drawn):
     """The drawn ones, and in place of the last a pixel inside a building, which radiates from its wall."""
-    pixels = place_transmitters(layout.buildings, TRANSMITTERS, 0)
-    pixels[-1] = np.argwhere(layout.buildings)[0]
+    pixels = place_transmitters(drawn.buildings, TRANSMITTERS, 0)
+    pixels[-1] = np.argwhere(drawn.buildings)[0]
     return pixels.astype(np.int32)
 
 
 def both(seed, size, traced=False, level=None):
     """(maps by JAX, maps by numba) of one city."""
-    layout = city(seed, size, size)
-    pixels, polygons = transmitters_of(layout), None if traced else layout.polygons
-    known = prepare(layout.buildings, polygons)
-    scene = describe(layout.buildings, polygons, level)
+    drawn = city(seed, size, size)
+    pixels, polygons = transmitters_of(drawn), None if traced else drawn.polygons
+    known = prepare(drawn.buildings, polygons)
+    scene = describe(drawn.buildings, polygons, level)
     maps = radio_maps(prepare_on_device(scene), pixels, transmitter_places(pixels, known.rings))
     return np.asarray(maps), np.stack([path_gain_grey(known, *map(int, pixel)) for pixel in pixels])
 
@@ -55,10 +55,10 @@ def test_an_empty_map_is_free_space():
 
 
 def test_many_cities_at_once():
-    layouts = [city(seed, size, size) for seed, size in SMALL[:2]]
-    pixels = np.stack([transmitters_of(layout) for layout in layouts])
-    places = np.stack([transmitter_places(one, layout.polygons) for one, layout in zip(pixels, layouts, strict=True)])
-    scenes = [describe(layout.buildings, layout.polygons, level=1) for layout in layouts]
+    cities = [city(seed, size, size) for seed, size in SMALL[:2]]
+    pixels = np.stack([transmitters_of(drawn) for drawn in cities])
+    places = np.stack([transmitter_places(one, drawn.polygons) for one, drawn in zip(pixels, cities, strict=True)])
+    scenes = [describe(drawn.buildings, drawn.polygons, level=1) for drawn in cities]
     together = jax.tree.map(lambda *fields: np.stack(fields), *scenes)
     maps = jax.vmap(radio_maps)(jax.vmap(prepare_on_device)(together), pixels, places)
     for index, scene in enumerate(scenes):
@@ -67,8 +67,8 @@ def test_many_cities_at_once():
 
 
 def test_capacities():
-    layout = city(3, 64, 64)
-    scene = describe(layout.buildings, layout.polygons, level=2)
+    drawn = city(3, 64, 64)
+    scene = describe(drawn.buildings, drawn.polygons, level=2)
     assert len(scene.corners) == 128 and len(scene.roof_points) == 256 and len(scene.walls) == 128
     large = city(3, 256, 256)
     with pytest.raises(ValueError, match="needs level"):
