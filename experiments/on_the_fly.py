@@ -1,65 +1,40 @@
 """Training data for `data.source=simulate`: the endless stream, what it is validated on, and its fingerprint."""
 
-import functools
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.training import open_split
 from radiodiff_jax.config import Config
 from radiodiff_jax.data.pipeline import evaluation_batches, training_batches
-from radiodiff_jax.data.simulated_source import (
-    SimulatedMaps,
-    SimulatedStream,
-    city_workers,
-    slots_of_process,
-    stream_fingerprint,
-)
-from radiodiff_jax.data.varied_source import varied_fingerprint, vary
-from radiodiff_jax.simulation.workers import CityWorkers
-from radiodiff_jax.units import grey_to_gain
+from radiodiff_jax.data.simulated_source import SimulatedData, open_simulated
 
 
-@functools.lru_cache(1)
-def open_stream(config: Config) -> tuple[SimulatedStream, CityWorkers]:
-    """The stream of these settings and its workers; once, so that what is read before the training is not made again."""
+def open_data(config: Config, data: Path | None) -> SimulatedData:
+    """The stream of these settings; `data` is a folder to validate on, in place of fixed simulated cities."""
     import jax
 
-    local_size = config.training.batch_size * config.optimizer.accumulate // jax.process_count()
-    workers = city_workers(config.data)
-    slots = slots_of_process(config.data, local_size, jax.process_index(), jax.process_count())
-    return SimulatedStream(config.image_size, config.data, workers, slots), workers
+    batch_size = config.training.batch_size * config.optimizer.accumulate
+    processes = jax.process_index(), jax.process_count()
+    return open_simulated(config.data, config.image_size, batch_size, config.training.validation_maps, data, *processes)
 
 
 def simulated_arguments(config: Config, data: Path | None, reading: dict[str, int]) -> dict[str, Any]:
-    """As `training.data_arguments`; `data` is a folder to validate on, in place of fixed simulated cities."""
-    settings = config.training
-    stream, workers = open_stream(config)
+    """As `training.data_arguments`."""
+    settings, found = config.training, open_data(config, data)
     whole = settings.batch_size * config.optimizer.accumulate
-    if data is None:
-        validation = SimulatedMaps(config.image_size, settings.validation_maps, config.data.simulation_seed, workers)
-        validation = vary(validation, samples=config.data.samples)
-    else:
-        validation = open_split(config, data, "validation")
-    varied = vary(stream, samples=config.data.samples)
-    found = stream_fingerprint(config.image_size, config.data)
-    if data is not None:
-        found = hashlib.sha256((found + varied_fingerprint(data, config.data)).encode()).hexdigest()
-    # Reading threads only wait, so there are as many as there are processes that they may wait for.
-    patient = reading | {"threads": max(reading["threads"], config.data.simulation_workers)}
+    patient = reading | {"threads": max(reading["threads"], found.threads)}
     return {
-        "batches": training_batches(varied, whole, settings.seed, config.data.augment, shuffle=False, **patient),
+        "batches": training_batches(found.stream, whole, settings.seed, config.data.augment, shuffle=False, **patient),
         "validation_batches": lambda: evaluation_batches(
-            validation, settings.batch_size, settings.validation_maps, **reading
+            found.validation, settings.batch_size, settings.validation_maps, **reading
         ),
-        "data_fingerprint": found,
+        "data_fingerprint": found.fingerprint,
     }
 
 
-def first_simulated_gains(config: Config, count: int) -> Callable[[], np.ndarray]:
+def first_simulated_gains(config: Config, data: Path | None, count: int) -> Callable[[], np.ndarray]:
     """As `training.first_gains`."""
-    stream, _ = open_stream(config)
-    return lambda: grey_to_gain(np.stack([stream[position]["gain"] for position in range(count)]))[..., None]
+    stream = open_data(config, data).stream
+    return lambda: np.stack([stream[position]["gain"] for position in range(count)])

@@ -13,8 +13,8 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
 
-    from radiodiff_jax.data.grey_images import write_grey
     from radiodiff_jax.files import write_whole
+    from radiodiff_jax.images import write_grey
     from radiodiff_jax.inference.scene import read_scene
     from radiodiff_jax.inference.trained import load_radio_map_model
     from radiodiff_jax.reporting.map_figures import save_labelled_map, save_spread

@@ -11,8 +11,8 @@ from experiments.command import command_help, whole_number
 from radiodiff_jax.config import Config
 from radiodiff_jax.config_files import load_config, settings_help, shipped_names
 from radiodiff_jax.data.pipeline import evaluation_batches, training_batches
-from radiodiff_jax.data.source import RecordSource
-from radiodiff_jax.data.varied_source import open_varied_source, varied_fingerprint
+from radiodiff_jax.data.records import RecordSource
+from radiodiff_jax.data.sources import open_varied_source, varied_fingerprint
 from radiodiff_jax.errors import UserError
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -140,7 +140,7 @@ def first_gains(config: Config, data: Path | None, count: int = 64) -> Callable[
     if config.data.source == "simulate":
         from experiments.on_the_fly import first_simulated_gains
 
-        return first_simulated_gains(config, count)
+        return first_simulated_gains(config, data, count)
 
     def read() -> np.ndarray:
         batches = evaluation_batches(open_split(config, data, "train"), 16, count)

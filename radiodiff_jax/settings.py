@@ -156,7 +156,7 @@ class DataConfig:
     mixture: Simulation | None = None  # a second simulation: gain w * simulation + (1 - w) * mixture, w random in [0, 1]
     cars: bool = False
     buildings: Literal["complete", "missing1", "missing2", "missing3", "missing4"] = "complete"  # that the model is told of
-    samples: int = 0  # random outdoor pixels of a map whose gain the model is told: adds two condition channels
+    observed_pixels: int = 0  # random outdoor pixels of a map whose gain the model is told (feature `observed`)
     split: Literal["auto", "radiounet", "radiodiff", "by_map"] = "auto"
     augment: bool = True
     threads: int = 2
@@ -168,12 +168,6 @@ class DataConfig:
     simulator: Literal["cpu", "device"] = "cpu"  # where the maps of these cities are computed
     latents: Literal["computed", "cached"] = "computed"  # diffusion: encode maps in every update, or all of them beforehand
     simulation_workers: int = 2  # processes that make cities ahead of time; 0: the reading threads do it themselves
-
-    @property
-    def condition_channels(self) -> int:
-        """Channels of the condition image: buildings, transmitter, cars; with samples their values and their places."""
-        return 5 if self.samples else 3
-
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -218,8 +212,8 @@ def check_training(training: TrainingConfig, optimizer: OptimizerConfig) -> None
 
 def check_data(data: DataConfig) -> None:
     """Raise UserError for data that cannot be varied as asked for."""
-    if data.samples < 0:
-        raise UserError(f"data.samples is {data.samples}: it must be at least 0")
+    if data.observed_pixels < 0:
+        raise UserError(f"data.observed_pixels is {data.observed_pixels}: it must be at least 0")
     if data.mixture == data.simulation:
         raise UserError(
             f"data.mixture is {data.mixture}, as data.simulation is already; name another simulation, or null for none"

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from radiodiff_jax.data.examples import condition_image
-from radiodiff_jax.data.grey_images import read_grey
+from radiodiff_jax.data.symmetries import condition_image
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import read_grey
 from radiodiff_jax.inference.measurements import read_measurements
 
 

@@ -4,7 +4,7 @@
     dominant_path/     the model, in numba and in JAX
     raytrace/          a second physics: real cities by ray tracing
     folder.py          whole simulated data sets as RadioMapSeer folders
-    workers.py         processes that simulate beside this one
+    scenes.py          scenes of a given folder, whose gains are to be simulated
 
 What others use most is exported here, and loaded when it is first asked for, since numba takes more than a second to
 load. Nothing that is exported needs JAX.

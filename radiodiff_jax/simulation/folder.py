@@ -11,9 +11,9 @@ A gain is written after the pictures that it belongs to, so a gain that exists i
 on where it stopped when it is called again with the same arguments.
 """
 
+import json
 import operator
 from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,28 +25,19 @@ from tqdm import tqdm
 
 from radiodiff_jax import __version__
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.files import write_json
+from radiodiff_jax.images import write_grey, write_mask
+from radiodiff_jax.radiomapseer import antenna_path, buildings_path, cars_path, gain_path, write_transmitter
 from radiodiff_jax.simulation.cities.generator import city
 from radiodiff_jax.simulation.cities.placement import place_cars, place_transmitters
 from radiodiff_jax.simulation.dominant_path.car_loss import MODEL, path_gain_grey_with_cars
 from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, VISIBILITY
 from radiodiff_jax.simulation.dominant_path.field_numba import PreparedMap, path_gain_grey, prepare
-from radiodiff_jax.simulation.folder_files import (
-    antenna_path,
-    buildings_path,
-    cars_path,
-    claim_with_record,
-    copy_tree,
-    gain_path,
-    read_mask,
-    read_transmitter,
-    transmitter_mask,
-    transmitters_by_map,
-    write_grey,
-    write_mask,
-)
-from radiodiff_jax.simulation.workers import CityWorkers
+from radiodiff_jax.simulation.scenes import copy_tree, read_scene_mask, read_scene_transmitter, transmitters_by_map
+from radiodiff_jax.worker_processes import run_in_processes
 
 RECORD = "simulation.json"
+DEATH = "a process that simulates died, most likely for want of memory; run again with fewer --workers, finished maps are kept"
 SMALLEST_SIDE = 32  # metres; smaller windows hold no sensible piece of a city
 
 
@@ -134,23 +125,36 @@ def _claim(out: Path, arguments: dict[str, Any]) -> None:
     claim_with_record(out, RECORD, record)
 
 
-def _run_jobs(jobs: Sequence[Callable[[], int]], total: int, workers: int, progress: bool) -> None:
-    """Call every job, in `workers` processes; each call returns how many maps it has written.
+def claim_with_record(out: Path, name: str, record: dict[str, Any]) -> None:
+    """Write `record` to the file `name` of the folder `out`, or check that the same record is there.
 
-    With one worker everything runs in this process. On an interrupt or an error, jobs at hand in other processes are
-    finished and the rest is dropped.
+    Raises UserError where `out` is a file, or holds anything but what was begun with the same record.
     """
-    with tqdm(total=total, unit=" map", disable=not progress, smoothing=0.1) as bar:
-        if workers == 1 or len(jobs) <= 1:
-            for job in jobs:
-                bar.update(job())
-            return
-        processes = CityWorkers(operator.call, workers)
+    path = out / name
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; name a folder for the simulated maps")
+    if path.exists():
         try:
-            for done in as_completed([processes.submit(rank, job) for rank, job in enumerate(jobs)]):
-                bar.update(done.result())
-        finally:
-            processes.close()
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read ({error}); choose another folder or remove this one") from None
+        if found != record:
+            changed = sorted(key for key in record if not isinstance(found, dict) or found.get(key) != record[key])
+            raise UserError(
+                f"{out} holds a simulation with other {' and '.join(changed)} (see {path.name} there); "
+                "choose another folder or remove this one"
+            )
+    elif out.exists() and any(not entry.name.startswith(".writing-") for entry in out.iterdir()):
+        raise UserError(f"{out} is not empty and holds no simulation; choose an empty or a new folder")
+    else:
+        write_json(path, record)
+
+
+def _run_jobs(jobs: Sequence[Callable[[], int]], total: int, workers: int, progress: bool) -> None:
+    """Call every job, in `workers` processes (see `run_in_processes`); each returns how many maps it has written."""
+    with tqdm(total=total, unit=" map", disable=not progress, smoothing=0.1) as bar:
+        for written in run_in_processes(operator.call, jobs, workers, DEATH):
+            bar.update(written)
 
 
 @dataclass(frozen=True)
@@ -203,7 +207,7 @@ def _simulate(task: _Task, buildings: np.ndarray, transmitters: int, seeds: Sequ
     places = place_transmitters(buildings, transmitters, seeds[0])
     write_mask(buildings_path(task.out, task.map_id), buildings)
     for transmitter, (row, column) in enumerate(places):
-        write_mask(antenna_path(task.out, task.map_id, transmitter), transmitter_mask(buildings.shape, row, column))
+        write_transmitter(antenna_path(task.out, task.map_id, transmitter), buildings.shape, (row, column))
     cars = place_cars(buildings, places, seeds[1]) if task.cars else None
     if cars is not None:
         write_mask(cars_path(task.out, task.map_id), cars)
@@ -213,10 +217,10 @@ def _simulate(task: _Task, buildings: np.ndarray, transmitters: int, seeds: Sequ
 def _simulate_scene(task: _Task, transmitters: Sequence[int]) -> int:
     """All gains of one map whose pictures are in `out` already; returns their number."""
     if missing := task.missing(transmitters):
-        buildings = read_mask(buildings_path(task.out, task.map_id))
+        buildings = read_scene_mask(buildings_path(task.out, task.map_id))
         paths = {tx: antenna_path(task.out, task.map_id, tx) for tx in missing}
-        places = [(tx, read_transmitter(path, buildings.shape)) for tx, path in paths.items()]
-        cars = read_mask(cars_path(task.out, task.map_id), buildings.shape) if task.cars else None
+        places = [(tx, read_scene_transmitter(path, buildings.shape)) for tx, path in paths.items()]
+        cars = read_scene_mask(cars_path(task.out, task.map_id), buildings.shape) if task.cars else None
         _write_gains(task, prepare(buildings), places, cars)
     return len(transmitters)
 

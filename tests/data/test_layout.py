@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from radiodiff_jax.data.grey_images import decode_grey, encode_grey, read_grey, write_grey
-from radiodiff_jax.data.layout import RadioMapFolder
-from radiodiff_jax.data.source import fingerprint, open_source
+from radiodiff_jax.data.sources import fingerprint, open_source
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import decode_grey, encode_grey, read_grey, write_grey
+from radiodiff_jax.radiomapseer import RadioMapFolder
 from tests.data.example_folder import write_example_folder
 
 
@@ -35,12 +35,12 @@ def test_lists_maps_in_the_order_of_their_numbers(root):
 
 def test_reads_what_the_files_hold(root):
     record = RadioMapFolder(root).record(10, 1, cars=False)
-    assert list(record) == ["map", "transmitter", "row", "column", "buildings", "gain"]
+    assert list(record) == ["map", "transmitter", "position", "buildings", "gain"]
     np.testing.assert_array_equal(record["gain"], np.asarray(Image.open(root / "gain/DPM/10_1.png")))
-    np.testing.assert_array_equal(record["buildings"], np.asarray(Image.open(root / "png/buildings_complete/10.png")))
+    np.testing.assert_array_equal(record["buildings"], np.asarray(Image.open(root / "png/buildings_complete/10.png")) == 255)
     antenna = np.asarray(Image.open(root / "png/antennas/10_1.png"))
-    assert antenna[record["row"], record["column"]] == 255 and antenna.sum() == 255
-    assert record["gain"].dtype == np.uint8 and record["gain"][record["row"], record["column"]] == 255
+    assert antenna[tuple(record["position"])] == 255 and antenna.sum() == 255
+    assert record["gain"].dtype == np.uint8 and record["gain"][tuple(record["position"])] == 255
 
 
 def test_other_stored_forms_of_a_grey_image_are_read_alike(tmp_path):
@@ -87,8 +87,8 @@ def test_faults_of_images(root):
         3: "3_0.png cannot be read as an image; the file is damaged",
         4: "4.png is missing; restore it",
         5: "5_0.png cannot be read as an image",
-        6: "6_0.png has no bright pixels, but a transmitter is exactly one",
-        7: "7_0.png has 2048 bright pixels",
+        6: "6_0.png has no lit pixels, but a transmitter is exactly one",
+        7: "7_0.png has 2048 lit pixels",
         8: "8_0.png is 64 x 32 pixels, but the first map of the set is 32 x 64",
     }.items():
         with pytest.raises(UserError, match=sentence):
@@ -139,8 +139,8 @@ def test_cars_are_in_the_records_where_asked_for(tmp_path):
 
 def test_reading_and_checking_do_not_import_jax(root):
     program = (
-        "import sys; import radiodiff_jax.data.builder, radiodiff_jax.data.check, radiodiff_jax.data.compare\n"
-        "import radiodiff_jax.metrics; from radiodiff_jax.data.source import open_source\n"
+        "import sys; import radiodiff_jax.data.packed.builder, radiodiff_jax.data.checks.check, radiodiff_jax.data.checks.compare\n"
+        "import radiodiff_jax.metrics; from radiodiff_jax.data.sources import open_source\n"
         f"open_source({str(root)!r}, 'train')[0]; assert 'jax' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])

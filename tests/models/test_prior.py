@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from radiodiff_jax.data.examples import condition_image
+from radiodiff_jax.data.symmetries import condition_image
 from radiodiff_jax.distance_law import distance_law
 from radiodiff_jax.models.initialisers import first_values
 from radiodiff_jax.models.prior import SHADOW_DB, guess_gain

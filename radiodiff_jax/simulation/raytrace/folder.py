@@ -21,16 +21,10 @@ from tqdm import tqdm
 from radiodiff_jax import __version__
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
+from radiodiff_jax.images import write_grey, write_mask
+from radiodiff_jax.radiomapseer import antenna_path, buildings_path, gain_path, write_transmitter
 from radiodiff_jax.simulation.cities.placement import place_transmitters
-from radiodiff_jax.simulation.folder_files import (
-    antenna_path,
-    buildings_path,
-    claim_with_record,
-    gain_path,
-    transmitter_mask,
-    write_grey,
-    write_mask,
-)
+from radiodiff_jax.simulation.folder import claim_with_record
 from radiodiff_jax.simulation.raytrace.library import CITIES, load_ray_tracer, versions
 from radiodiff_jax.simulation.raytrace.tracing import ANTENNA_HEIGHT, COARSE, FREQUENCY, TracedCity, TracedWindow
 from radiodiff_jax.units import db_to_gain, gain_to_grey
@@ -154,7 +148,7 @@ def _trace_window(
     write_mask(buildings_path(out, map_id), buildings)
     for number, (row, column) in enumerate(place_transmitters(buildings, count, int(words[0]))):
         if not paths[number].exists():
-            write_mask(antenna_path(out, map_id, number), transmitter_mask(buildings.shape, row, column))
+            write_transmitter(antenna_path(out, map_id, number), buildings.shape, (row, column))
             gain = window.path_gain(
                 buildings, int(row), int(column), arguments["depth"], arguments["samples"], arguments["diffraction"],
                 int(words[1 + number]),

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from experiments import dataset
-from radiodiff_jax.data.check import check_folder
-from radiodiff_jax.data.layout import RadioMapFolder
+from radiodiff_jax.data.checks.check import check_folder
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.radiomapseer import RadioMapFolder
 from radiodiff_jax.simulation.raytrace import folder
 from radiodiff_jax.simulation.raytrace.library import load_ray_tracer
 from radiodiff_jax.units import gain_to_db, grey_to_gain
@@ -88,7 +88,7 @@ def test_the_folder_is_one_that_every_command_reads_and_goes_on_where_it_stopped
     assert read.size == (64, 96) and read.pairs == [(number, tx) for number in range(4) for tx in range(3)]
     assert not check_folder(out)
     record = read.record(3, 2, cars=False)
-    assert record["gain"][record["row"], record["column"]] == 255 and not record["gain"][record["buildings"] > 0].any()
+    assert record["gain"][tuple(record["position"])] == 255 and not record["gain"][record["buildings"]].any()
     assert [place["city"] for place in json.loads((out / "windows.json").read_text()).values()] == ["munich"] * 2 + ["florence"] * 2
 
     before, content = MadeUpWindow.asked, read.fingerprint()
@@ -108,8 +108,9 @@ def test_a_small_real_window_has_line_of_sight_as_in_free_space(tmp_path):
     folder.write_ray_traced_folder(tmp_path, ["munich"], 1, 1, (64, 64), samples=100_000, diffraction=False, progress=False)
     record = RadioMapFolder(tmp_path, "RT").record(0, 0, cars=False)
     rows, columns = np.indices((64, 64))
-    distance = np.hypot(rows - record["row"], columns - record["column"])
+    row, column = record["position"]
+    distance = np.hypot(rows - row, columns - column)
     near = (distance >= 2) & (distance <= 3)  # a transmitter keeps 3 m from buildings
     free_space = -47.86 - 20 * np.log10(distance[near])
     assert abs(np.median(gain_to_db(grey_to_gain(record["gain"][near])) - free_space)) < 1.5
-    assert not record["gain"][record["buildings"] > 0].any()
+    assert not record["gain"][record["buildings"]].any()
