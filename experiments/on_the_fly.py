@@ -9,6 +9,7 @@ import numpy as np
 from radiodiff_jax.config import Config
 from radiodiff_jax.data.pipeline import evaluation_batches, training_batches
 from radiodiff_jax.data.simulated_source import SimulatedData, open_simulated
+from radiodiff_jax.units import grey_to_gain
 
 
 def open_data(config: Config, data: Path | None) -> SimulatedData:
@@ -37,4 +38,4 @@ def simulated_arguments(config: Config, data: Path | None, reading: dict[str, in
 def first_simulated_gains(config: Config, data: Path | None, count: int) -> Callable[[], np.ndarray]:
     """As `training.first_gains`."""
     stream = open_data(config, data).stream
-    return lambda: np.stack([stream[position]["gain"] for position in range(count)])
+    return lambda: grey_to_gain(np.stack([stream[position]["gain"] for position in range(count)]))[..., None]
