@@ -22,7 +22,7 @@ from radiodiff_jax.models.autoencoder import Autoencoder
 from radiodiff_jax.objectives.latent_sampler import prior_latent
 from radiodiff_jax.training.devices import compiler_options
 from radiodiff_jax.training.digest import digest
-from radiodiff_jax.training.distributed import first_process, meet
+from radiodiff_jax.training.distributed import is_main_process, barrier
 from radiodiff_jax.training.ldm_task import make_unet
 
 BATCH = 16
@@ -58,7 +58,7 @@ def cached_latents(
     symmetries = symmetries_of(source.size) if config.data.augment else 1
     channels = autoencoder_config.autoencoder.embedding_channels
     guess_channels = 0 if config.unet.prior == "none" else channels
-    if first_process():
+    if is_main_process():
         facts = {
             "autoencoder": digest(frozen["autoencoder"]),
             "precision": autoencoder_config.precision.compute,
@@ -75,7 +75,7 @@ def cached_latents(
             depth = 2 * channels + guess_channels
             for symmetry in missing:
                 compute_latents(latents_path(folder, symmetry), encode, Transformed(source, symmetry), config, depth)
-    meet("latents")
+    barrier("latents")
     return CachedLatents(folder, symmetries, guess_channels)
 
 

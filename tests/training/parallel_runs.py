@@ -31,7 +31,7 @@ def on_four_devices(folder: Path) -> dict[str, list[float]]:
 
     def follow(name: str, task, mesh, batches, frozen, **ways) -> dict:
         compiled = compile_task(task, 0, mesh, **ways)
-        state, frozen, found[name] = compiled.initialise(), devices.put_everywhere(frozen, mesh), []
+        state, frozen, found[name] = compiled.initialise(), devices.replicate(frozen, mesh), []
         for batch in batches:
             state, metrics = compiled.step(state, frozen, devices.put_batch(batch, mesh))
             found[name].append(float(metrics["loss"]))
@@ -43,13 +43,13 @@ def on_four_devices(folder: Path) -> dict[str, list[float]]:
     drawn, task, scale = [next(source) for _ in range(3)], toy.make_task(toy.make_config()), {"scale": 1.5}
     follow("toy, one device", task, one, drawn, scale)
     follow("toy, four devices", task, four, drawn, scale)
-    devices.SMALLEST_DIVIDED = 64
+    devices.SMALLEST_SHARDED = 64
     settings = "objective.discriminator_start=1", "autoencoder.channel_multipliers=[1,2]"
     whole = follow("vae, one device", make_vae_task(micro("vae", *settings)), one, maps, {})
     parts = follow("vae, four devices, fsdp", make_vae_task(micro("vae", *settings)), four, maps, {}, fsdp=True)
     sizes = [sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(tree)) for tree in (whole, parts)]
     found["share of the state"] = [sizes[1] / sizes[0]]
-    devices.SMALLEST_DIVIDED = 8
+    devices.SMALLEST_SHARDED = 8
     for run, fsdp in (("fsdp", True), ("whole", False)):
         summary = toy.run_toy(folder / run, toy.make_config(12, fsdp=fsdp))
         found[f"digest, {run}"] = [summary.digest]

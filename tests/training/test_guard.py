@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from radiodiff_jax.training.compiled import compile_task
-from radiodiff_jax.training.devices import device_mesh, put_batch, put_everywhere
+from radiodiff_jax.training.devices import device_mesh, put_batch, replicate
 from radiodiff_jax.training.guard import PATIENCE, first_guard, guarded
 from tests.training.toy import make_batches, make_config, make_task
 
@@ -19,7 +19,7 @@ def test_update_that_is_not_finite_is_left_out():
     """Update 2 of a real training is poisoned: it moves the step and the schedule, and the next one goes on."""
     mesh, batches = device_mesh(), make_batches()
     compiled = compile_task(make_task(make_config(), poisoned_at=2), 0, mesh)
-    state, frozen, skipped, kept = compiled.initialise(), put_everywhere({"scale": 1.5}, mesh), [], []
+    state, frozen, skipped, kept = compiled.initialise(), replicate({"scale": 1.5}, mesh), [], []
     for _ in range(4):
         kept.append(jax.device_get(state))
         state, metrics = compiled.step(state, frozen, put_batch(next(batches), mesh))

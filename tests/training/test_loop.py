@@ -17,7 +17,7 @@ import pytest
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.checkpoints import Checkpoints, load_for_inference, saved_steps
 from radiodiff_jax.training.compiled import compile_task
-from radiodiff_jax.training.devices import check_batch_size, device_mesh, put_batch, put_everywhere
+from radiodiff_jax.training.devices import check_batch_size, device_mesh, put_batch, replicate
 from radiodiff_jax.training.digest import parameters_digest
 from radiodiff_jax.training.json_lines import read_json_lines
 from radiodiff_jax.training.measured_step import MeasuredStep
@@ -209,7 +209,7 @@ def test_one_compilation_serves_every_update(finished, tmp_path):
     run, _, _ = finished
     config, mesh = make_config(), device_mesh()
     compiled = compile_task(make_task(config), 0, mesh)
-    frozen, batches = put_everywhere({"scale": 1.5}, mesh), make_batches()
+    frozen, batches = replicate({"scale": 1.5}, mesh), make_batches()
     measured = MeasuredStep(compiled.step, "float32")
     state, batch = compiled.initialise(), put_batch(next(batches), mesh)
     measured.compile(state, frozen, batch)

@@ -1,4 +1,4 @@
-"""Blocks of the conditional U-Net: residual block with time, two attentions, adaptive Fourier layer, time embedding."""
+"""Blocks of RadioDiff's U-Net: residual block with time, two attentions, adaptive Fourier layer."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -120,27 +120,3 @@ class FourierLayer(nn.Module):
         spectrum = jnp.fft.rfft2(x.astype(jnp.float32), axes=(1, 2), norm="ortho")
         spectrum = spectrum * (real + 1j * imaginary)
         return jnp.fft.irfft2(spectrum, s=(height, width), axes=(1, 2), norm="ortho").astype(x.dtype)
-
-
-class TimeEmbedding(nn.Module):
-    """t in (0, 1] -> vector: random Fourier features of log(t) / 4, then two dense layers with an exact GELU.
-
-    The frequencies, scale * N(0, 1), are never trained and live in the collection "constants".
-    """
-
-    channels: int
-    scale: float
-    dtype: DType = jnp.float32
-    param_dtype: DType = jnp.float32
-
-    @nn.compact
-    def __call__(self, t: Float[Array, " batch"]) -> Float[Array, "batch quadruple"]:
-        def draw() -> Array:
-            return normal(self.scale)(self.make_rng("params"), (self.channels // 2,))
-
-        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        frequencies = self.variable("constants", "frequencies", draw).value
-        phase = (jnp.log(t.astype(jnp.float32)) / 4)[:, None] * frequencies * (2 * jnp.pi)
-        h = jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], -1)
-        h = nn.gelu(Dense(4 * self.channels, **types, name="hidden")(h), approximate=False)
-        return Dense(4 * self.channels, **types, name="output")(h)
