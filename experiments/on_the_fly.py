@@ -41,10 +41,10 @@ def simulated_arguments(config: Config, data: Path | None, reading: dict[str, in
     whole = settings.batch_size * config.optimizer.accumulate
     if data is None:
         validation = SimulatedMaps(config.image_size, settings.validation_maps, config.data.simulation_seed, workers)
-        validation = vary(validation, samples=config.data.samples)
+        validation = vary(validation, observed_pixels=config.data.observed_pixels)
     else:
         validation = open_split(config, data, "validation")
-    varied = vary(stream, samples=config.data.samples)
+    varied = vary(stream, observed_pixels=config.data.observed_pixels)
     found = stream_fingerprint(config.image_size, config.data)
     if data is not None:
         found = hashlib.sha256((found + varied_fingerprint(data, config.data)).encode()).hexdigest()

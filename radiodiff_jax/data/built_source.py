@@ -6,11 +6,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from radiodiff_jax.data.builder import DESCRIPTION_FILE
 from radiodiff_jax.data.contents import MissingBuildings, RadioMaps
-from radiodiff_jax.data.grey_images import Grey, decode_grey
+from radiodiff_jax.data.grey_images import Mask, decode_grey, decode_mask
 from radiodiff_jax.data.layout import MAPS_KEPT
 from radiodiff_jax.data.shards import NAME, VERSION
 from radiodiff_jax.data.source import Record, check_not_empty
@@ -31,15 +32,19 @@ class BuiltSource:
         images = RadioMaps(data_path, simulation, facts["cars"]).images
         self._source = open_stored(self._folder, split, images)
         # Masks repeat over the transmitters of a map: equal bytes are decoded once.
-        self._mask = lru_cache(2 * MAPS_KEPT)(decode_grey)
+        self._mask = lru_cache(2 * MAPS_KEPT)(decode_mask)
 
     def __len__(self) -> int:
         return len(self._source)
 
     def __getitem__(self, index: int) -> Record:
         stored = read_stored(self._source, index, self._folder)
-        record = {name: int(stored[name]) for name in ("map", "transmitter", "row", "column")}
-        record["buildings"] = self._mask(stored["buildings"])
+        record = {
+            "map": np.int32(stored["map"]),
+            "transmitter": np.int32(stored["transmitter"]),
+            "position": np.array([stored["row"], stored["column"]], np.int32),
+            "buildings": self._mask(stored["buildings"]),
+        }
         if self.cars:
             record["cars"] = self._mask(stored["cars"])
         record["gain"] = decode_grey(stored["gain"])
@@ -57,15 +62,15 @@ class BuiltMasks:
         self._source = open_stored(self._folder, split, MissingBuildings.images)
         self._mask = lru_cache(2 * MAPS_KEPT)(self._read)
 
-    def __call__(self, number: int, variant: int) -> Grey:
-        """The mask of a map, 0 or 255, in one of its variants 1..6 (kept in memory)."""
+    def __call__(self, number: int, variant: int) -> Mask:
+        """The mask of a map in one of its variants 1..6 (kept in memory)."""
         return self._mask(number, variant)
 
-    def _read(self, number: int, variant: int) -> Grey:
+    def _read(self, number: int, variant: int) -> Mask:
         if number not in self._places:
             raise UserError(f"{self._folder} has no map {number}; build it again from the folder of the radio maps")
         stored = read_stored(self._source, self._places[number], self._folder)
-        return decode_grey(stored[MissingBuildings.images[variant - 1]])
+        return decode_mask(stored[MissingBuildings.images[variant - 1]])
 
 
 def open_stored(folder: Path, split: str, images: Sequence[str]) -> Any:

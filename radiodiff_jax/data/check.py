@@ -15,7 +15,6 @@ from radiodiff_jax.data.findings import Finding, counted, in_order, short
 from radiodiff_jax.data.grey_images import Grey, load_grey
 from radiodiff_jax.data.inventory import Inventory, take_inventory
 from radiodiff_jax.data.layout import (
-    BRIGHT,
     SIZE_MULTIPLE,
     Pair,
     antenna_path,
@@ -23,7 +22,7 @@ from radiodiff_jax.data.layout import (
     cars_path,
     gain_path,
     missing_buildings_path,
-    single_bright_pixel,
+    single_pixel,
 )
 from radiodiff_jax.errors import UserError
 
@@ -90,7 +89,7 @@ def check_map(inventory: Inventory, number: int, pairs: list[Pair], size: Size |
     for path, mask in masks.items():
         odd = 0 if mask is None else mask.size - np.count_nonzero((mask == 0) | (mask == 255))
         if odd:
-            sentence = f"has {counted(odd, 'pixel')} other than 0 and 255; those from {BRIGHT} on are taken as set"
+            sentence = f"has {counted(odd, 'pixel')} other than 0 and 255; all but 0 are taken as set"
             findings.append(Finding("warning", short(root, path), sentence))
     for pair in pairs:
         if pair in inventory.antennas:
@@ -112,14 +111,14 @@ def check_fewer(file: str, fewer: Grey | None, buildings: Grey | None) -> Iterat
     """A mask with missing buildings has none that the complete one lacks."""
     if fewer is None or buildings is None:
         return
-    more = np.count_nonzero((fewer >= BRIGHT) & (buildings < BRIGHT))
+    more = np.count_nonzero((fewer != 0) & (buildings == 0))
     if more:
         yield Finding("warning", file, f"has {counted(more, 'building pixel')} that png/buildings_complete lacks")
 
 
 def check_inside(file: str, gains: list[Grey], buildings: Grey) -> Iterator[Finding]:
     """Signal inside buildings, counted over the radio maps of one map."""
-    walls = np.where(buildings >= BRIGHT, np.uint8(255), np.uint8(0))
+    walls = np.where(buildings, np.uint8(255), np.uint8(0))
     inside = [np.count_nonzero(gain & walls) for gain in gains]
     faulty = sum(pixels > 0 for pixels in inside)
     if faulty:
@@ -132,11 +131,11 @@ def check_transmitter(file: str, antenna: Grey | None, path: Path, buildings: Gr
     if antenna is None:
         return
     try:
-        row, column = single_bright_pixel(antenna, path)
+        row, column = single_pixel(antenna, path)
     except UserError as error:
         yield Finding("error", file, _without_path(error, path))
         return
-    if buildings is not None and buildings[row, column] >= BRIGHT:
+    if buildings is not None and buildings[row, column]:
         yield Finding("warning", file, f"the transmitter at row {row}, column {column} stands in a building")
 
 

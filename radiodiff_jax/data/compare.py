@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 from tqdm import tqdm
 
-from radiodiff_jax.data.layout import BRIGHT, Pair, RadioMapFolder
+from radiodiff_jax.data.layout import Pair, RadioMapFolder
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.metrics import protocol_figures
 from radiodiff_jax.units import grey_to_gain
@@ -52,7 +52,7 @@ def compare_map(truth: RadioMapFolder, other: RadioMapFolder, pair: Pair) -> dic
     """Figures of one radio map."""
     grey = [folder.gain(*pair) for folder in (truth, other)]
     gain = [grey_to_gain(image).astype(np.float64) for image in grey]
-    outdoor = truth.buildings(pair[0]) < BRIGHT
+    outdoor = ~truth.buildings(pair[0])
     figures = protocol_figures(gain[0], gain[1], outdoor, "raw")["all"]
     difference = np.abs(grey[0].astype(int) - grey[1].astype(int))
     within = {f"within_{levels}": float((difference <= levels).mean()) for levels in (1, 2, 5)}
@@ -65,7 +65,7 @@ def difference_counts(truth: RadioMapFolder, other: RadioMapFolder, pairs: Seque
 
     def count(pair: Pair) -> np.ndarray:
         difference = other.gain(*pair).astype(int) - truth.gain(*pair)
-        return np.bincount(difference[truth.buildings(pair[0]) < BRIGHT] + 255, minlength=511)
+        return np.bincount(difference[~truth.buildings(pair[0])] + 255, minlength=511)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.stack(list(pool.map(count, pairs)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from radiodiff_jax.data.content_digest import content_digest
-from radiodiff_jax.data.grey_images import encode_grey
+from radiodiff_jax.data.grey_images import encode_mask
 from radiodiff_jax.data.layout import (
     MISSING_VARIANTS,
     Pair,
@@ -87,7 +87,7 @@ class RadioMaps:
 
 @lru_cache(64)  # keys are sorted, so the masks of a map are encoded once
 def _mask_png(contents: RadioMaps, name: str, number: int) -> bytes:
-    return encode_grey(getattr(open_folder(contents.root, contents.simulation), name)(number))
+    return encode_mask(getattr(open_folder(contents.root, contents.simulation), name)(number))
 
 
 def forget_folders() -> None:
@@ -131,7 +131,7 @@ class MissingBuildings:
             read_missing_buildings(self.root, self.kind, variant + 1, key, self.size)
             for variant in range(MISSING_VARIANTS)
         )
-        return {"map": key} | dict(zip(self.images, map(encode_grey, masks), strict=True))
+        return {"map": key} | dict(zip(self.images, map(encode_mask, masks), strict=True))
 
     def facts(self) -> dict[str, Any]:
         """What describes the contents."""

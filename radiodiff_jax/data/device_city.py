@@ -3,16 +3,16 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int, UInt8
+from jaxtyping import Bool, Float32, Int
 
-from radiodiff_jax.data.simulated_city import CityRequest, SimulatedCity, building_picture, draw_layout
+from radiodiff_jax.data.simulated_city import CityRequest, SimulatedCity, draw_layout
 from radiodiff_jax.simulation.on_device.scene import Scene, describe, transmitter_places
 
 
 class DrawnCity(NamedTuple):
     """A city as the device needs it, and what of its records is known already."""
 
-    buildings: UInt8[np.ndarray, "height width"]
+    buildings: Bool[np.ndarray, "height width"]
     pixels: Int[np.ndarray, "transmitters 2"]
     places: Float32[np.ndarray, "transmitters 2"]
     scene: Scene
@@ -22,7 +22,7 @@ def draw_city(request: CityRequest) -> DrawnCity:
     """The city without its radio maps; needs no JAX. Raises UserError if there is no room for the transmitters."""
     drawn, pixels = draw_layout(request)
     places = transmitter_places(pixels, drawn.polygons)
-    return DrawnCity(building_picture(drawn), pixels, places, describe(drawn.buildings, drawn.polygons))
+    return DrawnCity(drawn.buildings, pixels, places, describe(drawn.buildings, drawn.polygons))
 
 
 def compute_fields(drawn: DrawnCity) -> SimulatedCity:

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
 
 Grey = UInt8[np.ndarray, "height width"]
+Mask = Bool[np.ndarray, "height width"]
 
 
 class LoadedImage(NamedTuple):
@@ -64,6 +65,16 @@ def encode_grey(grey: Grey) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(grey).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def decode_mask(png: bytes) -> Mask:
+    """The mask in an encoded 8-bit grey PNG: set where it is not 0."""
+    return decode_grey(png) != 0
+
+
+def encode_mask(mask: Mask) -> bytes:
+    """A mask -> an encoded 8-bit grey PNG of 0 and 255."""
+    return encode_grey(mask.view(np.uint8) * np.uint8(255))
 
 
 def write_grey(path: Path, grey: Grey) -> None:

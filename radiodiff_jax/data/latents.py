@@ -3,8 +3,8 @@
     FOLDER/latents.json           what they were computed from; other data, weights or settings are refused
     FOLDER/latents_{s}.npy        float32 [records, h, w, channels] of the records under symmetry s, in their order
 
-The channels are the posterior's mean and log-variance; for a U-Net that starts from a first guess, then the mean of the
-guess's posterior.
+The channels are the posterior's mean and log-variance; for a model that starts from a first estimate, then the mean of
+the estimate's posterior.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from radiodiff_jax.data.examples import scene_example, transform_record
+from radiodiff_jax.data.examples import transform_record
 from radiodiff_jax.data.source import Record, RecordSource
 from radiodiff_jax.data.varied_source import VariedSource
 from radiodiff_jax.errors import UserError
@@ -27,17 +27,17 @@ FACTS = "latents.json"
 class CachedLatents:
     """The latents of a folder that is complete; safe to read from several threads."""
 
-    def __init__(self, folder: Path, symmetries: int, guess_channels: int):
+    def __init__(self, folder: Path, symmetries: int, estimate_channels: int):
         self.symmetries = symmetries
-        self._guess_channels = guess_channels
+        self._estimate_channels = estimate_channels
         self._files = [np.load(latents_path(folder, symmetry), mmap_mode="r") for symmetry in range(symmetries)]
 
     def read(self, index: int, symmetry: int) -> dict[str, Float32[np.ndarray, "h w channels"]]:
-        """{"moments"} of a record and, where it was cached, {"guess"}."""
+        """{"moments"} of a record and, where it was cached, {"estimate"}."""
         stored = np.array(self._files[symmetry][index])
-        if not self._guess_channels:
+        if not self._estimate_channels:
             return {"moments": stored}
-        return {"moments": stored[..., : -self._guess_channels], "guess": stored[..., -self._guess_channels :]}
+        return {"moments": stored[..., : -self._estimate_channels], "estimate": stored[..., -self._estimate_channels :]}
 
 
 class LatentSource:
@@ -51,7 +51,7 @@ class LatentSource:
         return len(self._source)
 
     def __getitem__(self, index: int) -> Record:
-        return self._source[index] | {"index": index}
+        return self._with_index(self._source[index], index)
 
     @property
     def draw(self) -> Callable[[int, np.random.Generator], Record] | None:
@@ -59,11 +59,15 @@ class LatentSource:
         source = self._source
         if not isinstance(source, VariedSource):
             return None
-        return lambda index, generator: source.draw(index, generator) | {"index": index}
+        return lambda index, generator: self._with_index(source.draw(index, generator), index)
 
-    def example(self, record: Record) -> dict[str, Any]:
-        """A record, transformed or not -> one element of a batch: "moments", "guess" and what tells of the scene."""
-        return scene_example(record) | self._latents.read(record["index"], record.get("symmetry", 0))
+    def with_latents(self, record: Record) -> Record:
+        """A record, transformed or not, with "moments" and perhaps "estimate" in the place of the gain."""
+        scene = {name: value for name, value in record.items() if name not in ("gain", "index")}
+        return scene | self._latents.read(record["index"], record.get("symmetry", 0))
+
+    def _with_index(self, record: Record, index: int) -> Record:
+        return record | {"index": index}
 
 
 class Transformed:

@@ -1,6 +1,6 @@
 """RadioMapSeer folders: which maps and transmitters there are, and their images, read when asked for.
 
-ROOT/png/buildings_complete/{map}.png      255 = building
+ROOT/png/buildings_complete/{map}.png      building where not 0 (usually 255), so for every mask
 ROOT/png/buildings_missing{1..4}/{1..6}/{map}.png  some buildings left out, in six ways
 ROOT/png/cars/{map}.png                    255 = car
 ROOT/png/antennas/{map}_{transmitter}.png  one pixel 255
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from radiodiff_jax.data.content_digest import content_digest
-from radiodiff_jax.data.grey_images import Grey, load_grey, read_grey
+from radiodiff_jax.data.grey_images import Grey, Mask, load_grey, read_grey
 from radiodiff_jax.errors import UserError
 
 SIMULATIONS = ("DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4", "RT")
@@ -22,8 +22,6 @@ MISSING = ("missing1", "missing2", "missing3", "missing4")
 """Sets of building masks with so many buildings left out (`data.buildings`)."""
 MISSING_VARIANTS = 6
 SIZE_MULTIPLE = 32
-BRIGHT = 128
-"""Mask pixels from this grey level on are set."""
 MAPS_KEPT = 1024  # decoded buildings and cars stay in memory: 64 KB a map at 256 x 256
 
 Pair = tuple[int, int]
@@ -87,27 +85,30 @@ class RadioMapFolder:
         check_size(path, loaded.grey, self.size)
         return loaded.png
 
-    def _buildings(self, number: int) -> Grey:
-        """Building mask of a map, 0 or 255 (kept in memory)."""
-        return as_mask(self._read(buildings_path(self.root, number)))
+    def _buildings(self, number: int) -> Mask:
+        """Building mask of a map (kept in memory)."""
+        return self._read(buildings_path(self.root, number)) != 0
 
-    def _cars(self, number: int) -> Grey:
-        """Car mask of a map, 0 or 255 (kept in memory)."""
-        return as_mask(self._read(cars_path(self.root, number)))
+    def _cars(self, number: int) -> Mask:
+        """Car mask of a map (kept in memory)."""
+        return self._read(cars_path(self.root, number)) != 0
 
     def transmitter(self, number: int, transmitter: int) -> Pair:
-        """(row, column) of a transmitter. Raises UserError unless the antenna image has exactly one bright pixel."""
+        """(row, column) of a transmitter. Raises UserError unless exactly one pixel of the antenna image is not 0."""
         pair = number, transmitter
         if pair not in self._positions:
             path = antenna_path(self.root, number, transmitter)
-            self._positions[pair] = single_bright_pixel(self._read(path), path)
+            self._positions[pair] = single_pixel(self._read(path), path)
         return self._positions[pair]
 
-    def record(self, number: int, transmitter: int, cars: bool) -> dict[str, int | Grey]:
-        """Everything about one radio map: map, transmitter, row, column, buildings, cars if asked for, gain."""
-        row, column = self.transmitter(number, transmitter)
-        record = {"map": number, "transmitter": transmitter, "row": row, "column": column}
-        record["buildings"] = self.buildings(number)
+    def record(self, number: int, transmitter: int, cars: bool) -> dict[str, np.ndarray]:
+        """Everything about one radio map, as `data.source` says: with car masks if asked for."""
+        record = {
+            "map": np.int32(number),
+            "transmitter": np.int32(transmitter),
+            "position": np.array(self.transmitter(number, transmitter), np.int32),
+            "buildings": self.buildings(number),
+        }
         if cars:
             record["cars"] = self.cars(number)
         return record | {"gain": self.gain(number, transmitter)}
@@ -158,9 +159,9 @@ def missing_buildings_paths(root: Path, kind: str) -> list[Path]:
     ]
 
 
-def read_missing_buildings(root: Path, kind: str, variant: int, number: int, size: tuple[int, int]) -> Grey:
-    """A building mask with some buildings left out, 0 or 255. Raises UserError for a faulty or missing file."""
-    return as_mask(read_sized(missing_buildings_path(root, kind, variant, number), size))
+def read_missing_buildings(root: Path, kind: str, variant: int, number: int, size: tuple[int, int]) -> Mask:
+    """A building mask with some buildings left out. Raises UserError for a faulty or missing file."""
+    return read_sized(missing_buildings_path(root, kind, variant, number), size) != 0
 
 
 def cars_path(root: Path, number: int) -> Path:
@@ -185,17 +186,12 @@ def numbered_maps(folder: Path) -> list[int]:
     return sorted(int(match[0]) for match in found if match)
 
 
-def as_mask(grey: Grey) -> Grey:
-    """0 or 255 at every pixel."""
-    return np.where(grey >= BRIGHT, np.uint8(255), np.uint8(0))
-
-
-def single_bright_pixel(grey: Grey, path: Path) -> Pair:
+def single_pixel(grey: Grey, path: Path) -> Pair:
     """(row, column) of the one pixel of a transmitter image. Raises UserError for none or several."""
-    bright = np.flatnonzero(grey >= BRIGHT)
+    bright = np.flatnonzero(grey)
     if len(bright) != 1:
         raise UserError(
-            f"{path} has {len(bright) or 'no'} bright pixels, but a transmitter is exactly one; make the image again"
+            f"{path} has {len(bright) or 'no'} lit pixels, but a transmitter is exactly one; make the image again"
         )
     row, column = divmod(int(bright[0]), grey.shape[1])
     return row, column

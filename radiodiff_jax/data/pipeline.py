@@ -2,26 +2,29 @@
 
 A batch is a dictionary of NumPy arrays:
 
-    gain         float32 [batch, height, width, 1]   path gain in [0, 1]
-    condition    float32 [batch, height, width, 3]   -1 or +1: buildings, transmitter, cars (or buildings again);
-                                                     5 channels with measured pixels, see `condition_image`
-    map          int32 [batch]                       number of the city map
-    transmitter  int32 [batch]                       number of the transmitter
-    position     int32 [batch, 2]                    (row, column) of the transmitter in these images
-    mask         float32 [batch]                     evaluation only: 1, or 0 for what fills up the last batch
-    moments      float32 [batch, h, w, 2 * channels] of a `LatentSource`, in the place of `gain`; with a guess, `guess` too
-    true_buildings  bool [batch, height, width]      evaluation only, if `condition` shows not all buildings: all of them
+    gain         uint8 [batch, height, width]     path gain in grey levels; absent where there are `moments`
+    buildings    bool [batch, height, width]      what the model is told of: True = building
+    cars         bool [batch, height, width]      only with `data.cars`
+    observed     bool [batch, height, width]      only with `data.observed_pixels`: where the gain is known beforehand
+    position     int32 [batch, 2]                 row and column of the transmitter in these images
+    map          int32 [batch]                    number of the city map
+    transmitter  int32 [batch]                    number of the transmitter
+    true_buildings  bool [batch, height, width]   evaluation only, where `buildings` shows not all of them: all of them
+    mask         float32 [batch]                  evaluation only: 1, or 0 for what fills up the last batch
+    moments      float32 [batch, h, w, 2 * channels]   of a `LatentSource`: mean and log-variance of the posterior
+    estimate     float32 [batch, h, w, channels]  of a `LatentSource` of a model that starts from an estimate
+
+Images travel as they are on disk; whatever a model reads is made of them on the device.
 
 What is in the batch of a step depends on the seed and the step alone, not on the number of threads or processes.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import grain
 import numpy as np
 
-from radiodiff_jax.data.examples import example, random_symmetry
+from radiodiff_jax.data.examples import random_symmetry
 from radiodiff_jax.data.latents import LatentSource
 from radiodiff_jax.data.source import Record, RecordSource
 from radiodiff_jax.data.varied_source import VariedSource
@@ -60,8 +63,9 @@ def training_batches(
         records = records.random_map(draw)
     if augment:
         records = records.random_map(random_symmetry)
-    finish = source.example if isinstance(source, LatentSource) else example
-    batches = records.map(finish).batch(local_size, drop_remainder=True)
+    if isinstance(source, LatentSource):
+        records = records.map(source.with_latents)
+    batches = records.map(training_element).batch(local_size, drop_remainder=True)
     return iter(_read(batches[process_index::process_count], threads, prefetch))
 
 
@@ -81,19 +85,18 @@ def evaluation_batches(
     `training_batches`.
     """
     local_size = _local_size(batch_size, process_count)
-    batches = grain.MapDataset.source(_Padded(source, batch_size, count)).map(masked_example).batch(local_size)
+    batches = grain.MapDataset.source(_Padded(source, batch_size, count)).batch(local_size)
     return _read(batches[process_index::process_count], threads, prefetch)
 
 
 def buildings_of(batch: Batch) -> np.ndarray:
     """All buildings of the batch's scenes, bool [batch, height, width], whether or not the model is told of them."""
-    return batch["true_buildings"] if "true_buildings" in batch else batch["condition"][..., 0] > 0
+    return batch.get("true_buildings", batch["buildings"])
 
 
-def masked_example(record: Record) -> dict[str, Any]:
-    """As `example`, with `mask`, and with `true_buildings` where there are such."""
-    truth = {"true_buildings": record["true_buildings"] > 0} if "true_buildings" in record else {}
-    return example(record) | truth | {"mask": np.float32(record["mask"])}
+def training_element(record: Record) -> Record:
+    """What a training batch holds of a record."""
+    return {name: value for name, value in record.items() if name not in ("true_buildings", "symmetry")}
 
 
 def chosen_records(total: int, count: int | None) -> Sequence[int]:
@@ -116,7 +119,7 @@ class _Padded:
 
     def __getitem__(self, index: int) -> Record:
         real = index < len(self._chosen)
-        return self._source[self._chosen[index if real else -1]] | {"mask": real}
+        return self._source[self._chosen[index if real else -1]] | {"mask": np.float32(real)}
 
 
 def _local_size(batch_size: int, process_count: int) -> int:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 
 from radiodiff_jax import __version__
 from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
@@ -36,9 +36,9 @@ class Layout(NamedTuple):
 
 
 class SimulatedCity(NamedTuple):
-    """A city's records: 255 is building; pixels (row, column) of the transmitters; grey levels."""
+    """A city's records: True is building; pixels (row, column) of the transmitters; grey levels."""
 
-    buildings: UInt8[np.ndarray, "height width"]
+    buildings: Bool[np.ndarray, "height width"]
     places: Int[np.ndarray, "transmitters 2"]
     gains: UInt8[np.ndarray, "transmitters height width"]
 
@@ -55,12 +55,7 @@ def simulate_city(request: CityRequest) -> SimulatedCity:
     drawn, places = draw_layout(request)
     prepared = prepare(drawn.buildings, drawn.polygons)
     gains = np.stack([path_gain_grey(prepared, int(row), int(column)) for row, column in places])
-    return SimulatedCity(building_picture(drawn), places, gains)
-
-
-def building_picture(drawn: City) -> UInt8[np.ndarray, "height width"]:
-    """The mask as grey levels, 0 or 255."""
-    return drawn.buildings.astype(np.uint8) * np.uint8(255)
+    return SimulatedCity(drawn.buildings, places, gains)
 
 
 def simulation_fingerprint(settings: dict) -> str:
@@ -76,6 +71,7 @@ def simulation_fingerprint(settings: dict) -> str:
         "probe": asdict(request) | {"size": list(PROBE_SIZE)},
     }
     digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
-    for array in simulate_city(request):
+    buildings, places, gains = simulate_city(request)
+    for array in (buildings * 255, places, gains):
         digest.update(np.ascontiguousarray(array, "<i8").tobytes())
     return digest.hexdigest()

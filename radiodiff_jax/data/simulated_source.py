@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from radiodiff_jax.data.city_workers import CityWorkers
 from radiodiff_jax.data.device_city import compute_fields, draw_city
 from radiodiff_jax.data.simulated_city import (
@@ -143,12 +145,10 @@ class SimulatedMaps:
 
 def record(simulated: SimulatedCity, number: int, transmitter: int) -> Record:
     """One record of a city, see `source`."""
-    row, column = simulated.places[transmitter]
     return {
-        "map": number,
-        "transmitter": transmitter,
-        "row": int(row),
-        "column": int(column),
+        "map": np.int32(number),
+        "transmitter": np.int32(transmitter),
+        "position": simulated.places[transmitter].astype(np.int32),
         "buildings": simulated.buildings,
         "gain": simulated.gains[transmitter],
     }

@@ -1,17 +1,27 @@
 """Random access to the records of one split, whether they lie in a RadioMapSeer folder or in a built TFDS folder.
 
-A record is a dictionary: `map`, `transmitter`, `row`, `column` (int), `buildings`, `gain` and, if asked for, `cars`
-(uint8 [height, width]). Records are sorted by (map, transmitter), so both kinds of folder give the same stream.
+A record is a dictionary of NumPy arrays, as they are on disk:
+
+    map, transmitter  int32 scalars
+    position          int32 [2]              row and column of the transmitter
+    buildings         bool [height, width]   True = building
+    cars              bool [height, width]   if asked for
+    gain              uint8 [height, width]  path gain in grey levels
+
+Records are sorted by (map, transmitter), so both kinds of folder give the same stream.
 """
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+import numpy as np
+
+from radiodiff_jax.data.grey_images import Grey, Mask
 from radiodiff_jax.data.layout import RadioMapFolder
 from radiodiff_jax.data.splits import ALL, SPLITS, Split, chosen_rule, split_maps
 from radiodiff_jax.errors import UserError
 
-Record = dict[str, Any]
+Record = dict[str, np.ndarray]
 
 
 class RecordSource(Protocol):
@@ -45,6 +55,17 @@ class FolderSource:
 
     def __getitem__(self, index: int) -> Record:
         return self._folder.record(*self._pairs[index], cars=self.cars)
+
+
+def scene_batch(
+    buildings: Mask, transmitter: tuple[int, int], cars: Mask | None = None, observed: Mask | None = None,
+    gain: Grey | None = None,
+) -> Record:  # fmt: skip
+    """A batch of one scene that lies in no data set: masks [height, width], the transmitter's (row, column), and where
+    the gain is `observed`, `gain` in grey levels there (elsewhere it has no part)."""
+    given = {"buildings": buildings, "cars": cars, "observed": observed, "gain": gain}
+    images = {name: np.asarray(image)[None] for name, image in given.items() if image is not None}
+    return images | {"position": np.array([transmitter], np.int32)}
 
 
 def open_source(

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 from tqdm import tqdm
 
-from radiodiff_jax.data.layout import BRIGHT, Pair, RadioMapFolder
+from radiodiff_jax.data.layout import Pair, RadioMapFolder
 from radiodiff_jax.data.splits import chosen_rule, split_maps
 from radiodiff_jax.distance_law import distance_law
 from radiodiff_jax.errors import UserError
@@ -69,7 +69,7 @@ def survey_folder(folder: RadioMapFolder, most: int = MOST) -> Survey:
             nearest.append(metres)
     if not pairs:
         raise UserError(f"no radio map of {folder.gain_folder} can be used: {faults[0]}")
-    share = np.array([(folder.buildings(number) >= BRIGHT).mean() for number in sorted({pair[0] for pair in pairs})])
+    share = np.array([folder.buildings(number).mean() for number in sorted({pair[0] for pair in pairs})])
     return Survey(folder, pairs, faults, share, np.array(nearest), total, np.array(errors))
 
 
@@ -82,7 +82,7 @@ def _try_count(folder: RadioMapFolder, pair: Pair, shape: tuple[int, int]) -> tu
 
 def _count(folder: RadioMapFolder, pair: Pair, shape: tuple[int, int]) -> tuple[np.ndarray, float, float]:
     grey, (row, column) = folder.gain(*pair), folder.transmitter(*pair)
-    buildings = folder.buildings(pair[0]) >= BRIGHT
+    buildings = folder.buildings(pair[0])
     rows, columns = np.indices(grey.shape)
     distance = (np.hypot(rows - row, columns - column) * METRES_PER_PIXEL).astype(int)
     index = (distance * GREY_LEVELS + grey)[~buildings]

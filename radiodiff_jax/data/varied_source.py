@@ -6,7 +6,7 @@ What is drawn for a record
   png/buildings_missing{1..4}/{1..6}); the gain stays that of all buildings,
 - weight w, uniform in [0, 1]: the gain is w * `data.simulation` + (1 - w) * `data.mixture`, rounded to grey levels, as in
   RadioUNet (arXiv 1911.09002), where the two are DPM and IRT2,
-- pixels: `data.samples` outdoor pixels, without repeats, at which the gain is known beforehand.
+- pixels: `data.observed_pixels` outdoor pixels, without repeats, at which the gain is known beforehand.
 
 Training draws from the seed of the stream. Reading a record by its index draws from its map and transmitter alone, so
 that every evaluation sees the same input. Each draw is the same whether or not the others are used.
@@ -20,9 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from radiodiff_jax.data.content_digest import content_digest
-from radiodiff_jax.data.grey_images import Grey
+from radiodiff_jax.data.grey_images import Grey, Mask
 from radiodiff_jax.data.layout import (
-    BRIGHT,
     MAPS_KEPT,
     MISSING_VARIANTS,
     missing_buildings_paths,
@@ -32,21 +31,25 @@ from radiodiff_jax.data.source import Record, RecordSource, fingerprint, is_buil
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.settings import DataConfig
 
-Masks = Callable[[int, int], Grey]
-"""(map, variant 1..6) -> building mask of the input, 0 or 255."""
+Masks = Callable[[int, int], Mask]
+"""(map, variant 1..6) -> building mask of the input."""
 
 
 class VariedSource:
-    """The records of `source`, varied. Records hold `sampled` (uint8 mask, 255 = measured) where `samples` is above 0,
-    and `true_buildings` where `masks` gives the input's `buildings`. Safe to read from several threads.
+    """The records of `source`, varied. Records hold `observed` (mask) where `observed_pixels` is above 0, and
+    `true_buildings` where `masks` gives the input's `buildings`. Safe to read from several threads.
 
     `mixed` has the same radio maps by a second simulation.
     """
 
     def __init__(
-        self, source: RecordSource, mixed: RecordSource | None = None, masks: Masks | None = None, samples: int = 0
+        self,
+        source: RecordSource,
+        mixed: RecordSource | None = None,
+        masks: Masks | None = None,
+        observed_pixels: int = 0,
     ):
-        self._source, self._mixed, self._masks, self._samples = source, mixed, masks, samples
+        self._source, self._mixed, self._masks, self._observed_pixels = source, mixed, masks, observed_pixels
         self.size, self.maps, self.cars = source.size, source.maps, source.cars
 
     def __len__(self) -> int:
@@ -65,8 +68,8 @@ class VariedSource:
         record = dict(record)
         if self._mixed is not None:
             record["gain"] = mix(record, self._mixed[index], weight)
-        if self._samples:
-            record["sampled"] = sample_outdoors(record["buildings"], self._samples, generator)
+        if self._observed_pixels:
+            record["observed"] = choose_outdoors(record["buildings"], self._observed_pixels, generator)
         if self._masks is not None:
             record["true_buildings"] = record["buildings"]
             record["buildings"] = self._masks(record["map"], variant)
@@ -85,12 +88,12 @@ def mix(record: Record, other: Record, weight: float) -> Grey:
     return np.rint(mixed).astype(np.uint8)
 
 
-def sample_outdoors(buildings: Grey, count: int, generator: np.random.Generator) -> Grey:
-    """A mask, 255 at `count` random outdoor pixels (at all of them, where there are no more)."""
-    outdoors = np.flatnonzero(buildings < BRIGHT)
+def choose_outdoors(buildings: Mask, count: int, generator: np.random.Generator) -> Mask:
+    """A mask of `count` random outdoor pixels (of all of them, where there are no more)."""
+    outdoors = np.flatnonzero(~buildings)
     chosen = generator.choice(outdoors, min(count, len(outdoors)), replace=False, shuffle=False)
-    mask = np.zeros(buildings.size, np.uint8)
-    mask[chosen] = 255
+    mask = np.zeros(buildings.size, bool)
+    mask[chosen] = True
     return mask.reshape(buildings.shape)
 
 
@@ -110,16 +113,16 @@ def open_varied_source(data_path: str | Path, split: str, settings: DataConfig) 
             )
     if settings.buildings != "complete":
         masks = open_masks(Path(data_path), split, settings, source.size)
-    return vary(source, mixed, masks, settings.samples)
+    return vary(source, mixed, masks, settings.observed_pixels)
 
 
 def vary(
-    source: RecordSource, mixed: RecordSource | None = None, masks: Masks | None = None, samples: int = 0
+    source: RecordSource, mixed: RecordSource | None = None, masks: Masks | None = None, observed_pixels: int = 0
 ) -> RecordSource:
     """A `VariedSource`, or the source itself where there is nothing to vary."""
-    if mixed is None and masks is None and not samples:
+    if mixed is None and masks is None and not observed_pixels:
         return source
-    return VariedSource(source, mixed, masks, samples)
+    return VariedSource(source, mixed, masks, observed_pixels)
 
 
 def open_masks(data_path: Path, split: str, settings: DataConfig, size: tuple[int, int]) -> Masks:

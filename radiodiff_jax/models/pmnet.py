@@ -169,14 +169,11 @@ class PMNetNetwork(nn.Module):
         self.stem = NormalisedConvolution(c64, 7, stride=2, **more)
         stages = []
         for stage, (channels, count) in enumerate(zip(STAGE_CHANNELS, config.blocks, strict=True)):
+            width = scaled(config.width, channels)
             stride, rate = (values[stage] for values in STRIDES_AND_RATES[config.output_stride])
-            rates = config.rates if stage == 3 else (1,) * count
-            stages.append(
-                [
-                    bottleneck(scaled(config.width, channels), stride=1 if i else stride, rate=rate * rates[i], project=i == 0, **more)
-                    for i in range(count)
-                ]
-            )
+            rates = [rate * factor for factor in (config.rates if stage == 3 else (1,) * count)]
+            first = bottleneck(width, stride=stride, rate=rates[0], project=True, **more)
+            stages.append([first, *(bottleneck(width, rate=rate, **more) for rate in rates[1:])])
         self.stage_1, self.stage_2, self.stage_3, self.stage_4 = stages
         self.after_stage_1 = NormalisedConvolution(c256, 1, **more)
         self.pyramid = [

@@ -16,7 +16,7 @@ as many as the authors' notebooks print. Where ours differs:
 
 - The paper trains the first U-Net, freezes it and trains the second. Here both learn at once and no gradient flows from
   the second into the first, so that each has the gradients it has there at the same weights; the loss is the sum over
-  both answers. The second meets a first that still learns, for half the updates in all.
+  both answers. Until the first has settled, the second meets a first that still changes.
 - No ReLU after the output: what is answered are coordinates, or a correction of an estimate, of either sign.
 """
 
@@ -31,10 +31,17 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.models.backbone import Answers, Coordinates, Features, Times
+from radiodiff_jax.models.backbone import Answers, Coordinates, Features
 from radiodiff_jax.models.convolution import convolve
 from radiodiff_jax.models.initialisers import fan_in_uniform, uniform, zeros
-from radiodiff_jax.models.layers import Convolution, DType, add_everywhere, depth_to_space, rematerialised, space_to_depth
+from radiodiff_jax.models.layers import (
+    Convolution,
+    DType,
+    add_everywhere,
+    depth_to_space,
+    rematerialised,
+    space_to_depth,
+)
 from radiodiff_jax.settings import STRICT, PrecisionConfig
 
 ENCODER = ((3, False), (5, True), (5, True), (5, False), (5, True), (3, False), (5, True), (5, True), (5, True))
@@ -183,14 +190,17 @@ class RadioUNetNetwork(nn.Module):
     def stages(self, features: Features) -> tuple[Array, Array]:
         """(map of the first U-Net, map of the second), [batch, height, width, 1] each."""
         types = {"dtype": jnp.dtype(self.precision.compute), "param_dtype": jnp.dtype(self.precision.parameters)}
-        stage = rematerialised(UNet, self.precision.remat)
-        widths = [[[scaled(self.config.width, channels) for channels in side] for side in stage] for stage in (FIRST, SECOND)]
+        unet, zero = rematerialised(UNet, self.precision.remat), self.answers.start_at_zero
+        encoder, decoder = self.widths(FIRST)
         if features.shape[-1] > 3:
-            widths[0][0][0] = scaled(self.config.width, INPUT_WIDTH_OF_MANY)
-        zero = self.answers.start_at_zero
-        first = stage(*map(tuple, widths[0]), zero, **types, name="first")(features)
+            encoder = (scaled(self.config.width, INPUT_WIDTH_OF_MANY), *encoder[1:])
+        first = unet(encoder, decoder, zero, **types, name="first")(features)
         inputs = jnp.concatenate([lax.stop_gradient(first), features.astype(first.dtype)], -1)
-        return first, stage(*map(tuple, widths[1]), zero, **types, name="second")(inputs)
+        return first, unet(*self.widths(SECOND), zero, **types, name="second")(inputs)
+
+    def widths(self, published: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+        """Channels of an encoder and a decoder."""
+        return [tuple(scaled(self.config.width, channels) for channels in side) for side in published]
 
     def encode_condition(self, features: Features, train: bool = False) -> Features:
         """The features as they are."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from radiodiff_jax.data.check import check_folder
-from radiodiff_jax.data.layout import BRIGHT, RadioMapFolder, simulations_in
+from radiodiff_jax.data.layout import RadioMapFolder, simulations_in
 from radiodiff_jax.data.layout_statistics import layout_table, pooled
 from radiodiff_jax.data.shared_scenes import compare_shared
 from radiodiff_jax.data.survey import MOST, Survey, survey_curves, survey_folder, survey_numbers, survey_splits
@@ -72,7 +72,7 @@ def layouts_of(survey: Survey) -> dict[str, np.ndarray]:
     """Statistics of the layouts of the city maps that were read, at most `MOST_LAYOUTS` of them, evenly spread."""
     maps = sorted({number for number, _ in survey.pairs})
     places = np.linspace(0, len(maps) - 1, min(MOST_LAYOUTS, len(maps))).round().astype(int)
-    return pooled(survey.folder.buildings(maps[place]) >= BRIGHT for place in places)
+    return pooled(survey.folder.buildings(maps[place]) for place in places)
 
 
 def as_set(survey: Survey, label: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
-from radiodiff_jax.data.layout import BRIGHT, Pair, RadioMapFolder
+from radiodiff_jax.data.layout import Pair, RadioMapFolder
 from radiodiff_jax.data.survey import GREY_LEVELS
 from radiodiff_jax.distance_law import line_of_sight_db
 from radiodiff_jax.reporting.map_figures import GAIN_MAP, draw_map, mark_transmitter
@@ -165,16 +165,16 @@ def save_differences(truth: RadioMapFolder, other: RadioMapFolder, rows: Sequenc
         first, second = (folder.record(row["map"], row["transmitter"], cars=False) for folder in (truth, other))
         titles = (f"{labels[0]}: map {row['map']}, transmitter {row['transmitter']}", labels[1],
                   f"{row['title']}: RMSE {row['rmse']:.4f} raw")  # fmt: skip
-        walls, place = first["buildings"] >= BRIGHT, (first["row"], first["column"])
+        walls, place = first["buildings"], tuple(first["position"].tolist())
         shown.append(Triptych(first["gain"], second["gain"], walls, place, titles))
     return save_triptychs(shown, f"{labels[1]} - {labels[0]} (dB)", stem)
 
 
 def _map(axes: Axes, grey: np.ndarray, scene: dict[str, Any], title: str) -> Any:
-    image = draw_map(axes, gain_to_db(grey_to_gain(grey)), scene["buildings"] >= BRIGHT, title, GAIN_MAP, WEAKEST_DB,
+    image = draw_map(axes, gain_to_db(grey_to_gain(grey)), scene["buildings"], title, GAIN_MAP, WEAKEST_DB,
                      STRONGEST_DB)  # fmt: skip
     axes.grid(False)
-    mark_transmitter(axes, (scene["row"], scene["column"]))
+    mark_transmitter(axes, tuple(scene["position"].tolist()))
     return image
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from radiodiff_jax.data.builder import build
 from radiodiff_jax.data.grey_images import write_grey
+from radiodiff_jax.data.layout import RadioMapFolder
 from radiodiff_jax.data.shards import VERSION
 from radiodiff_jax.data.source import fingerprint, open_source
 from radiodiff_jax.errors import UserError
@@ -126,12 +127,14 @@ def test_damaged_files_are_told(tmp_path):
         open_source(tmp_path / "tfds", "train")
 
 
-def test_a_mask_that_is_stored_unevenly_is_packed_as_it_is_read(tmp_path):
+@pytest.mark.parametrize("level", [1, 100, 200])
+def test_a_mask_of_any_other_level_than_0_is_read_and_packed_as_buildings(tmp_path, level):
     root = write_example_folder(tmp_path / "maps", maps=3)
     path = root / "png/buildings_complete/0.png"
-    write_grey(path, np.full((32, 32), 200, np.uint8))
+    write_grey(path, np.full((32, 32), level, np.uint8))
+    assert RadioMapFolder(root).buildings(0).all()
     build(root, tmp_path / "tfds")
     for split in ("train", "validation", "test"):
         source = open_source(tmp_path / "tfds", split)
         if 0 in source.maps:
-            assert (source[0]["buildings"] == 255).all()
+            assert source[0]["buildings"].all()

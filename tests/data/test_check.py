@@ -96,8 +96,8 @@ def test_transmitters(root):
     row, column = np.argwhere(read_grey(root / "png/antennas/3_0.png"))[0]
     change(root, "png/buildings_complete/3.png", put(255, (row, column)))
     found = findings(root)
-    assert found[0].startswith("error: png/antennas/0_0.png has no bright pixels")
-    assert "bright pixels, but a transmitter is exactly one" in found[1] and "0_1.png" in found[1]
+    assert found[0].startswith("error: png/antennas/0_0.png has no lit pixels")
+    assert "lit pixels, but a transmitter is exactly one" in found[1] and "0_1.png" in found[1]
     standing = f"the transmitter at row {row}, column {column} stands in a building"
     assert f"warning: png/antennas/3_0.png {standing}" in found
     assert sum(line.startswith("error") for line in found) == 2
@@ -109,9 +109,10 @@ def test_odd_pixels(root):
     change(root, "gain/DPM/1_1.png", put(9, tuple(walls[0])))
     change(root, "gain/DPM/2_0.png", put(0))
     assert findings(root) == [
+        "warning: gain/DPM/0_*.png 2 of 2 radio maps with signal inside buildings (6 pixels)",
         "warning: gain/DPM/1_*.png 1 of 2 radio maps with signal inside buildings (1 pixel)",
         "warning: gain/DPM/2_0.png is 0 everywhere: no signal at any pixel",
-        "warning: png/buildings_complete/0.png has 3 pixels other than 0 and 255; those from 128 on are taken as set",
+        "warning: png/buildings_complete/0.png has 3 pixels other than 0 and 255; all but 0 are taken as set",
     ]
 
 

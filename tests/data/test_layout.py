@@ -35,12 +35,12 @@ def test_lists_maps_in_the_order_of_their_numbers(root):
 
 def test_reads_what_the_files_hold(root):
     record = RadioMapFolder(root).record(10, 1, cars=False)
-    assert list(record) == ["map", "transmitter", "row", "column", "buildings", "gain"]
+    assert list(record) == ["map", "transmitter", "position", "buildings", "gain"]
     np.testing.assert_array_equal(record["gain"], np.asarray(Image.open(root / "gain/DPM/10_1.png")))
-    np.testing.assert_array_equal(record["buildings"], np.asarray(Image.open(root / "png/buildings_complete/10.png")))
+    np.testing.assert_array_equal(record["buildings"], np.asarray(Image.open(root / "png/buildings_complete/10.png")) == 255)
     antenna = np.asarray(Image.open(root / "png/antennas/10_1.png"))
-    assert antenna[record["row"], record["column"]] == 255 and antenna.sum() == 255
-    assert record["gain"].dtype == np.uint8 and record["gain"][record["row"], record["column"]] == 255
+    assert antenna[tuple(record["position"])] == 255 and antenna.sum() == 255
+    assert record["gain"].dtype == np.uint8 and record["gain"][tuple(record["position"])] == 255
 
 
 def test_other_stored_forms_of_a_grey_image_are_read_alike(tmp_path):
@@ -87,8 +87,8 @@ def test_faults_of_images(root):
         3: "3_0.png cannot be read as an image; the file is damaged",
         4: "4.png is missing; restore it",
         5: "5_0.png cannot be read as an image",
-        6: "6_0.png has no bright pixels, but a transmitter is exactly one",
-        7: "7_0.png has 2048 bright pixels",
+        6: "6_0.png has no lit pixels, but a transmitter is exactly one",
+        7: "7_0.png has 2048 lit pixels",
         8: "8_0.png is 64 x 32 pixels, but the first map of the set is 32 x 64",
     }.items():
         with pytest.raises(UserError, match=sentence):

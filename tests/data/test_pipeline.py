@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from radiodiff_jax.data.builder import build
-from radiodiff_jax.data.examples import example, random_symmetry, transform_record
+from radiodiff_jax.data.examples import random_symmetry, transform_record
 from radiodiff_jax.data.pipeline import evaluation_batches, training_batches
-from radiodiff_jax.data.source import open_source
+from radiodiff_jax.data.source import open_source, scene_batch
 from radiodiff_jax.errors import UserError
 from tests.data.example_folder import write_example_folder
 
@@ -42,31 +42,34 @@ def names(batches):
 def test_a_batch_holds_what_the_contract_says(source):
     batch = next(training_batches(source, 4, seed=0))
     assert {name: (value.dtype.name, value.shape) for name, value in batch.items()} == {
-        "gain": ("float32", (4, 32, 32, 1)),
-        "condition": ("float32", (4, 32, 32, 3)),
+        "gain": ("uint8", (4, 32, 32)),
+        "buildings": ("bool", (4, 32, 32)),
         "map": ("int32", (4,)),
         "transmitter": ("int32", (4,)),
         "position": ("int32", (4, 2)),
     }
-    assert set(np.unique(batch["condition"])) == {-1, 1}
-    assert 0 <= batch["gain"].min() and batch["gain"].max() == 1
-    for gain, condition, (row, column) in zip(batch["gain"], batch["condition"], batch["position"], strict=True):
-        assert np.argwhere(condition[..., 1] > 0).tolist() == [[row, column]]
-        assert gain[row, column, 0] == 1
-        assert (gain[..., 0][condition[..., 0] > 0] == 0).all()
+    for gain, buildings, (row, column) in zip(batch["gain"], batch["buildings"], batch["position"], strict=True):
+        assert gain[row, column] == 255
+        assert buildings.any() and (gain[buildings] == 0).all()
 
 
-def test_example_shows_the_record_unscaled(source):
-    record = source[4]
-    shown = example(record)
-    np.testing.assert_array_equal(shown["gain"][..., 0] * 255, record["gain"])
-    np.testing.assert_array_equal(shown["condition"][..., 0], np.where(record["buildings"] == 255, 1, -1))
-    np.testing.assert_array_equal(shown["condition"][..., 2], shown["condition"][..., 0])
+def test_an_element_is_the_record_as_it_is(folder):
+    source = open_source(folder, "train", cars=True)
+    (batch,) = draw(evaluation_batches(source, 1, count=1), 1)
+    record = source[0]
+    assert batch.keys() - record.keys() == {"mask"}
+    for name, value in record.items():
+        assert batch[name].dtype == value.dtype
+        np.testing.assert_array_equal(batch[name][0], value, err_msg=name)
 
 
-def test_cars_take_the_third_channel(folder):
-    record = open_source(folder, "train", cars=True)[0]
-    np.testing.assert_array_equal(example(record)["condition"][..., 2], np.where(record["cars"] == 255, 1, -1))
+def test_a_scene_of_no_data_set_is_a_batch_of_one(folder):
+    (batch,) = draw(evaluation_batches(open_source(folder, "train", cars=True), 1, count=1), 1)
+    scene = scene_batch(batch["buildings"][0], tuple(batch["position"][0]), batch["cars"][0], gain=batch["gain"][0])
+    assert scene.keys() == {"buildings", "position", "cars", "gain"}
+    for name, value in scene.items():
+        assert value.dtype == batch[name].dtype
+        np.testing.assert_array_equal(value, batch[name], err_msg=name)
 
 
 def test_every_epoch_has_every_record_in_its_own_order(source):
@@ -113,11 +116,11 @@ def test_parts_of_processes_tile_the_whole_batch(source):
 
 
 @pytest.mark.parametrize("symmetry", range(8))
-def test_a_symmetry_moves_gain_condition_and_position_alike(source, symmetry):
-    plain, turned = example(source[2]), example(transform_record(source[2], symmetry))
+def test_a_symmetry_moves_gain_buildings_and_position_alike(source, symmetry):
+    plain, turned = source[2], transform_record(source[2], symmetry)
     row, column = turned["position"]
-    assert turned["gain"][row, column, 0] == 1 and turned["condition"][row, column, 1] == 1
-    stacked = [np.concatenate([one["gain"], one["condition"]], axis=-1) for one in (plain, turned)]
+    assert turned["gain"][row, column] == 255
+    stacked = [np.stack([one["gain"], one["buildings"]], axis=-1) for one in (plain, turned)]
     views = [np.rot90(image, quarter) for image in (stacked[0], stacked[0][::-1]) for quarter in range(4)]
     assert sum(np.array_equal(view, stacked[1]) for view in views) == 1
 
@@ -135,7 +138,7 @@ def test_augmentation_draws_all_symmetries_and_off_means_none(source):
     seen = {batch["gain"].tobytes() for batch in draw(training_batches(Fixed(), 1, seed=0), 80)}
     assert len(seen) == 8
     plain = draw(training_batches(Fixed(), 1, seed=0, augment=False), 10)
-    assert {batch["gain"].tobytes() for batch in plain} == {example(source[0])["gain"].tobytes()}
+    assert {batch["gain"].tobytes() for batch in plain} == {source[0]["gain"].tobytes()}
 
 
 def test_rectangles_are_mirrored_but_not_turned(tmp_path):
@@ -143,7 +146,7 @@ def test_rectangles_are_mirrored_but_not_turned(tmp_path):
     generator = np.random.default_rng(0)
     turned = [random_symmetry(source[0], generator)["gain"] for _ in range(60)]
     assert {gain.shape for gain in turned} == {(32, 64)} and len({gain.tobytes() for gain in turned}) == 4
-    assert next(training_batches(source, 8, seed=0))["gain"].shape == (8, 32, 64, 1)
+    assert next(training_batches(source, 8, seed=0))["gain"].shape == (8, 32, 64)
 
 
 def test_evaluation_sees_every_record_once_in_order(source):

@@ -18,7 +18,7 @@ from radiodiff_jax.settings import DataConfig
 from tests.data.example_folder import write_example_folder, write_missing_buildings
 
 MAPS = 5
-ALL = DataConfig(mixture="IRT2", buildings="missing1", samples=30)
+ALL = DataConfig(mixture="IRT2", buildings="missing1", observed_pixels=30)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_a_mixture_lies_between_its_simulations(root):
     for batch in batches(root, DataConfig(mixture="IRT2")):
         for gain, number, transmitter in zip(batch["gain"], batch["map"], batch["transmitter"], strict=True):
             truth = own[int(number), int(transmitter)]
-            mixed = np.rint(255 * gain[..., 0])
+            mixed = gain.astype(float)
             weight = (mixed.max() / truth.max() - 0.5) / 0.5
             np.testing.assert_allclose(mixed, weight * truth + (1 - weight) * (truth // 2), atol=2)
             weights.append(weight)
@@ -70,30 +70,28 @@ def test_missing_buildings_change_the_input_alone(root):
         np.testing.assert_array_equal(source[index]["true_buildings"], plain[index]["buildings"])
         assert (source[index]["buildings"] <= plain[index]["buildings"]).all()
     for batch in evaluation_batches(source, 3):
-        assert batch["condition"].shape[-1] == 3
-        np.testing.assert_array_equal(batch["condition"][..., 2], batch["condition"][..., 0])
-        assert (buildings_of(batch) >= (batch["condition"][..., 0] > 0)).all()
+        assert batch["buildings"].dtype == batch["true_buildings"].dtype == bool
+        assert (buildings_of(batch) >= batch["buildings"]).all()
     variants = {
-        (int(number), condition[..., 0].tobytes())
+        (int(number), buildings.tobytes())
         for batch in batches(root, DataConfig(buildings="missing1"))
-        for number, condition in zip(batch["map"], batch["condition"], strict=True)
+        for number, buildings in zip(batch["map"], batch["buildings"], strict=True)
     }
     masks = {(m, read_grey(p).tobytes()) for m in source.maps for p in root.glob(f"png/buildings_missing1/*/{m}.png")}
     assert len(variants) == len(masks)  # every variant of every map was drawn
 
 
-def test_measured_pixels_are_outdoors_and_true(root):
-    settings = DataConfig(samples=30)
+def test_observed_pixels_are_outdoors_and_drawn_anew(root):
+    settings = DataConfig(observed_pixels=30)
     places = set()
     for batch in batches(root, settings):
-        value, known = batch["condition"][..., 3], batch["condition"][..., 4]
-        assert set(np.unique(known)) == {-1, 1} and (known > 0).sum(axis=(1, 2)).tolist() == [30] * 4
-        assert (batch["condition"][..., 0][known > 0] == -1).all()
-        np.testing.assert_array_equal(value, np.where(known > 0, 2 * batch["gain"][..., 0] - 1, -1))
+        known = batch["observed"]
+        assert known.dtype == bool and known.sum(axis=(1, 2)).tolist() == [30] * 4
+        assert not batch["buildings"][known].any()
         places |= {one.tobytes() for one in known}
     assert len(places) == 160  # anew each time
-    record = open_varied_source(root, "train", DataConfig(samples=100_000))[0]
-    np.testing.assert_array_equal(record["sampled"] > 0, record["buildings"] == 0)  # no more than there are
+    record = open_varied_source(root, "train", DataConfig(observed_pixels=100_000))[0]
+    np.testing.assert_array_equal(record["observed"], ~record["buildings"])  # no more than there are
 
 
 def test_evaluation_is_fixed_and_draws_are_independent(root):
@@ -101,9 +99,9 @@ def test_evaluation_is_fixed_and_draws_are_independent(root):
     for index in range(len(first)):
         for name, value in first[index].items():
             np.testing.assert_array_equal(value, again[index][name])
-    fewer = open_varied_source(root, "test", DataConfig(samples=30))
-    np.testing.assert_array_equal(first[0]["sampled"], fewer[0]["sampled"])
-    assert (first[0]["sampled"] != first[1]["sampled"]).any()
+    fewer = open_varied_source(root, "test", DataConfig(observed_pixels=30))
+    np.testing.assert_array_equal(first[0]["observed"], fewer[0]["observed"])
+    assert (first[0]["observed"] != first[1]["observed"]).any()
 
 
 def test_the_stream_depends_on_the_seed_alone(root, built):
@@ -122,11 +120,12 @@ def test_records_with_cached_latents_are_varied_too(root):
         def read(self, index, symmetry):
             return {"moments": np.full((1, 1, 1), index, np.float32)}
 
-    source = LatentSource(open_varied_source(root, "train", DataConfig(samples=30)), Latents())
+    source = LatentSource(open_varied_source(root, "train", DataConfig(observed_pixels=30)), Latents())
     drawn = list(itertools.islice(training_batches(source, 4, 0, augment=False), 10))
-    known = {one.tobytes() for batch in drawn for one in batch["condition"][..., 4]}
+    known = {one.tobytes() for batch in drawn for one in batch["observed"]}
     assert len(known) == 40
     for batch in drawn:
+        assert "gain" not in batch
         for moments, number, transmitter in zip(batch["moments"], batch["map"], batch["transmitter"], strict=True):
             record = source[int(moments.item())]
             assert (record["map"], record["transmitter"]) == (number, transmitter)
@@ -135,10 +134,10 @@ def test_records_with_cached_latents_are_varied_too(root):
 def test_a_symmetry_moves_all_images_alike(root):
     record = open_varied_source(root, "train", ALL)[0]
     turned = transform_record(record, 6)
-    measured = record["gain"][record["sampled"] > 0]
-    assert sorted(turned["gain"][turned["sampled"] > 0]) == sorted(measured)
-    assert (turned["true_buildings"][turned["sampled"] > 0] == 0).all() and (
-        turned["sampled"] != record["sampled"]
+    measured = record["gain"][record["observed"]]
+    assert sorted(turned["gain"][turned["observed"]]) == sorted(measured)
+    assert (turned["true_buildings"][turned["observed"]] == 0).all() and (
+        turned["observed"] != record["observed"]
     ).any()
 
 
