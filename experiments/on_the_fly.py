@@ -20,7 +20,6 @@ from radiodiff_jax.data.simulated_source import (
     stream_fingerprint,
 )
 from radiodiff_jax.data.varied_source import varied_fingerprint, vary
-from radiodiff_jax.units import grey_to_gain
 
 
 @functools.lru_cache(1)
@@ -59,7 +58,12 @@ def simulated_arguments(config: Config, data: Path | None, reading: dict[str, in
     }
 
 
-def first_simulated_gains(config: Config, count: int) -> Callable[[], np.ndarray]:
-    """As `training.first_gains`."""
+def first_simulated_batch(config: Config, count: int) -> Callable[[], dict[str, np.ndarray]]:
+    """As `training.first_batch`."""
     stream, _ = open_stream(config)
-    return lambda: grey_to_gain(np.stack([stream[position]["gain"] for position in range(count)]))[..., None]
+
+    def read() -> dict[str, np.ndarray]:
+        records = [stream[position] for position in range(count)]
+        return {name: np.stack([record[name] for record in records]) for name in ("gain", "buildings")}
+
+    return read

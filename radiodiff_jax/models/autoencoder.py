@@ -143,7 +143,7 @@ class Autoencoder(nn.Module):
         self.moments_mixing = Convolution(2 * self.config.latent_channels, 1, **types)
         self.latent_mixing = Convolution(self.config.latent_channels, 1, **types)
         self.decoder = Decoder(self.config, **types, remat=self.precision.remat)
-        self.convolution_out = Convolution(self.1, **types)
+        self.convolution_out = Convolution(1, **types)
 
     def encode(self, x: Float[Array, "batch height width channels"], train: bool = False) -> Array:
         """Image in [-1, 1] -> posterior moments [batch, h, w, 2 * latent channels], float32."""

@@ -17,7 +17,7 @@ image of 256 pixels, with stride 8 in brackets:
               two 3x3 with batch norm and ReLU, then 3x3                           64, 64, 1      256
 
 Convolutions up to the decoder have no bias and are batch-normalised. Parameters at published widths, for two features:
-33 464 129 for either stride; the paper prints no number, this is that of the authors' code. Where ours differs: the
+33 340 353 for either stride, as many as the authors' code has (they print no number). Where ours differs: the
 pooling window has 2 pixels a side whatever the number of features (in the code as many as there are features, two in
 all their trainings). The output is not clipped, as in theirs while training.
 """
@@ -42,6 +42,7 @@ from radiodiff_jax.models.radiounet import (
     check_pixels,
     check_regression,
     check_width,
+    pool,
     scaled,
 )
 from radiodiff_jax.settings import STRICT, PrecisionConfig
@@ -203,8 +204,7 @@ class PMNetNetwork(nn.Module):
     def encode(self, scene: Array, train: bool) -> tuple[Array, list[Array]]:
         """(the coarsest map, what the decoder's five layers are joined with, in their order)."""
         h = self.stem(scene, train)
-        stem = nn.max_pool(h, (2, 2), (2, 2), ((1, 1), (1, 1)))
-        maps = [stem]
+        maps = [pool(jnp.pad(h, ((0, 0), (1, 1), (1, 1), (0, 0))))]  # zeros around do not matter after a ReLU
         for number, stage in enumerate((self.stage_1, self.stage_2, self.stage_3, self.stage_4)):
             h = maps[-1]
             for block in stage:

@@ -19,6 +19,7 @@ from radiodiff_jax.models.layers import (
     Convolution,
     DType,
     GroupNorm,
+    TimeEmbedding,
     UpsampleConvolution,
     fitting_groups,
     rematerialised,
@@ -27,7 +28,6 @@ from radiodiff_jax.models.radiodiff_blocks import (
     FourierLayer,
     FullAttention,
     LinearAttention,
-    TimeEmbedding,
     TimeResidualBlock,
 )
 from radiodiff_jax.models.relation import RelationLayer

@@ -13,12 +13,12 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.checkpoints import Checkpoints, Restored
 from radiodiff_jax.training.compiled import compile_task
 from radiodiff_jax.training.devices import check_batch_size, device_mesh, replicate
-from radiodiff_jax.training.distributed import is_main_process, barrier
+from radiodiff_jax.training.distributed import barrier, is_main_process
 from radiodiff_jax.training.interrupts import Interrupts
 from radiodiff_jax.training.provenance import provenance
 from radiodiff_jax.training.run_folder import RunFolder, check_folder, open_run
 from radiodiff_jax.training.run_lock import run_lock
-from radiodiff_jax.training.session import DrawSamples, Inputs, Session, SessionOptions, Summary
+from radiodiff_jax.training.session import PLAIN, DrawSamples, Inputs, Session, SessionOptions, Summary
 from radiodiff_jax.training.task import Task, Tree
 from radiodiff_jax.training.validation import BatchSource
 
@@ -34,7 +34,7 @@ def train(
     data_fingerprint: str | None = None,
     draw_samples: DrawSamples | None = None,
     extras: dict[str, Any] | None = None,
-    options: SessionOptions = SessionOptions(),
+    options: SessionOptions = PLAIN,
 ) -> Summary:
     """Train `task` in the folder `run` until `config.training.steps` updates are done, going on from where it stands.
 

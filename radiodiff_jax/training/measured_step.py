@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import jax
 
-from radiodiff_jax.training.progress import four_digits
 from radiodiff_jax.training.flops import device_memory_gb, peak_teraflops, traced_flops
+from radiodiff_jax.training.progress import four_digits
 from radiodiff_jax.training.task import Batch, Metrics, State, Tree
 
 

@@ -47,6 +47,9 @@ class SessionOptions:
     """Trace three updates from this one on."""
 
 
+PLAIN = SessionOptions()
+
+
 @dataclass(frozen=True)
 class Summary:
     """How a training ended: finished updates, seconds of training over all sessions, digest where it is finished."""
@@ -63,7 +66,7 @@ class Session:
 
     def __init__(
         self, task: Task, config: Config, folder: RunFolder, checkpoints: Checkpoints, compiled: CompiledTask,
-        mesh: Mesh, inputs: Inputs, restored: Restored | None, options: SessionOptions = SessionOptions(),
+        mesh: Mesh, inputs: Inputs, restored: Restored | None, options: SessionOptions = PLAIN,
     ):  # fmt: skip
         """Go on from what was restored, or initialise; cut the metrics back to there and write the event."""
         self.options = options

@@ -18,8 +18,8 @@ class Task:
 
     - `initialise(key) -> state`
     - `step(state, frozen, batch, key) -> (state, metrics)`: one update, or a skipped one (see guard.py); adds 1 to
-      state["step"]; `metrics` are float32 scalars. `frozen` is a tree of arrays that training reads and never changes (the autoencoder under the diffusion
-      model, perceptual weights).
+      state["step"]; `metrics` are float32 scalars. `frozen` is a tree of arrays that training reads and never changes
+      (the autoencoder under a latent space, perceptual weights).
     - `predict(state, frozen, batch, key) -> gain`: what the model makes of a batch, [batch, height, width] in [0, 1],
       with averaged weights where the settings ask for them; for validation and sample pictures.
     - `extra_predictors`: name -> a function as `predict` with other settings, which validation measures too.

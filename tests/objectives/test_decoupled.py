@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from radiodiff_jax.models.autoencoder import posterior_sample
-from radiodiff_jax.objectives import decoupled_diffusion as diffusion
-from radiodiff_jax.settings import DiffusionObjectiveConfig
+from radiodiff_jax.objectives import decoupled as diffusion
+from radiodiff_jax.objectives.decoupled import Decoupled
+from radiodiff_jax.objectives.objective import Noised, times_from_uniform
+from radiodiff_jax.spaces.latent import to_gain
 from tests.golden_files import golden
 from tests.models.comparison import assert_close, nhwc
 
@@ -24,6 +26,12 @@ def predictor(x, t, condition):
     t, condition = t[:, None, None, None], condition[:, ::4, ::4]
     c = 0.7 * x - 0.3 * jnp.sin(3 * x + t) + 0.1 * condition
     return c, 0.5 * jnp.sqrt(t) * x + 0.2 * jnp.cos(2 * x - t) + 0.05 * condition
+
+
+def loss_of(objective, c, noise_predicted, x0, noise, t):
+    """Mean over the batch of the objective's loss."""
+    noised = Noised(None, t, {"attenuation": -x0, "noise": noise})
+    return objective.loss({"attenuation": c, "noise": noise_predicted}, noised, None)[0].mean()
 
 
 def test_process(file):
@@ -44,13 +52,13 @@ def test_process(file):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_loss_variants(file, form, add_l1, weighted):
     name = f"loss_w{int(weighted)}_usel1{int(add_l1)}_{form}"
-    config = DiffusionObjectiveConfig(loss=form, add_l1=add_l1, time_weighting=weighted)
+    objective = Decoupled(loss_form=form, add_l1=add_l1, time_weighting=weighted)
     x0, noise, t = nhwc(file["q/x0"]), nhwc(file["q/noise"]), file["q/t"]
     assert_close(diffusion.forward_process(x0, noise, -x0, t), nhwc(file["loss_common/x_noisy"]), 1e-6)
     c, noise_predicted = nhwc(file["loss_common/C_pred"]), nhwc(file["loss_common/noise_pred"])
 
     def loss(c, noise_predicted):
-        return diffusion.diffusion_loss(config, c, noise_predicted, x0, noise, t)[0]
+        return loss_of(objective, c, noise_predicted, x0, noise, t)
 
     value, gradients = jax.value_and_grad(loss, (0, 1))(c, noise_predicted)
     assert_close(value, file[f"{name}/loss"], 1e-6)
@@ -62,16 +70,14 @@ def test_training_draws(file):
     """Posterior sample, scaling, time, noisy latent and loss of one training step, all draws given."""
     step = {key.removeprefix("train_step/"): nhwc(file[key]) for key in file.files if key.startswith("train_step/")}
     z = 0.3 * posterior_sample(step["moments"], step["posterior_noise"])
-    t = diffusion.times_from_uniform(step["u"], SMALLEST)
+    t = times_from_uniform(step["u"], SMALLEST)
     assert_close(z, step["z_scaled"], 1e-6)
     assert_close(t, step["t"], 1e-6)
     x = diffusion.forward_process(z, step["noise"], -z, t)
     assert_close(x, step["x_noisy"], 1e-6)
     c, noise = predictor(x, t, nhwc(file["q/cond"]))
     losses = {
-        (weighted, add_l1): diffusion.diffusion_loss(
-            DiffusionObjectiveConfig(time_weighting=weighted, add_l1=add_l1), c, noise, z, step["noise"], t
-        )[0]
+        (weighted, add_l1): loss_of(Decoupled(time_weighting=weighted, add_l1=add_l1), c, noise, z, step["noise"], t)
         for weighted in (False, True)
         for add_l1 in (False, True)
     }
@@ -83,21 +89,20 @@ def test_trajectory(file, name):
     data = {key.split("/")[1]: file[key] for key in file.files if key.startswith(f"sample_{name}/")}
     condition = nhwc(file["q/cond"])
 
-    def denoiser(x, t, attenuation_wanted, noise_wanted):
-        return predictor(x, t, condition)
+    def predict(x, t, wanted):
+        return dict(zip(("attenuation", "noise"), predictor(x, t, condition), strict=True))
 
     steps, split = int(name.split("_")[0][1:]), not name.endswith("nodenoise")
-    fresh = [nhwc(noise) for noise in data["injected_eps"]]
-    record = []
-    z = diffusion.sample(denoiser, nhwc(data["x_init"]), fresh.__getitem__, steps, SMALLEST, split, record)
-    assert len(record) == len(data["t"]) == steps + split
-    for i, (t, s, x, x0, noise, following, c) in enumerate(record):
-        np.testing.assert_array_equal(t, data["t"][i])
-        np.testing.assert_array_equal(s, data["s"][i])
+    draws = jnp.stack([nhwc(data["x_init"]), *map(nhwc, data["injected_eps"])])
+    z, record = jax.jit(lambda: diffusion.trajectory(predict, lambda i: draws[i], steps, SMALLEST, split))()
+    assert len(record.t) == len(data["t"]) == steps + split
+    for i, (t, s, x, x0, noise, following, c) in enumerate(zip(*record, strict=True)):
+        np.testing.assert_array_equal(np.full(x.shape[0], t), data["t"][i])
+        np.testing.assert_array_equal(np.full(x.shape[0], s), data["s"][i])
         for ours, theirs in ((x, "x_in"), (x0, "x0"), (noise, "noise"), (following, "x_next"), (c, "C_raw")):
             assert_close(ours, nhwc(data[theirs][i]), 1e-5, f"{theirs} of evaluation {i}")
     mean = 0.9 * (z / 0.3).mean(-1, keepdims=True)  # the file's stand-in for a decoder
-    image = diffusion.latent_to_gain(jnp.repeat(jnp.repeat(mean, 4, 1), 4, 2))
+    image = to_gain(jnp.repeat(jnp.repeat(mean, 4, 1), 4, 2))[..., None]
     assert_close(image, nhwc(data["image"]), 1e-5)
 
 
@@ -112,9 +117,20 @@ def test_forward_then_exact_reverse_lands_on_the_start():
 def test_only_what_counts_is_asked_for():
     asked = []
 
-    def denoiser(x, t, attenuation_wanted, noise_wanted):
-        asked.append((attenuation_wanted, noise_wanted))
-        return -x, x
+    def predict(x, t, wanted):
+        asked.append(wanted)
+        return {"attenuation": -x, "noise": x}
 
-    diffusion.sample(denoiser, jnp.ones((1, 2, 2, 3)), lambda i: jnp.zeros((1, 2, 2, 3)), 3, SMALLEST)
-    assert asked == [(True, False), (True, True), (True, True), (False, True)]
+    diffusion.trajectory(predict, lambda i: jnp.zeros((1, 2, 2, 3)), 3, SMALLEST)
+    # Evaluations that need the same heads are one loop, so they are traced once.
+    assert list(dict.fromkeys(asked)) == [("attenuation",), ("attenuation", "noise"), ("noise",)]
+
+
+def test_the_graph_does_not_grow_with_the_steps():
+    def equations(steps):
+        def sample(x):
+            return Decoupled().sample(lambda x, t, wanted: {"attenuation": -x, "noise": x}, lambda i: x, steps, None)
+
+        return len(jax.make_jaxpr(sample)(jnp.ones((1, 2, 2, 3))).eqns)
+
+    assert equations(3) == equations(50)
