@@ -5,11 +5,11 @@ import os
 from pathlib import Path
 
 from experiments.command import command_help, run_command, text_table, whole_number
-from radiodiff_jax.data.findings import counted
-from radiodiff_jax.data.layout import MISSING, SIMULATIONS, SIZE_MULTIPLE, RadioMapFolder, simulations_in
+from radiodiff_jax.data.checks.inventory import counted
 from radiodiff_jax.data.splits import RULES
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
+from radiodiff_jax.radiomapseer import MISSING, SIMULATIONS, SIZE_MULTIPLE, RadioMapFolder, simulations_in
 from radiodiff_jax.raytrace.library import CITIES
 
 SHOWN = 50  # lines of a long list that are printed; --json has them all
@@ -188,7 +188,7 @@ def run_raytrace(arguments: argparse.Namespace) -> None:
 
 def run_compare(arguments: argparse.Namespace) -> None:
     """Print one row a radio map, then mean and median."""
-    from radiodiff_jax.data.compare import FIGURES, compare_folders, difference_counts
+    from radiodiff_jax.data.checks.compare import FIGURES, compare_folders, difference_counts
 
     result = compare_folders(arguments.truth, arguments.other, arguments.simulation, arguments.other_simulation)
     rows = [[f"{row['map']}_{row['transmitter']}", *(row[name] for name in FIGURES)] for row in result["maps"]]
@@ -217,9 +217,9 @@ def run_compare(arguments: argparse.Namespace) -> None:
 
 def run_build(arguments: argparse.Namespace) -> None:
     """Pack a folder and print what is in each split."""
-    from radiodiff_jax.data.beam_build import beam_writer
-    from radiodiff_jax.data.builder import build, build_masks, write_in_turn
-    from radiodiff_jax.data.built_source import read_json
+    from radiodiff_jax.data.packed.beam import beam_writer
+    from radiodiff_jax.data.packed.builder import build, build_masks, write_in_turn
+    from radiodiff_jax.data.packed.contents import read_json
 
     if (arguments.beam_option or arguments.beam_store) and not arguments.beam:
         raise UserError("--beam-option and --beam-store have a meaning with --beam only; add it", 2)
@@ -239,8 +239,8 @@ def run_build(arguments: argparse.Namespace) -> None:
 
 def run_check(arguments: argparse.Namespace) -> int:
     """Print findings, and what a RadioMapSeer folder has of the whole; 1 if any finding is an error."""
-    from radiodiff_jax.data.check import check_folder
-    from radiodiff_jax.data.inventory import real_pairs, take_inventory
+    from radiodiff_jax.data.checks.check import check_folder
+    from radiodiff_jax.data.checks.inventory import real_pairs, take_inventory
 
     root = arguments.root
     findings = check_folder(root, arguments.workers, 0 if arguments.quick else None, arguments.complete)

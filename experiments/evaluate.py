@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.command import add_checkpoint, command_help, run_command, text_table, whole_number
-from radiodiff_jax.data.layout import SIMULATIONS
+from radiodiff_jax.radiomapseer import SIMULATIONS
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def evaluate_run(
     from tqdm import tqdm
 
     from experiments.training import open_split
-    from radiodiff_jax.data.grey_images import write_grey
+    from radiodiff_jax.images import write_grey
     from radiodiff_jax.inference.evaluation import evaluate_steps
     from radiodiff_jax.inference.evaluation_files import write_evaluation
     from radiodiff_jax.inference.generator import Generator, load_run

@@ -96,7 +96,7 @@ def write_summary(out: Path, seconds: float, layouts: int, table: dict[str, Any]
 
 def predict_unseen(out: Path, run: Path) -> Path:
     """Make a new city, predict its map by the command and draw it beside the simulated one."""
-    from radiodiff_jax.data.grey_images import read_grey, write_grey
+    from radiodiff_jax.images import read_grey, write_grey
     from radiodiff_jax.reporting.map_figures import save_comparison
     from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
     from radiodiff_jax.units import grey_to_gain

@@ -11,8 +11,9 @@ from experiments.command import command_help, whole_number
 from radiodiff_jax.config import Config, GeneratorConfig
 from radiodiff_jax.config_files import load_config, settings_help, shipped_names
 from radiodiff_jax.data.pipeline import evaluation_batches, training_batches
-from radiodiff_jax.data.source import RecordSource
-from radiodiff_jax.data.varied_source import open_varied_source, varied_fingerprint
+from radiodiff_jax.data.records import RecordSource
+from radiodiff_jax.data.simulated_source import SimulatedData, open_simulated
+from radiodiff_jax.data.sources import open_varied_source, varied_fingerprint
 from radiodiff_jax.errors import UserError
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -84,8 +85,6 @@ def data_arguments(config: Config, data: Path | None) -> dict[str, Any]:
     """
     settings, reading = config.training, reading_arguments(config)
     if config.data.source == "simulate":
-        from experiments.on_the_fly import simulated_arguments
-
         return simulated_arguments(config, data, reading)
     if data is None:
         raise UserError("--data is missing; name a folder of radio maps, or simulate them with data.source=simulate", 2)
@@ -103,6 +102,29 @@ def data_arguments(config: Config, data: Path | None) -> dict[str, Any]:
         "batches": training_batches(train, size, settings.seed, config.data.augment, **reading),
         "validation_batches": validation_batches,
         "data_fingerprint": varied_fingerprint(data, config.data),
+    }
+
+
+def open_stream(config: Config, data: Path | None) -> SimulatedData:
+    """The endless stream of data.source=simulate; `data` is a folder to validate on, in place of fixed simulated cities."""
+    import jax
+
+    batch_size = config.training.batch_size * config.optimizer.accumulate
+    processes = jax.process_index(), jax.process_count()
+    return open_simulated(config.data, config.image_size, batch_size, config.training.validation_maps, data, *processes)
+
+
+def simulated_arguments(config: Config, data: Path | None, reading: dict[str, int]) -> dict[str, Any]:
+    """As `data_arguments`, of cities that are simulated while the training goes on."""
+    settings, found = config.training, open_stream(config, data)
+    size = settings.batch_size * config.optimizer.accumulate
+    patient = reading | {"threads": max(reading["threads"], found.threads)}
+    return {
+        "batches": training_batches(found.stream, size, settings.seed, config.data.augment, shuffle=False, **patient),
+        "validation_batches": lambda: evaluation_batches(
+            found.validation, settings.batch_size, settings.validation_maps, **reading
+        ),
+        "data_fingerprint": found.fingerprint,
     }
 
 
@@ -143,9 +165,13 @@ def run_training(arguments: argparse.Namespace, config: Config, make_task: Calla
 def first_batch(config: Config, data: Path | None, count: int = 64) -> Callable[[], dict[str, np.ndarray]]:
     """A function that reads some training maps: {"gain", "buildings"}."""
     if config.data.source == "simulate":
-        from experiments.on_the_fly import first_simulated_batch
+        stream = open_stream(config, data).stream
 
-        return first_simulated_batch(config, count)
+        def read_stream() -> dict[str, np.ndarray]:
+            records = [stream[position] for position in range(count)]
+            return {name: np.stack([record[name] for record in records]) for name in ("gain", "buildings")}
+
+        return read_stream
 
     def read() -> dict[str, np.ndarray]:
         batches = list(evaluation_batches(open_split(config, data, "train"), 16, count))

@@ -51,9 +51,9 @@ def each(row: Row, count: int) -> Row:
 
 def measure_reading(job: Job) -> dict[str, Row]:
     """Training batches of 16 from a built TFDS folder of random grey maps, two threads."""
-    from radiodiff_jax.data.builder import build
+    from radiodiff_jax.data.packed.builder import build
     from radiodiff_jax.data.pipeline import training_batches
-    from radiodiff_jax.data.source import open_source
+    from radiodiff_jax.data.sources import open_source
     from radiodiff_jax.simulation import write_simulated_folder
 
     size, at_once, batch = job.ldm.image_size, 30, 16

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from radiodiff_jax.data.examples import transform_record
-from radiodiff_jax.data.source import Record, RecordSource
-from radiodiff_jax.data.varied_source import VariedSource
+from radiodiff_jax.data.records import Record, RecordSource
+from radiodiff_jax.data.sources import VariedSource
+from radiodiff_jax.data.symmetries import transform_record
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
 

@@ -24,10 +24,10 @@ from collections.abc import Iterable, Sequence
 import grain
 import numpy as np
 
-from radiodiff_jax.data.examples import random_symmetry
 from radiodiff_jax.data.latents import LatentSource
-from radiodiff_jax.data.source import Record, RecordSource
-from radiodiff_jax.data.varied_source import VariedSource
+from radiodiff_jax.data.records import Record, RecordSource
+from radiodiff_jax.data.sources import VariedSource
+from radiodiff_jax.data.symmetries import random_symmetry
 from radiodiff_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]

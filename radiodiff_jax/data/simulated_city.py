@@ -1,4 +1,8 @@
-"""One simulated city with all its radio maps: a pure function of a few numbers (no JAX, so that workers start fast)."""
+"""One simulated city with all its radio maps: a pure function of a few numbers.
+
+Workers make it whole (`simulate_city`), or draw it and leave the radio maps to JAX in the main process (`draw_city`, then
+`compute_fields`). No JAX is imported before that, so that workers start fast.
+"""
 
 import hashlib
 import json
@@ -6,12 +10,13 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float32, Int, UInt8
 
 from radiodiff_jax import __version__
 from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
 from radiodiff_jax.simulation.cities import City
 from radiodiff_jax.simulation.constants import CONSTANTS, VISIBILITY
+from radiodiff_jax.simulation.on_device.scene import Scene, describe, transmitter_places
 
 TRAINING, VALIDATION = 0, 1  # streams of cities that have none in common
 PROBE_SIZE = (64, 64)
@@ -43,6 +48,15 @@ class SimulatedCity(NamedTuple):
     gains: UInt8[np.ndarray, "transmitters height width"]
 
 
+class DrawnCity(NamedTuple):
+    """A city as the device needs it, and what of its records is known already."""
+
+    buildings: Bool[np.ndarray, "height width"]
+    pixels: Int[np.ndarray, "transmitters 2"]
+    places: Float32[np.ndarray, "transmitters 2"]
+    scene: Scene
+
+
 def draw_layout(request: CityRequest) -> Layout:
     """The city and where its transmitters stand. Raises UserError if there is no room for them."""
     words = np.random.SeedSequence([request.seed, request.stream, request.number]).generate_state(2, np.uint64)
@@ -56,6 +70,21 @@ def simulate_city(request: CityRequest) -> SimulatedCity:
     prepared = prepare(drawn.buildings, drawn.polygons)
     gains = np.stack([path_gain_grey(prepared, int(row), int(column)) for row, column in places])
     return SimulatedCity(drawn.buildings, places, gains)
+
+
+def draw_city(request: CityRequest) -> DrawnCity:
+    """The city without its radio maps; needs no JAX. Raises UserError if there is no room for the transmitters."""
+    drawn, pixels = draw_layout(request)
+    places = transmitter_places(pixels, drawn.polygons)
+    return DrawnCity(drawn.buildings, pixels, places, describe(drawn.buildings, drawn.polygons))
+
+
+def compute_fields(drawn: DrawnCity) -> SimulatedCity:
+    """The radio maps of all transmitters, on JAX's default device; compiled once for each capacity of scenes."""
+    from radiodiff_jax.simulation.on_device.field import prepare_on_device, radio_maps
+
+    maps = radio_maps(prepare_on_device(drawn.scene), drawn.pixels.astype(np.int32), drawn.places)
+    return SimulatedCity(drawn.buildings, drawn.pixels, np.asarray(maps))
 
 
 def simulation_fingerprint(settings: dict) -> str:

@@ -9,26 +9,74 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 
-from radiodiff_jax.data.city_workers import CityWorkers
-from radiodiff_jax.data.device_city import compute_fields, draw_city
+from radiodiff_jax.data.records import Record, RecordSource
 from radiodiff_jax.data.simulated_city import (
     TRAINING,
     VALIDATION,
     CityRequest,
     SimulatedCity,
+    compute_fields,
+    draw_city,
     simulate_city,
     simulation_fingerprint,
 )
-from radiodiff_jax.data.source import Record
+from radiodiff_jax.data.sources import open_varied_source, varied_fingerprint, vary
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import Size
 from radiodiff_jax.settings import DataConfig
+from radiodiff_jax.worker_processes import WorkerProcesses
 
 ENDLESS = 2**40  # records; nobody will see the last one
 VALIDATION_TRANSMITTERS = 4  # of each validation city: few, so that there are many cities
 AHEAD = 2  # cities simulated before they are needed, for each worker
+DEATH = (
+    "a process that simulates cities died, most likely for want of memory; go on with the run with a smaller "
+    "data.simulation_workers"
+)
+
+
+@dataclass(frozen=True)
+class SimulatedData:
+    """What a training with data.source=simulate reads."""
+
+    stream: RecordSource
+    """Endless, in the order in which it is to be read."""
+    validation: RecordSource
+    fingerprint: str
+    """SHA-256 of what the records of both depend on."""
+    threads: int
+    """Reading threads that this needs at least: they only wait, so as many as there are processes to wait for."""
+
+
+@lru_cache(1)  # so that what is read before the training, as the first gains are, is not simulated again
+def open_simulated(
+    settings: DataConfig, size: Size, batch_size: int, validation_maps: int, data_path: Path | None = None,
+    process_index: int = 0, process_count: int = 1,
+) -> SimulatedData:  # fmt: skip
+    """The endless stream of simulated cities for training, and what it is validated on.
+
+    That is the validation split of the folder `data_path` or, if there is none, at least `validation_maps` radio maps of
+    fixed simulated cities. `batch_size` is that of all processes together; this one makes only the cities that it reads.
+    Raises UserError for settings that make no sense and as `open_varied_source` does.
+    """
+    workers = city_workers(settings)
+    slots = slots_of_process(settings, batch_size // process_count, process_index, process_count)
+    stream = SimulatedStream(size, settings, workers, slots)
+    found = stream_fingerprint(size, settings)
+    if data_path is None:
+        maps = SimulatedMaps(size, validation_maps, settings.simulation_seed, workers)
+        validation = vary(maps, observed_pixels=settings.observed_pixels)
+    else:
+        validation = open_varied_source(data_path, "validation", settings, size)
+        found = sha256((found + varied_fingerprint(data_path, settings)).encode()).hexdigest()
+    varied = vary(stream, observed_pixels=settings.observed_pixels)
+    return SimulatedData(varied, validation, found, max(1, settings.simulation_workers))
 
 
 @dataclass(frozen=True)
@@ -56,7 +104,7 @@ class StreamOrder:
 class Cities:
     """Simulated cities of one stream by number: made by workers, each once as long as it is remembered."""
 
-    def __init__(self, request: CityRequest, remembered: int, workers: CityWorkers):
+    def __init__(self, request: CityRequest, remembered: int, workers: WorkerProcesses):
         self._request, self._remembered, self._workers = request, remembered, workers
         self._known: OrderedDict[int, Future] = OrderedDict()
         self._lock = threading.Lock()
@@ -89,7 +137,7 @@ class SimulatedStream:
     cars = False
 
     def __init__(
-        self, size: tuple[int, int], settings: DataConfig, workers: CityWorkers, slots: Sequence[int] | None = None
+        self, size: Size, settings: DataConfig, workers: WorkerProcesses, slots: Sequence[int] | None = None
     ):
         self.size = size
         self.maps: list[int] = []  # endless
@@ -129,7 +177,7 @@ class SimulatedMaps:
 
     cars = False
 
-    def __init__(self, size: tuple[int, int], count: int, seed: int, workers: CityWorkers):
+    def __init__(self, size: Size, count: int, seed: int, workers: WorkerProcesses):
         self.size = size
         self.maps = list(range(-(-count // VALIDATION_TRANSMITTERS)))
         self._cities = Cities(CityRequest(size, VALIDATION_TRANSMITTERS, seed, VALIDATION, 0), len(self.maps), workers)
@@ -144,7 +192,7 @@ class SimulatedMaps:
 
 
 def record(simulated: SimulatedCity, number: int, transmitter: int) -> Record:
-    """One record of a city, see `source`."""
+    """One record of a city, see `records`."""
     return {
         "map": np.int32(number),
         "transmitter": np.int32(transmitter),
@@ -154,12 +202,12 @@ def record(simulated: SimulatedCity, number: int, transmitter: int) -> Record:
     }
 
 
-def city_workers(settings: DataConfig) -> CityWorkers:
+def city_workers(settings: DataConfig) -> WorkerProcesses:
     """The processes that simulate what these settings ask for. Raises UserError for settings that make no sense."""
     check_settings(settings)
     if settings.simulator == "device":
-        return CityWorkers(draw_city, settings.simulation_workers, compute_fields)
-    return CityWorkers(simulate_city, settings.simulation_workers)
+        return WorkerProcesses(draw_city, settings.simulation_workers, compute_fields, DEATH)
+    return WorkerProcesses(simulate_city, settings.simulation_workers, death=DEATH)
 
 
 def check_settings(settings: DataConfig) -> None:
@@ -189,7 +237,7 @@ def slots_of_process(settings: DataConfig, local_size: int, process_index: int, 
     )
 
 
-def stream_fingerprint(size: tuple[int, int], settings: DataConfig) -> str:
+def stream_fingerprint(size: Size, settings: DataConfig) -> str:
     """SHA-256 of what the training records depend on."""
     names = ("transmitters_per_city", "cities_at_once", "simulation_seed", "simulator")
     return simulation_fingerprint({"size": list(size)} | {name: getattr(settings, name) for name in names})

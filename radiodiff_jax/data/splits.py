@@ -1,6 +1,7 @@
 """Which maps are for training, validation and test. Always by map: transmitters of one map are not independent."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -66,3 +67,17 @@ def _by_map(maps: list[int]) -> tuple[list[int], list[int], list[int]]:
     order = np.random.RandomState(0).permutation(maps).tolist()
     held_out = max(1, round(0.1 * len(maps)))
     return order[2 * held_out :], order[:held_out], order[held_out : 2 * held_out]
+
+
+def check_not_empty(parts: Split, split: str, rule: str, where: Path) -> None:
+    """Raise UserError if the split has no maps."""
+    if parts[split]:
+        return
+    if rule == "radiodiff" and split == "validation":
+        remedy = "that rule keeps no maps for validation, so set data.split to radiounet or by_map"
+    elif rule == "by_map":
+        remedy = "splitting needs at least 3 maps, so add or simulate more"
+    else:
+        remedy = "set data.split to by_map for a set that is not the whole of RadioMapSeer"
+    present = sum(map(len, parts.values()))
+    raise UserError(f"the {split} split of {where} is empty (rule {rule}, {present} maps): {remedy}")

@@ -1,4 +1,4 @@
-"""The dihedral group of the square, acting on images and on pixel positions.
+"""The dihedral group of the square, acting on images, on pixel positions and on records.
 
 Radio propagation does not care which way is north, so turning or mirroring a scene turns or mirrors its radio map
 exactly. Symmetry 0..7 is: transpose if bit 2 is set, then flip rows if bit 0, then flip columns if bit 1. Those without
@@ -7,11 +7,16 @@ transpose (0..3) keep the shape of a rectangle.
 
 import numpy as np
 
+from radiodiff_jax.data.records import Record
+from radiodiff_jax.images import Size
+
 SQUARE = 8
 RECTANGLE = 4
+IMAGES = ("buildings", "true_buildings", "cars", "gain", "observed")
+"""What is an image in a record."""
 
 
-def symmetries_of(size: tuple[int, int]) -> int:
+def symmetries_of(size: Size) -> int:
     """How many symmetries keep (height, width): 8 for a square, 4 for a rectangle (numbers 0..3)."""
     return SQUARE if size[0] == size[1] else RECTANGLE
 
@@ -27,7 +32,7 @@ def transform_image(image: np.ndarray, symmetry: int) -> np.ndarray:
     return image
 
 
-def transform_position(row: int, column: int, size: tuple[int, int], symmetry: int) -> tuple[int, int]:
+def transform_position(row: int, column: int, size: Size, symmetry: int) -> tuple[int, int]:
     """Where the pixel (row, column) of an image of `size` (height, width) goes under a symmetry."""
     height, width = size
     if symmetry & 4:
@@ -37,3 +42,16 @@ def transform_position(row: int, column: int, size: tuple[int, int], symmetry: i
     if symmetry & 2:
         column = width - 1 - column
     return row, column
+
+
+def transform_record(record: Record, symmetry: int) -> Record:
+    """The record under one symmetry, whose number it holds as `symmetry`; images are views."""
+    size = record["buildings"].shape
+    position = np.array(transform_position(*record["position"].tolist(), size, symmetry), np.int32)
+    images = {name: transform_image(record[name], symmetry) for name in IMAGES if name in record}
+    return record | images | {"position": position, "symmetry": np.int32(symmetry)}
+
+
+def random_symmetry(record: Record, generator: np.random.Generator) -> Record:
+    """The record, turned or mirrored at random: images and transmitter position together."""
+    return transform_record(record, int(generator.integers(symmetries_of(record["buildings"].shape))))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from radiodiff_jax.data.pipeline import Batch, buildings_of, chosen_records, evaluation_batches
-from radiodiff_jax.data.source import RecordSource
+from radiodiff_jax.data.records import RecordSource
 from radiodiff_jax.features import Scene, estimate_gain
 from radiodiff_jax.inference.error_profile import ErrorProfile
 from radiodiff_jax.inference.evaluation_files import named

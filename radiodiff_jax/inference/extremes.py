@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from radiodiff_jax.data.pipeline import Batch, buildings_of, evaluation_batches
-from radiodiff_jax.data.source import Record, RecordSource
+from radiodiff_jax.data.records import Record, RecordSource
 from radiodiff_jax.inference.evaluation_files import KINDS
 from radiodiff_jax.units import gain_to_grey
 

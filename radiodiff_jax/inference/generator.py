@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from radiodiff_jax.composition import Composition, scene_of
 from radiodiff_jax.config import GeneratorConfig
 from radiodiff_jax.config_files import read_config
-from radiodiff_jax.data.source import scene_batch
+from radiodiff_jax.data.records import scene_batch
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.radio_map import RadioMap
 from radiodiff_jax.settings import VAEConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from radiodiff_jax.data.grey_images import write_grey
+from radiodiff_jax.images import write_grey
 from radiodiff_jax.units import DB_PER_GAIN, gain_to_db, gain_to_grey
 
 

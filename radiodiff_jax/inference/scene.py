@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from radiodiff_jax.data.grey_images import read_grey
+from radiodiff_jax.images import read_grey
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.measurements import read_measurements
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from radiodiff_jax.data.check import check_folder
-from radiodiff_jax.data.layout import RadioMapFolder, simulations_in
-from radiodiff_jax.data.layout_statistics import layout_table, pooled
-from radiodiff_jax.data.shared_scenes import compare_shared
-from radiodiff_jax.data.survey import MOST, Survey, survey_curves, survey_folder, survey_numbers, survey_splits
+from radiodiff_jax.data.checks.check import check_folder
+from radiodiff_jax.data.checks.city_statistics import layout_table, pooled
+from radiodiff_jax.data.checks.compare import compare_shared
+from radiodiff_jax.data.checks.survey import MOST, Survey, survey_curves, survey_folder, survey_numbers, survey_splits
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
+from radiodiff_jax.radiomapseer import RadioMapFolder, simulations_in
 from radiodiff_jax.reporting.data_figures import save_curves, save_differences, save_samples
 from radiodiff_jax.reporting.layout_figures import save_layouts
 

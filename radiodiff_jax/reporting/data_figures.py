@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
-from radiodiff_jax.data.layout import Pair, RadioMapFolder
-from radiodiff_jax.data.survey import GREY_LEVELS
+from radiodiff_jax.data.checks.survey import GREY_LEVELS
 from radiodiff_jax.distance_law import line_of_sight_db
+from radiodiff_jax.radiomapseer import Pair, RadioMapFolder
 from radiodiff_jax.reporting.map_figures import GAIN_MAP, draw_map, mark_transmitter
 from radiodiff_jax.reporting.style import BLUE, DASHES, INK, MUTED, VERMILION, plt, save_png_pair, save_svg_pair
 from radiodiff_jax.reporting.triptych import Triptych, save_triptychs

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from radiodiff_jax.data.layout_statistics import LAYOUT_STATISTICS, kolmogorov_smirnov
+from radiodiff_jax.data.checks.city_statistics import LAYOUT_STATISTICS, kolmogorov_smirnov
 from radiodiff_jax.reporting.style import BLUE, DASHES, VERMILION, plt, save_svg_pair
 
 COLOURS = (BLUE, VERMILION)

@@ -15,7 +15,7 @@ from radiodiff_jax.composition import Composition, scene_of
 from radiodiff_jax.config import GeneratorConfig
 from radiodiff_jax.data.latents import CachedLatents, Transformed, claim_latents, latents_path
 from radiodiff_jax.data.pipeline import evaluation_batches
-from radiodiff_jax.data.source import RecordSource
+from radiodiff_jax.data.records import RecordSource
 from radiodiff_jax.data.symmetries import symmetries_of
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole

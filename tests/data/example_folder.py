@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from radiodiff_jax.data.grey_images import read_grey, write_grey
-from radiodiff_jax.data.layout import (
+from radiodiff_jax.distance_law import distance_law
+from radiodiff_jax.images import read_grey, write_grey
+from radiodiff_jax.radiomapseer import (
     MISSING_VARIANTS,
     antenna_path,
     buildings_path,
@@ -13,7 +14,6 @@ from radiodiff_jax.data.layout import (
     gain_path,
     missing_buildings_path,
 )
-from radiodiff_jax.distance_law import distance_law
 from radiodiff_jax.units import gain_to_grey
 
 

@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("apache_beam")
 
-from radiodiff_jax.data.beam_build import beam_writer
-from radiodiff_jax.data.builder import build
-from radiodiff_jax.data.grey_images import write_grey
-from radiodiff_jax.data.source import open_source
+from radiodiff_jax.data.packed.beam import beam_writer
+from radiodiff_jax.data.packed.builder import build
+from radiodiff_jax.data.sources import open_source
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import write_grey
 from tests.data.example_folder import write_example_folder
 
 WORKERS = ("runner=DirectRunner", "direct_num_workers=2", "direct_running_mode=multi_processing")

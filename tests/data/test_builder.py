@@ -9,12 +9,12 @@ import sys
 import numpy as np
 import pytest
 
-from radiodiff_jax.data.builder import build
-from radiodiff_jax.data.grey_images import write_grey
-from radiodiff_jax.data.layout import RadioMapFolder
-from radiodiff_jax.data.shards import VERSION
-from radiodiff_jax.data.source import fingerprint, open_source
+from radiodiff_jax.data.packed.builder import build
+from radiodiff_jax.data.packed.contents import VERSION
+from radiodiff_jax.data.sources import fingerprint, open_source
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import write_grey
+from radiodiff_jax.radiomapseer import RadioMapFolder
 from tests.data.example_folder import write_example_folder
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from radiodiff_jax.data.check import check_folder
-from radiodiff_jax.data.grey_images import read_grey, write_grey
+from radiodiff_jax.data.checks.check import check_folder
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import read_grey, write_grey
 from tests.data.example_folder import write_example_folder
 
 SAMPLE = Path(os.environ.get("RADIODIFF_SAMPLE_DIR", Path(__file__).parents[3] / "shared" / "radiomapseer_sample"))

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from radiodiff_jax.data.check import check_folder
-from radiodiff_jax.data.completeness import check_completeness
-from radiodiff_jax.data.grey_images import read_grey, write_grey
-from radiodiff_jax.data.inventory import Inventory, ranges, real_pairs, take_inventory
-from radiodiff_jax.data.layout import MISSING_VARIANTS
+from radiodiff_jax.data.checks.check import check_folder
+from radiodiff_jax.data.checks.inventory import Inventory, check_completeness, ranges, real_pairs, take_inventory
+from radiodiff_jax.images import read_grey, write_grey
+from radiodiff_jax.radiomapseer import MISSING_VARIANTS
 from tests.data.example_folder import write_example_folder, write_missing_buildings
 
 EVERY_MAP = set(range(701))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from radiodiff_jax.data.grey_images import decode_grey, encode_grey, read_grey, write_grey
-from radiodiff_jax.data.layout import RadioMapFolder
-from radiodiff_jax.data.source import fingerprint, open_source
+from radiodiff_jax.data.sources import fingerprint, open_source
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import decode_grey, encode_grey, read_grey, write_grey
+from radiodiff_jax.radiomapseer import RadioMapFolder
 from tests.data.example_folder import write_example_folder
 
 
@@ -139,8 +139,8 @@ def test_cars_are_in_the_records_where_asked_for(tmp_path):
 
 def test_reading_and_checking_do_not_import_jax(root):
     program = (
-        "import sys; import radiodiff_jax.data.builder, radiodiff_jax.data.check, radiodiff_jax.data.compare\n"
-        "import radiodiff_jax.metrics; from radiodiff_jax.data.source import open_source\n"
+        "import sys; import radiodiff_jax.data.packed.builder, radiodiff_jax.data.checks.check, radiodiff_jax.data.checks.compare\n"
+        "import radiodiff_jax.metrics; from radiodiff_jax.data.sources import open_source\n"
         f"open_source({str(root)!r}, 'train')[0]; assert 'jax' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from radiodiff_jax.data.layout_statistics import (
+from radiodiff_jax.data.checks.city_statistics import (
     LAYOUT_STATISTICS,
     kolmogorov_smirnov,
     layout_statistics,

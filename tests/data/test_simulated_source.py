@@ -14,7 +14,6 @@ import pytest
 from experiments import on_the_fly
 from experiments.training import data_arguments, first_gains
 from radiodiff_jax.config import VAEConfig
-from radiodiff_jax.data.city_workers import PACKAGE_ROOT, CityWorkers
 from radiodiff_jax.data.pipeline import training_batches
 from radiodiff_jax.data.simulated_city import TRAINING, VALIDATION, CityRequest, SimulatedCity, simulate_city
 from radiodiff_jax.data.simulated_source import (
@@ -28,6 +27,7 @@ from radiodiff_jax.data.simulated_source import (
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.settings import DataConfig
 from radiodiff_jax.training.session import Session
+from radiodiff_jax.worker_processes import PACKAGE_ROOT, WorkerProcesses
 from tests.training.toy import make_config, make_task, run_toy
 
 SIZE = (32, 32)
@@ -131,7 +131,7 @@ def test_cities_are_begun_once_and_before_they_are_needed(slots):
 
 
 def test_workers_need_no_jax():
-    check = "import sys, radiodiff_jax.data.device_city; sys.exit('jax' in sys.modules or 'grain' in sys.modules)"
+    check = "import sys, radiodiff_jax.data.simulated_city; sys.exit('jax' in sys.modules or 'grain' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False, cwd=PACKAGE_ROOT).returncode == 0
 
 
@@ -168,12 +168,12 @@ def test_bad_settings_are_refused(change, says):
 
 
 def test_workers_pass_results_and_errors_on_and_tell_when_they_die():
-    workers = CityWorkers(simulate_city, 1)
+    workers = WorkerProcesses(simulate_city, 1)
     request = CityRequest(SIZE, 2, 0, TRAINING, 0)
     np.testing.assert_array_equal(workers.submit(0, request).result().gains, simulate_city(request).gains)
     with pytest.raises(UserError, match="too few"):
         workers.submit(0, dataclasses.replace(request, transmitters=2000)).result()
-    died = CityWorkers(os._exit, 1)
+    died = WorkerProcesses(os._exit, 1)
     with pytest.raises(UserError, match="died, most likely for want of memory"):
         died.submit(0, 3).result()
 

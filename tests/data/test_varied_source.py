@@ -5,15 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
-from radiodiff_jax.data.builder import build, build_masks
-from radiodiff_jax.data.examples import transform_record
-from radiodiff_jax.data.grey_images import read_grey, write_grey
 from radiodiff_jax.data.latents import LatentSource
-from radiodiff_jax.data.layout import gain_path
+from radiodiff_jax.data.packed.builder import build, build_masks
 from radiodiff_jax.data.pipeline import buildings_of, evaluation_batches, training_batches
-from radiodiff_jax.data.source import fingerprint, open_source
-from radiodiff_jax.data.varied_source import open_varied_source, varied_fingerprint
+from radiodiff_jax.data.sources import fingerprint, open_source, open_varied_source, varied_fingerprint
+from radiodiff_jax.data.symmetries import transform_record
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import read_grey, write_grey
+from radiodiff_jax.radiomapseer import gain_path
 from radiodiff_jax.settings import DataConfig
 from tests.data.example_folder import write_example_folder, write_missing_buildings
 

@@ -8,7 +8,7 @@ import pytest
 
 from experiments import ldm, vae
 from radiodiff_jax.config_files import read_config
-from radiodiff_jax.data.source import open_source
+from radiodiff_jax.data.sources import open_source
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.frozen_autoencoder import read_adopted
 from radiodiff_jax.training.latent_cache import cached_latents, check_cacheable

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from experiments import evaluate, ldm, predict, vae
-from radiodiff_jax.data.grey_images import read_grey, write_grey
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import read_grey, write_grey
 from tests.micro import LDM, SHORT, START, VAE, write_data
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,7 +107,7 @@ def test_evaluate_refuses_wrong_usage(words):
 
 
 def test_predict_from_the_command_equals_evaluation(ldm_run, data, tmp_path):
-    from radiodiff_jax.data.layout import RadioMapFolder
+    from radiodiff_jax.radiomapseer import RadioMapFolder
 
     scenes = RadioMapFolder(data)
     row, column = scenes.transmitter(0, 0)

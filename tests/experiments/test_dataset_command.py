@@ -10,10 +10,10 @@ import pytest
 
 from experiments import dataset
 from experiments.command import run_command, text_table, whole_number
-from radiodiff_jax.data.compare import difference_counts
-from radiodiff_jax.data.grey_images import read_grey, write_grey
-from radiodiff_jax.data.layout import RadioMapFolder
+from radiodiff_jax.data.checks.compare import difference_counts
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import read_grey, write_grey
+from radiodiff_jax.radiomapseer import RadioMapFolder
 from tests.data.example_folder import write_example_folder, write_missing_buildings
 
 REPOSITORY = Path(__file__).parents[2]

@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from radiodiff_jax.data.layout import RadioMapFolder
 from radiodiff_jax.data.pipeline import evaluation_batches
-from radiodiff_jax.data.source import FolderSource
+from radiodiff_jax.data.sources import FolderSource
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.error_profile import ErrorProfile
 from radiodiff_jax.inference.evaluation import evaluate, law_predictor, pixels_in_sight
@@ -19,6 +18,7 @@ from radiodiff_jax.inference.evaluation_files import (
     write_evaluation,
 )
 from radiodiff_jax.inference.extremes import choose_extremes, extreme_maps
+from radiodiff_jax.radiomapseer import RadioMapFolder
 from tests.data.example_folder import write_example_folder
 
 LOUDER = 0.05  # gain: 4.958 dB

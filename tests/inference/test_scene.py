@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from radiodiff_jax.data.examples import example
-from radiodiff_jax.data.layout import buildings_path
-from radiodiff_jax.data.varied_source import open_varied_source
+from radiodiff_jax.data.sources import open_varied_source
+from radiodiff_jax.data.symmetries import example
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.measurements import read_measurements
 from radiodiff_jax.inference.scene import read_scene
+from radiodiff_jax.radiomapseer import buildings_path
 from radiodiff_jax.settings import DataConfig
 from radiodiff_jax.units import gain_to_db, grey_to_gain
 from tests.data.example_folder import write_example_folder

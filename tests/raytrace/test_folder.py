@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from experiments import dataset
-from radiodiff_jax.data.check import check_folder
-from radiodiff_jax.data.layout import RadioMapFolder
+from radiodiff_jax.data.checks.check import check_folder
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.radiomapseer import RadioMapFolder
 from radiodiff_jax.raytrace import folder
 from radiodiff_jax.raytrace.library import load_ray_tracer
 from radiodiff_jax.units import gain_to_db, grey_to_gain

@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from radiodiff_jax.data.grey_images import read_grey, write_grey
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import read_grey, write_grey
 from radiodiff_jax.reporting.data_exploration import explore, told_apart
 from radiodiff_jax.reporting.data_pages import ranges, write_data_index, write_data_page
 from tests.data.example_folder import write_example_folder

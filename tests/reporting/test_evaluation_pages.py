@@ -6,13 +6,13 @@ import re
 import numpy as np
 import pytest
 
-from radiodiff_jax.data.layout import RadioMapFolder
 from radiodiff_jax.data.pipeline import evaluation_batches
-from radiodiff_jax.data.source import FolderSource
+from radiodiff_jax.data.sources import FolderSource
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.evaluation import evaluate, law_predictor
 from radiodiff_jax.inference.evaluation_files import named, write_evaluation
 from radiodiff_jax.inference.extremes import choose_extremes, extreme_maps
+from radiodiff_jax.radiomapseer import RadioMapFolder
 from radiodiff_jax.reporting.evaluation_pages import write_evaluation_page
 from radiodiff_jax.reporting.evaluation_verdict import duels, verdict
 from tests.data.example_folder import write_example_folder

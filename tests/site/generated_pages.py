@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments import dataset
 from experiments.training import CONFIGS
-from radiodiff_jax.data.source import open_source
+from radiodiff_jax.data.sources import open_source
 from radiodiff_jax.inference.evaluation import evaluate_steps, guess_predictor
 from radiodiff_jax.inference.evaluation_files import write_evaluation
 from radiodiff_jax.inference.trained import RadioMapModel

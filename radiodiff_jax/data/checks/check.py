@@ -10,11 +10,19 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from radiodiff_jax.data.completeness import check_completeness, check_names
-from radiodiff_jax.data.findings import Finding, counted, in_order, short
-from radiodiff_jax.data.grey_images import Grey, load_grey
-from radiodiff_jax.data.inventory import Inventory, take_inventory
-from radiodiff_jax.data.layout import (
+from radiodiff_jax.data.checks.inventory import (
+    Finding,
+    Inventory,
+    check_completeness,
+    check_names,
+    counted,
+    in_order,
+    short,
+    take_inventory,
+)
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import Grey, Size, load_grey
+from radiodiff_jax.radiomapseer import (
     SIZE_MULTIPLE,
     Pair,
     antenna_path,
@@ -24,9 +32,6 @@ from radiodiff_jax.data.layout import (
     missing_buildings_path,
     single_pixel,
 )
-from radiodiff_jax.errors import UserError
-
-Size = tuple[int, int]
 
 
 def check_folder(
@@ -142,7 +147,7 @@ def check_transmitter(file: str, antenna: Grey | None, path: Path, buildings: Gr
 def read_checked(root: Path, path: Path, size: Size | None) -> tuple[Grey | None, list[Finding]]:
     """(grey levels or None if they cannot be used, findings about the file itself)."""
     try:
-        grey, _, (_, mode) = load_grey(path)
+        grey, mode = load_grey(path)
     except UserError as error:
         return None, [Finding("error", short(root, path), _without_path(error, path))]
     if size is not None and grey.shape != size:

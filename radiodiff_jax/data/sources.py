@@ -1,8 +1,8 @@
-"""Records with something drawn anew each time: buildings left out of the input, mixed simulations, measured pixels.
+"""Random access to the records of one split, whether they lie in a RadioMapSeer folder or in a packed one.
 
-What is drawn for a record
+Both kinds of folder give the same records in the same order. What may be drawn anew each time that a record is read:
 
-- variant: which of the 6 pictures with missing buildings is the input (`data.buildings`, `RadioMapSeer`'s
+- variant: which of the 6 masks with missing buildings is the input (`data.buildings`, RadioMapSeer's
   png/buildings_missing{1..4}/{1..6}); the gain stays that of all buildings,
 - weight w, uniform in [0, 1]: the gain is w * `data.simulation` + (1 - w) * `data.mixture`, rounded to grey levels, as in
   RadioUNet (arXiv 1911.09002), where the two are DPM and IRT2,
@@ -19,20 +19,41 @@ from pathlib import Path
 
 import numpy as np
 
-from radiodiff_jax.data.content_digest import content_digest
-from radiodiff_jax.data.grey_images import Grey, Mask
-from radiodiff_jax.data.layout import (
+from radiodiff_jax.data.packed.contents import read_description, read_masks_description
+from radiodiff_jax.data.records import Record, RecordSource
+from radiodiff_jax.data.splits import ALL, SPLITS, check_not_empty, chosen_rule, split_maps
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import Grey, Mask, Size
+from radiodiff_jax.radiomapseer import (
     MAPS_KEPT,
     MISSING_VARIANTS,
+    RadioMapFolder,
+    content_digest,
     missing_buildings_paths,
     read_missing_buildings,
 )
-from radiodiff_jax.data.source import Record, RecordSource, fingerprint, is_built, open_source
-from radiodiff_jax.errors import UserError
 from radiodiff_jax.settings import DataConfig
 
 Masks = Callable[[int, int], Mask]
 """(map, variant 1..6) -> building mask of the input."""
+
+
+class FolderSource:
+    """Records of the given maps of a RadioMapSeer folder."""
+
+    def __init__(self, folder: RadioMapFolder, maps: list[int], cars: bool):
+        chosen = set(maps)
+        self._folder = folder
+        self._pairs = [pair for pair in folder.pairs if pair[0] in chosen]
+        self.size = folder.size
+        self.maps = maps
+        self.cars = cars
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, index: int) -> Record:
+        return self._folder.record(*self._pairs[index], cars=self.cars)
 
 
 class VariedSource:
@@ -43,12 +64,9 @@ class VariedSource:
     """
 
     def __init__(
-        self,
-        source: RecordSource,
-        mixed: RecordSource | None = None,
-        masks: Masks | None = None,
+        self, source: RecordSource, mixed: RecordSource | None = None, masks: Masks | None = None,
         observed_pixels: int = 0,
-    ):
+    ):  # fmt: skip
         self._source, self._mixed, self._masks, self._observed_pixels = source, mixed, masks, observed_pixels
         self.size, self.maps, self.cars = source.size, source.maps, source.cars
 
@@ -72,7 +90,7 @@ class VariedSource:
             record["observed"] = choose_outdoors(record["buildings"], self._observed_pixels, generator)
         if self._masks is not None:
             record["true_buildings"] = record["buildings"]
-            record["buildings"] = self._masks(record["map"], variant)
+            record["buildings"] = self._masks(int(record["map"]), variant)
         return record
 
 
@@ -97,12 +115,43 @@ def choose_outdoors(buildings: Mask, count: int, generator: np.random.Generator)
     return mask.reshape(buildings.shape)
 
 
-def open_varied_source(data_path: str | Path, split: str, settings: DataConfig) -> RecordSource:
+def open_source(
+    data_path: str | Path, split: str, simulation: str = "DPM", cars: bool = False, rule: str = "auto"
+) -> RecordSource:
+    """The records of `split` (train, validation or test) of a RadioMapSeer folder or of a packed one.
+
+    `all` are those of every map of a RadioMapSeer folder, for a set that no model was trained on.
+    `rule` says how maps are split (see `splits.split_maps`); a packed folder has its rule already. Raises UserError if
+    the folder, the simulation, the cars or the split's maps are missing.
+    """
+    if split not in SPLITS and (split != ALL or is_packed(data_path)):
+        raise UserError(f"there is no split '{split}'; choose one of {', '.join(SPLITS)}, or {ALL} for an unpacked folder")
+    if is_packed(data_path):
+        from radiodiff_jax.data.packed.source import PackedSource  # loads TFDS: a second that a plain folder saves
+
+        return PackedSource(Path(data_path), split, simulation, cars, rule)
+    folder = RadioMapFolder(data_path, simulation)
+    if cars and not folder.has_cars:
+        raise UserError(f"{folder.root} has no car masks (png/cars); set data.cars to false or add them")
+    if split == ALL:
+        return FolderSource(folder, folder.maps, cars)
+    parts = split_maps(folder.maps, rule)
+    check_not_empty(parts, split, chosen_rule(folder.maps, rule), folder.root)
+    return FolderSource(folder, parts[split], cars)
+
+
+def open_varied_source(data_path: str | Path, split: str, settings: DataConfig, size: Size | None = None) -> RecordSource:
     """The records of a split as `settings` ask for them; those of `open_source` where nothing is to be varied.
 
-    Raises UserError as `open_source` does, and for missing gains or masks of what is varied.
+    Raises UserError as `open_source` does, for missing gains or masks of what is varied, and for images that are not of
+    `size` (height, width), if one is given.
     """
     source = open_source(data_path, split, settings.simulation, settings.cars, settings.split)
+    if size is not None and tuple(source.size) != tuple(size):
+        raise UserError(
+            f"the maps of {data_path} are {source.size[0]} x {source.size[1]} pixels, but image_size is "
+            f"{list(size)}; add image_size=[{source.size[0]},{source.size[1]}] to the command"
+        )
     mixed = masks = None
     if settings.mixture is not None:
         mixed = open_source(data_path, split, settings.mixture, False, settings.split)
@@ -125,12 +174,12 @@ def vary(
     return VariedSource(source, mixed, masks, observed_pixels)
 
 
-def open_masks(data_path: Path, split: str, settings: DataConfig, size: tuple[int, int]) -> Masks:
+def open_masks(data_path: Path, split: str, settings: DataConfig, size: Size) -> Masks:
     """Reader of the input's building masks, kept in memory. Raises UserError if the set has none."""
-    if is_built(data_path):
-        from radiodiff_jax.data.built_source import BuiltMasks
+    if is_packed(data_path):
+        from radiodiff_jax.data.packed.source import PackedMasks
 
-        return BuiltMasks(data_path, split, settings.buildings, settings.split)
+        return PackedMasks(data_path, split, settings.buildings, settings.split)
     if not (data_path / "png" / f"buildings_{settings.buildings}").is_dir():
         raise UserError(
             f"{data_path} has no png/buildings_{settings.buildings}; set data.buildings to complete or add the masks"
@@ -138,6 +187,13 @@ def open_masks(data_path: Path, split: str, settings: DataConfig, size: tuple[in
     return lru_cache(2 * MAPS_KEPT)(
         lambda number, variant: read_missing_buildings(data_path, settings.buildings, variant, number, size)
     )
+
+
+def fingerprint(data_path: str | Path, simulation: str = "DPM") -> str:
+    """SHA-256 of the content of a data set; a packed folder has that of the folder it was packed from."""
+    if is_packed(data_path):
+        return read_description(Path(data_path), simulation, cars=False)["fingerprint"]
+    return RadioMapFolder(data_path, simulation).fingerprint()
 
 
 def varied_fingerprint(data_path: str | Path, settings: DataConfig) -> str:
@@ -151,9 +207,12 @@ def varied_fingerprint(data_path: str | Path, settings: DataConfig) -> str:
 
 
 def masks_fingerprint(data_path: Path, kind: str) -> str:
-    """SHA-256 over the masks with missing buildings; a built folder has that of the folder it was built from."""
-    if is_built(data_path):
-        from radiodiff_jax.data.built_source import read_masks_description
-
+    """SHA-256 over the masks with missing buildings; a packed folder has that of the folder it was packed from."""
+    if is_packed(data_path):
         return read_masks_description(data_path, kind)["fingerprint"]
     return content_digest(data_path, missing_buildings_paths(data_path, kind))
+
+
+def is_packed(data_path: str | Path) -> bool:
+    """Whether a path looks like what `dataset build` writes, rather than a RadioMapSeer folder."""
+    return (Path(data_path) / "radio_maps").is_dir()

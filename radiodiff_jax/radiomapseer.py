@@ -1,21 +1,27 @@
-"""RadioMapSeer folders: which maps and transmitters there are, and their images, read when asked for.
+"""RadioMapSeer folders, read and written: which maps and transmitters there are, and their images.
 
-ROOT/png/buildings_complete/{map}.png      building where not 0 (usually 255), so for every mask
-ROOT/png/buildings_missing{1..4}/{1..6}/{map}.png  some buildings left out, in six ways
-ROOT/png/cars/{map}.png                    255 = car
-ROOT/png/antennas/{map}_{transmitter}.png  one pixel 255
-ROOT/gain/{simulation}/{map}_{transmitter}.png
+    ROOT/png/buildings_complete/{map}.png      255 = building
+    ROOT/png/buildings_missing{1..4}/{1..6}/{map}.png  some buildings left out, in six ways
+    ROOT/png/cars/{map}.png                    255 = car
+    ROOT/png/antennas/{map}_{transmitter}.png  one pixel 255
+    ROOT/gain/{simulation}/{map}_{transmitter}.png  path gain in grey levels
+
+Every mask pixel that is not 0 is building, car or transmitter, also where another program wrote 1 in place of 255.
 """
 
 import re
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
-from radiodiff_jax.data.content_digest import content_digest
-from radiodiff_jax.data.grey_images import Grey, Mask, load_grey, read_grey
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import Grey, Mask, Size, read_grey, write_mask
 
 SIMULATIONS = ("DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4", "RT")
 MISSING = ("missing1", "missing2", "missing3", "missing4")
@@ -58,7 +64,7 @@ class RadioMapFolder:
         self.cars = lru_cache(MAPS_KEPT)(self._cars)
 
     @cached_property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """(height, width) of the first gain file, which every other image must have. UserError if no multiple of 32."""
         path = gain_path(self.root, self.simulation, *self.pairs[0])
         height, width = read_grey(path).shape
@@ -76,33 +82,27 @@ class RadioMapFolder:
 
     def gain(self, number: int, transmitter: int) -> Grey:
         """Path gain in grey levels."""
-        return self._read(gain_path(self.root, self.simulation, number, transmitter))
-
-    def gain_png(self, number: int, transmitter: int) -> bytes:
-        """Path gain as an 8-bit grey PNG."""
-        path = gain_path(self.root, self.simulation, number, transmitter)
-        loaded = load_grey(path)
-        check_size(path, loaded.grey, self.size)
-        return loaded.png
+        return read_sized(gain_path(self.root, self.simulation, number, transmitter), self.size)
 
     def _buildings(self, number: int) -> Mask:
         """Building mask of a map (kept in memory)."""
-        return self._read(buildings_path(self.root, number)) != 0
+        return read_sized(buildings_path(self.root, number), self.size) != 0
 
     def _cars(self, number: int) -> Mask:
         """Car mask of a map (kept in memory)."""
-        return self._read(cars_path(self.root, number)) != 0
+        return read_sized(cars_path(self.root, number), self.size) != 0
 
     def transmitter(self, number: int, transmitter: int) -> Pair:
         """(row, column) of a transmitter. Raises UserError unless exactly one pixel of the antenna image is not 0."""
         pair = number, transmitter
         if pair not in self._positions:
             path = antenna_path(self.root, number, transmitter)
-            self._positions[pair] = single_pixel(self._read(path), path)
+            self._positions[pair] = read_transmitter(path, self.size)
         return self._positions[pair]
 
     def record(self, number: int, transmitter: int, cars: bool) -> dict[str, np.ndarray]:
-        """Everything about one radio map, as `data.source` says: with car masks if asked for."""
+        """Everything about one radio map: map, transmitter (int32), position (int32 [2]: row, column), buildings and,
+        if asked for, cars (bool [height, width]), gain (uint8 [height, width])."""
         record = {
             "map": np.int32(number),
             "transmitter": np.int32(transmitter),
@@ -123,9 +123,6 @@ class RadioMapFolder:
         paths += [buildings_path(self.root, number) for number in self.maps]
         paths += [path for number in self.maps if (path := cars_path(self.root, number)).is_file()]
         return content_digest(self.root, paths)
-
-    def _read(self, path: Path) -> Grey:
-        return read_sized(path, self.size)
 
 
 def gain_path(root: Path, simulation: str, number: int, transmitter: int) -> Path:
@@ -159,7 +156,7 @@ def missing_buildings_paths(root: Path, kind: str) -> list[Path]:
     ]
 
 
-def read_missing_buildings(root: Path, kind: str, variant: int, number: int, size: tuple[int, int]) -> Mask:
+def read_missing_buildings(root: Path, kind: str, variant: int, number: int, size: Size) -> Mask:
     """A building mask with some buildings left out. Raises UserError for a faulty or missing file."""
     return read_sized(missing_buildings_path(root, kind, variant, number), size) != 0
 
@@ -186,28 +183,51 @@ def numbered_maps(folder: Path) -> list[int]:
     return sorted(int(match[0]) for match in found if match)
 
 
+def read_transmitter(path: Path, size: Size) -> Pair:
+    """(row, column) of the transmitter in an antenna image. Raises UserError if it cannot be read or is not one pixel."""
+    return single_pixel(read_sized(path, size), path)
+
+
+def write_transmitter(path: Path, size: Size, position: Pair) -> None:
+    """Write an antenna image of (height, width): 255 at the transmitter's (row, column), else 0."""
+    mask = np.zeros(size, bool)
+    mask[tuple(position)] = True
+    write_mask(path, mask)
+
+
 def single_pixel(grey: Grey, path: Path) -> Pair:
-    """(row, column) of the one pixel of a transmitter image. Raises UserError for none or several."""
-    bright = np.flatnonzero(grey)
-    if len(bright) != 1:
+    """(row, column) of the one pixel of an antenna image that is not 0. Raises UserError for none or several."""
+    lit = np.flatnonzero(grey)
+    if len(lit) != 1:
         raise UserError(
-            f"{path} has {len(bright) or 'no'} lit pixels, but a transmitter is exactly one; make the image again"
+            f"{path} has {len(lit) or 'no'} lit pixels, but a transmitter is exactly one; make the image again"
         )
-    row, column = divmod(int(bright[0]), grey.shape[1])
+    row, column = divmod(int(lit[0]), grey.shape[1])
     return row, column
 
 
-def read_sized(path: Path, size: tuple[int, int]) -> Grey:
+def read_sized(path: Path, size: Size) -> Grey:
     """Grey levels of an image of a set. Raises UserError if it cannot be read or is not of the set's (height, width)."""
     grey = read_grey(path)
-    check_size(path, grey, size)
-    return grey
-
-
-def check_size(path: Path, grey: Grey, size: tuple[int, int]) -> None:
-    """Raise UserError unless the image is of the set's (height, width)."""
     if grey.shape != size:
         raise UserError(
             f"{path} is {grey.shape[0]} x {grey.shape[1]} pixels, but the first map of the set is "
             f"{size[0]} x {size[1]}; all images of a set must have one size"
         )
+    return grey
+
+
+def content_digest(root: Path, paths: Iterable[Path]) -> str:
+    """SHA-256 over the names (below `root`), sizes and CRC-32 of files. Reads each once; UserError if one cannot be."""
+    paths = list(paths)
+
+    def line(path: Path) -> str:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror}); restore it") from error
+        return f"{path.relative_to(root).as_posix()} {len(content)} {zlib.crc32(content):08x}\n"
+
+    with ThreadPoolExecutor(4) as pool:
+        lines = sorted(tqdm(pool.map(line, paths), total=len(paths), desc="fingerprint", unit="file", delay=2))
+    return sha256("".join(lines).encode()).hexdigest()

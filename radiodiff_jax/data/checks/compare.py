@@ -1,21 +1,23 @@
-"""One folder's radio maps against another's, map by map."""
+"""One folder's radio maps against another's, map by map; and those of scenes that both folders have."""
 
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 from tqdm import tqdm
 
-from radiodiff_jax.data.layout import Pair, RadioMapFolder
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.metrics import protocol_figures
+from radiodiff_jax.radiomapseer import Pair, RadioMapFolder
 from radiodiff_jax.units import grey_to_gain
 
 FIGURES = ("rmse", "nmse", "ssim", "psnr_db", "within_1", "within_2", "within_5")
 """Raw protocol, all pixels; `within_N` is the share of pixels that differ by at most N grey levels."""
+MOST_SHARED = 200  # radio maps of shared scenes that are compared: each takes some 0.1 s
 
 
 def compare_folders(
@@ -69,6 +71,45 @@ def difference_counts(truth: RadioMapFolder, other: RadioMapFolder, pairs: Seque
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.stack(list(pool.map(count, pairs)))
+
+
+def shared_pairs(truth: RadioMapFolder, other: RadioMapFolder, most: int = MOST_SHARED) -> tuple[list[Pair], int]:
+    """(radio maps with equal buildings and transmitter in both folders, number of equal names).
+
+    Of the equal names at most `most` are looked at, evenly spread. Images that cannot be read share nothing.
+    """
+    common = sorted(set(truth.pairs) & set(other.pairs))
+    if not common or truth.size != other.size:
+        return [], len(common)
+    places = np.linspace(0, len(common) - 1, min(most, len(common))).round().astype(int)
+    chosen = [common[place] for place in places]
+    with ThreadPoolExecutor() as pool:
+        same = list(pool.map(lambda pair: _same_scene(truth, other, pair), chosen))
+    return [pair for pair, equal in zip(chosen, same, strict=True) if equal], len(common)
+
+
+def compare_shared(truth: RadioMapFolder, other: RadioMapFolder, most: int = MOST_SHARED) -> dict[str, Any] | None:
+    """Figures of the radio maps of shared scenes, as JSON; None if there are none.
+
+    {"equal_names", "maps": [{"map", "transmitter", figure: value}] from the smallest raw RMSE to the largest,
+    "mean": {figure: value}}; the figures are those of `compare_map`.
+    """
+    pairs, names = shared_pairs(truth, other, most)
+    if not pairs:
+        return None
+    with ThreadPoolExecutor() as pool:
+        rows = sorted(pool.map(lambda pair: compare_map(truth, other, pair), pairs), key=lambda row: row["rmse"])
+    return {"equal_names": names, "maps": rows, "mean": _over_maps(rows, np.mean)}
+
+
+def _same_scene(truth: RadioMapFolder, other: RadioMapFolder, pair: Pair) -> bool:
+    try:
+        if truth.transmitter(*pair) != other.transmitter(*pair):
+            return False
+        truth.gain(*pair), other.gain(*pair)
+        return bool(np.array_equal(truth.buildings(pair[0]), other.buildings(pair[0])))
+    except UserError:
+        return False
 
 
 def _over_maps(rows: list[dict], reduce) -> dict[str, float | None]:

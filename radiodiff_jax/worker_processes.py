@@ -1,10 +1,11 @@
-"""Cities simulated ahead of time in processes of their own, which end with the process that started them.
+"""Functions called in processes of their own, which end with the process that started them.
 
-`python -m radiodiff_jax.data.city_workers` is such a process: pickled jobs come on its standard input, pickled results
+`python -m radiodiff_jax.worker_processes` is such a process: pickled jobs come on its standard input, pickled results
 go to its standard output, until the input is closed. It is not a `multiprocessing` process, because those load the
-main program again and outlive a parent that was killed.
+main program again (seconds, where that imports JAX) and outlive a parent that was killed.
 """
 
+import math
 import os
 import pickle
 import queue
@@ -13,30 +14,34 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, as_completed, wait
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from radiodiff_jax.errors import UserError
 
-PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+PACKAGE_ROOT = Path(__file__).resolve().parents[1]
+DEATH = "a worker process died, most likely for want of memory; run again with fewer workers"
 
 
-class CityWorkers:
+class WorkerProcesses:
     """Calls `work(argument)` in `count` processes, jobs of the lowest rank first.
 
     `work` is a function at the top of an importable module, and what it takes and gives can be pickled. `finish`, if
-    given, is applied to results in this process. With `count` 0 everything is done by `submit` itself.
+    given, is applied to results in this process. With `count` 0 everything is done by `submit` itself. `death` is the
+    sentence of the UserError that is raised if a process dies.
     """
 
-    def __init__(self, work: Callable[[Any], Any], count: int, finish: Callable[[Any], Any] | None = None):
-        self._work, self._count, self._finish = work, count, finish
+    def __init__(
+        self, work: Callable[[Any], Any], count: int, finish: Callable[[Any], Any] | None = None, death: str = DEATH
+    ):
+        self._work, self._count, self._finish, self._death = work, count, finish, death
         self._jobs: queue.PriorityQueue = queue.PriorityQueue()
         self._order = 0
         self._processes: list[subprocess.Popen] = []
         self._lock = threading.Lock()
-        weakref.finalize(self, _stop, self._processes)
+        weakref.finalize(self, _stop, self._processes, self._jobs)
 
     def submit(self, rank: int, argument: Any) -> Future:
         """A future of the result; it raises what `work` raises, or UserError if the process dies."""
@@ -53,36 +58,61 @@ class CityWorkers:
 
     def _start(self) -> None:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(PACKAGE_ROOT), *sys.path])}
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-        )
+        command = [sys.executable, "-m", "radiodiff_jax.worker_processes"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self._processes.append(process)
-        threading.Thread(target=_serve, args=(process, self._jobs, self._work, self._finish), daemon=True).start()
+        arguments = process, self._jobs, self._work, self._finish, self._death
+        threading.Thread(target=_serve, args=arguments, daemon=True).start()
 
 
-def _serve(process: subprocess.Popen, jobs: queue.PriorityQueue, work: Callable, finish: Callable | None) -> None:
+def run_in_processes(
+    work: Callable[[Any], Any], arguments: Sequence[Any], count: int, death: str = DEATH
+) -> Iterator[Any]:
+    """The results of `work(argument)` for all arguments, as they come, from `count` processes.
+
+    With one process or one argument everything runs in this process. When the caller stops asking, or a call raises, the
+    calls at hand are finished and the rest is dropped.
+    """
+    if count == 1 or len(arguments) <= 1:
+        yield from map(work, arguments)
+        return
+    workers = WorkerProcesses(work, min(count, len(arguments)), death=death)
+    futures = [workers.submit(rank, argument) for rank, argument in enumerate(arguments)]
+    try:
+        for done in as_completed(futures):
+            yield done.result()
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)
+
+
+def _serve(
+    process: subprocess.Popen, jobs: queue.PriorityQueue, work: Callable, finish: Callable | None, death: str
+) -> None:
     """Hand jobs to one process and results to their futures, in a thread of its own."""
     while True:
         _, _, argument, future = jobs.get()
-        _settle(future, lambda argument=argument: _ask(process, work, argument), finish)
+        if future is None:
+            return
+        _settle(future, lambda argument=argument: _ask(process, work, argument, death), finish)
 
 
-def _ask(process: subprocess.Popen, work: Callable, argument: Any) -> Any:
+def _ask(process: subprocess.Popen, work: Callable, argument: Any, death: str) -> Any:
     try:
         pickle.dump((work, argument), process.stdin)
         process.stdin.flush()
         good, result = pickle.load(process.stdout)
     except (OSError, EOFError, ValueError, pickle.UnpicklingError):
-        raise UserError(
-            "a process that simulates cities died, most likely for want of memory; go on with the run with a smaller "
-            "data.simulation_workers"
-        ) from None
+        raise UserError(death) from None
     if good:
         return result
     raise result
 
 
 def _settle(future: Future, call: Callable[[], Any], finish: Callable[[Any], Any] | None) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
     try:
         result = call()
         future.set_result(result if finish is None else finish(result))
@@ -90,8 +120,9 @@ def _settle(future: Future, call: Callable[[], Any], finish: Callable[[Any], Any
         future.set_exception(error)
 
 
-def _stop(processes: list[subprocess.Popen]) -> None:
+def _stop(processes: list[subprocess.Popen], jobs: queue.PriorityQueue) -> None:
     for process in processes:
+        jobs.put((-math.inf, 0, None, None))  # ends a thread
         process.kill()
         process.wait()
 

@@ -1,29 +1,39 @@
-"""What a built data set holds: its records, from a RadioMapSeer folder, with images as PNG bytes.
+"""What a packed data set holds, and where it lies.
 
-Two kinds: the radio maps of a simulation, and the building masks with missing buildings (one record a map). Values that
-travel between processes and machines: they hold a path, and open the folder where they are used.
+    OUT/radio_maps/{simulation}[_with_cars]/{version}/    TFDS files and radiodiff.json, which describes them
+    OUT/radio_maps/buildings_missing{1..4}/{version}/     the same for building masks with missing buildings
+
+Contents are of two kinds: the radio maps of a simulation, and the building masks with missing buildings (one record a
+map). They are values that travel between processes and machines: they hold the path of a RadioMapSeer folder, and open
+it where they are used. A record holds numbers and images as PNG bytes.
 """
 
+import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from radiodiff_jax.data.content_digest import content_digest
-from radiodiff_jax.data.grey_images import encode_mask
-from radiodiff_jax.data.layout import (
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import encode_unfiltered, mask_to_grey
+from radiodiff_jax.radiomapseer import (
     MISSING_VARIANTS,
     Pair,
     RadioMapFolder,
     antenna_path,
     buildings_path,
     cars_path,
+    content_digest,
     gain_path,
     missing_buildings_path,
     missing_buildings_paths,
     read_missing_buildings,
 )
-from radiodiff_jax.errors import UserError
+
+NAME = "radio_maps"
+VERSION = "1.0.0"
+FORMAT = "array_record"
+DESCRIPTION_FILE = "radiodiff.json"
 
 Key = Any
 Record = dict[str, int | bytes]
@@ -72,7 +82,7 @@ class RadioMaps:
         record: Record = {"map": key[0], "transmitter": key[1], "row": row, "column": column}
         for name in self.images[:-1]:
             record[name] = _mask_png(self, name, key[0])
-        return record | {"gain": folder.gain_png(*key)}
+        return record | {"gain": encode_unfiltered(folder.gain(*key))}
 
     def facts(self) -> dict[str, Any]:
         """What describes the contents."""
@@ -87,7 +97,7 @@ class RadioMaps:
 
 @lru_cache(64)  # keys are sorted, so the masks of a map are encoded once
 def _mask_png(contents: RadioMaps, name: str, number: int) -> bytes:
-    return encode_mask(getattr(open_folder(contents.root, contents.simulation), name)(number))
+    return encode_unfiltered(mask_to_grey(getattr(open_folder(contents.root, contents.simulation), name)(number)))
 
 
 def forget_folders() -> None:
@@ -131,7 +141,8 @@ class MissingBuildings:
             read_missing_buildings(self.root, self.kind, variant + 1, key, self.size)
             for variant in range(MISSING_VARIANTS)
         )
-        return {"map": key} | dict(zip(self.images, map(encode_mask, masks), strict=True))
+        images = (encode_unfiltered(mask_to_grey(mask)) for mask in masks)
+        return {"map": key} | dict(zip(self.images, images, strict=True))
 
     def facts(self) -> dict[str, Any]:
         """What describes the contents."""
@@ -147,3 +158,53 @@ class MissingBuildings:
 
 
 Contents = RadioMaps | MissingBuildings
+
+
+def version_folder(data_path: Path, simulation: str, cars: bool) -> Path:
+    """Where `dataset build` puts the radio maps of this version."""
+    return data_path / NAME / RadioMaps(data_path, simulation, cars).name / VERSION
+
+
+def masks_folder(data_path: Path, kind: str) -> Path:
+    """Where `dataset build --buildings` puts the masks of this version."""
+    return data_path / NAME / MissingBuildings(data_path, kind).name / VERSION
+
+
+def read_description(data_path: Path, simulation: str, cars: bool) -> dict[str, Any]:
+    """radiodiff.json of built radio maps; without `cars`, a build that has cars as well will do.
+
+    Raises UserError if there is no such build, or only one of another version.
+    """
+    folders = [version_folder(data_path, simulation, with_cars) for with_cars in ([True] if cars else [False, True])]
+    return _first_description(data_path, folders, f"simulation {simulation}{' with cars' if cars else ''}", "")
+
+
+def read_masks_description(data_path: Path, kind: str) -> dict[str, Any]:
+    """radiodiff.json of built masks with missing buildings. Raises UserError as `read_description` does."""
+    return _first_description(data_path, [masks_folder(data_path, kind)], f"masks {kind}", f" --buildings {kind}")
+
+
+def read_json(folder: Path) -> dict[str, Any]:
+    """radiodiff.json of a version folder. Raises UserError if it is missing or damaged."""
+    path = folder / DESCRIPTION_FILE
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged; remove {folder} and build it again") from error
+
+
+def _first_description(data_path: Path, folders: list[Path], wanted: str, words: str) -> dict[str, Any]:
+    for folder in folders:
+        if (folder / DESCRIPTION_FILE).is_file():
+            return read_json(folder)
+    for folder in folders:
+        others = [path.name for path in folder.parent.glob("*.*.*")]
+        if others:
+            raise UserError(
+                f"{folder.parent} was built as version {', '.join(sorted(others))}, but this program reads {VERSION}; "
+                "build it again with `python -m experiments.dataset build`"
+            )
+    there = ", ".join(sorted(path.name for path in (data_path / NAME).iterdir() if path.is_dir())) or "none"
+    raise UserError(
+        f"{data_path} has no {wanted}, only {there}; add it with `python -m experiments.dataset build{words}`"
+    )

@@ -1,6 +1,9 @@
-"""ArrayRecord files of a built data set, and the metadata by which TFDS reads them; no TensorFlow is needed.
+"""Packs a RadioMapSeer folder into ArrayRecord files that TFDS reads, without TensorFlow (see `contents`).
 
-Which records are in which file is planned beforehand, so that any process can write any file, in any order.
+Images go in as PNG bytes: TFDS needs TensorFlow only to encode arrays. Records keep the order (map, transmitter), so
+that reading in order needs no index; the shuffle is the pipeline's. Sets that belong together, such as two simulations
+of a mixture, lie side by side. Which records are in which file is planned beforehand, so that any process can write any
+file, in any order.
 """
 
 import os
@@ -8,20 +11,33 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
+from tqdm import tqdm
 
-from radiodiff_jax.data.contents import Contents, Key
-from radiodiff_jax.data.splits import Split
-from radiodiff_jax.files import write_whole
+from radiodiff_jax.data.packed.contents import (
+    DESCRIPTION_FILE,
+    FORMAT,
+    NAME,
+    VERSION,
+    Contents,
+    Key,
+    MissingBuildings,
+    RadioMaps,
+    forget_folders,
+    read_json,
+)
+from radiodiff_jax.data.splits import Split, chosen_rule, split_maps
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.files import working_folder, write_json, write_whole
+from radiodiff_jax.radiomapseer import RadioMapFolder
 
-NAME = "radio_maps"
-VERSION = "1.0.0"
-FORMAT = "array_record"
-FAULT = ".fault"
+SHARD_MEGABYTES = 200
+"""Usual size of a file: large enough for object stores, small enough to be written and copied by many workers."""
 AT_ONCE = 256  # records that are read before they are written
 
 
@@ -35,6 +51,74 @@ class Shard:
     keys: tuple[Key, ...]
 
 
+WriteShards = Callable[[list[Shard], tqdm], None]
+"""Writes all files; the bar counts records."""
+
+
+def write_in_turn(shards: list[Shard], bar: tqdm) -> None:
+    """Write the files here, one after the other."""
+    for shard in shards:
+        write_shard(shard, wrote=bar.update)
+
+
+def build(
+    root: str | Path, out: str | Path, simulation: str = "DPM", cars: bool = False, rule: str = "auto",
+    shard_megabytes: float = SHARD_MEGABYTES, write: WriteShards = write_in_turn,
+) -> Path:  # fmt: skip
+    """Pack one simulation of the folder `root` below `out`; returns the finished version folder.
+
+    Everything is written under a temporary name in `out` and renamed at the end. A folder that is there already and
+    was built from the same content is kept. Raises UserError for faulty images, missing cars, or a different data set
+    in the same place.
+    """
+    return _build(RadioMaps(Path(root), simulation, cars), simulation, Path(out), rule, shard_megabytes, write)
+
+
+def build_masks(
+    root: str | Path, out: str | Path, kind: str, simulation: str = "DPM", rule: str = "auto",
+    shard_megabytes: float = SHARD_MEGABYTES, write: WriteShards = write_in_turn,
+) -> Path:  # fmt: skip
+    """Pack the building masks of a kind (`radiomapseer.MISSING`) for the maps that have gains of `simulation`; as `build`."""
+    return _build(MissingBuildings(Path(root), kind, simulation), simulation, Path(out), rule, shard_megabytes, write)
+
+
+def _build(
+    contents: Contents, simulation: str, out: Path, rule: str, shard_megabytes: float, write: WriteShards
+) -> Path:
+    forget_folders()
+    maps = RadioMapFolder(contents.root, simulation).maps
+    contents.check()
+    parts = split_maps(maps, rule)
+    finished = out / NAME / contents.name / VERSION
+    facts = description(contents, parts, chosen_rule(maps, rule))
+    if finished.exists():
+        if read_json(finished) == facts:
+            return finished
+        raise UserError(f"{finished} was built from other data or by another split; remove it or choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    with working_folder(out, ".building-") as temporary:
+        folder = temporary / VERSION
+        folder.mkdir()
+        shards = plan_shards(contents, parts, folder, int(shard_megabytes * 2**20))
+        with tqdm(total=sum(facts["records"].values()), desc=f"packing {contents.name}", unit="record") as bar:
+            write(shards, bar)
+        write_metadata(contents, shards, folder)
+        write_json(folder / DESCRIPTION_FILE, facts)
+        finished.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(finished)
+    return finished
+
+
+def description(contents: Contents, parts: Split, rule: str) -> dict[str, Any]:
+    """What radiodiff.json says about a built data set."""
+    return {"version": VERSION} | contents.facts() | {
+        "image_size": list(contents.size),
+        "rule": rule,
+        "records": {name: len(contents.keys(maps)) for name, maps in parts.items()},
+        "maps": parts,
+    }  # fmt: skip
+
+
 def plan_shards(contents: Contents, parts: Split, folder: Path, shard_bytes: int) -> list[Shard]:
     """The files of a data set below `folder`, of about `shard_bytes` each, by the sizes of the images on disk."""
     shards = []
@@ -43,7 +127,7 @@ def plan_shards(contents: Contents, parts: Split, folder: Path, shard_bytes: int
         if not keys:
             continue
         with ThreadPoolExecutor(8) as pool:
-            total = sum(pool.map(lambda key: sum(map(_bytes_of, contents.files(key))), keys))
+            total = sum(pool.map(lambda key: sum(map(bytes_of, contents.files(key))), keys))
         count = min(len(keys), max(1, round(total / shard_bytes)))
         bounds = [round(len(keys) * number / count) for number in range(count + 1)]
         for number in range(count):
@@ -69,11 +153,6 @@ def write_shard(shard: Shard, wrote: Callable[[], object] = lambda: None) -> Non
             writer.close()
 
     write_whole(shard.path, write)
-
-
-def fault_path(shard: Shard) -> Path:
-    """Where a worker on another machine says why it could not write a file."""
-    return shard.path.with_name(shard.path.name + FAULT)
 
 
 def features_of(contents: Contents) -> tfds.features.FeaturesDict:
@@ -116,5 +195,5 @@ def _split_info(split: str, shards: list[Shard], folder: Path) -> tfds.core.Spli
     )
 
 
-def _bytes_of(path: Path) -> int:
+def bytes_of(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0  # missing files are told when they are read

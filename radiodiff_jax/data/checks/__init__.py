@@ -1,0 +1,1 @@
+"""What can be said of a RadioMapSeer folder: faults, numbers, and how far it is from another."""

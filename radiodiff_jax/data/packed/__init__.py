@@ -1,0 +1,1 @@
+"""RadioMapSeer folders packed into ArrayRecord files that TFDS reads: how they are built, by Beam too, and read."""
