@@ -16,8 +16,7 @@ CONFIGS = Path(__file__).parent / "configs"  # not from experiments.training, wh
 def main(argv: list[str] | None = None) -> int:
     """Parse, make the pages, print."""
     arguments = parse(argv)
-    from radiodiff_jax.reporting.runs.refreshing import Settings, find_runs, make_sources, refresh
-    from radiodiff_jax.reporting.runs.watch import watch
+    from radiodiff_jax.reporting.runs.refresh import Settings, find_runs, make_sources, refresh, watch
 
     settings = Settings(arguments.site, CONFIGS)
     logs = arguments.log or []

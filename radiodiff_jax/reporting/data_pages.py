@@ -11,8 +11,7 @@ from typing import Any
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
 from radiodiff_jax.reporting.data_exploration import FINDINGS_KEPT, NUMBERS, VERSION
-from radiodiff_jax.reporting.evaluation_cells import code
-from radiodiff_jax.reporting.markdown import counted, figure, note, page, plain, slug, table, write_page
+from radiodiff_jax.reporting.markdown import code, counted, figure, note, page, plain, slug, table, write_page
 
 AGAIN = "type `python -m experiments.dataset explore --root DIR --out FOLDER` again"
 MOST_ROWS = 16
@@ -176,11 +175,14 @@ def _layouts(numbers: dict[str, Any], folder: Path) -> list[str]:
             cells += [f"{_value(one['10'])} to {_value(one['90'])}", _value(one["50"]), _value(one["mean"])]
         lines.append(cells + ([_value(row["distance"])] if len(labels) == 2 else []))
     words = "The *distance* (of Kolmogorov and Smirnov) is the largest gap between two curves: 0 for the same "
-    words += "distribution, 1 for values that do not overlap. With few maps it is large by chance: two draws of 12 and 60 "
+    words += (
+        "distribution, 1 for values that do not overlap. With few maps it is large by chance: two draws of 12 and 60 "
+    )
     words += "maps from one distribution differ by 0.25 on average. "
     return [
         _picture(folder, "layouts", "Distribution functions of eight statistics of the layouts"),
-        (words if len(labels) == 2 else "") + "A building is a connected region of the mask, its area is that of buildings "
+        (words if len(labels) == 2 else "")
+        + "A building is a connected region of the mask, its area is that of buildings "
         "that the picture does not cut. A courtyard is an outdoor region that buildings enclose. A street's width is twice "
         "the distance to the nearest building, along the middle lines of outdoors. The main directions are two "
         "perpendicular ones, those of the most edges; an edge within 10° of one of them runs along it.",

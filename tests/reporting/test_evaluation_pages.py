@@ -14,7 +14,7 @@ from radiodiff_jax.inference.evaluation import evaluate, law_predictor
 from radiodiff_jax.inference.evaluation_files import named, write_evaluation
 from radiodiff_jax.inference.extremes import choose_extremes, extreme_maps
 from radiodiff_jax.reporting.evaluation_pages import write_evaluation_page
-from radiodiff_jax.reporting.evaluation_verdict import duels, verdict
+from radiodiff_jax.reporting.evaluation_verdict import comparisons, verdict
 from tests.data.example_folder import write_example_folder
 
 
@@ -169,7 +169,7 @@ def test_verdict_uncertain(evaluated):
     law["maps"]["raw/all/rmse"] = [a + b for a, b in zip(model["maps"]["raw/all/rmse"], wobble, strict=True)]
     kind, title, sentences = verdict(result)
     assert kind == "warning" and "not certain" in title and "which holds 0" in " ".join(sentences)
-    (one,) = duels(result)
+    (one,) = comparisons(result)
     assert one.won == 6 and one.interval[0] < 0 < one.interval[1]
 
 

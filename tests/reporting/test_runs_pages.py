@@ -12,9 +12,7 @@ import pytest
 
 from experiments.training import CONFIGS
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.reporting.runs import report
-from radiodiff_jax.reporting.runs.refreshing import Settings, find_runs, make_sources, refresh
-from radiodiff_jax.reporting.runs.watch import watch
+from radiodiff_jax.reporting.runs.refresh import Settings, find_runs, make_sources, refresh, report, watch
 from tests.reporting.run_folders import write_run
 
 UNDRAWN = "could not be drawn"
@@ -168,7 +166,7 @@ def test_odd_files_cost_a_sentence_each(made, tmp_path):
     assert "The picture samples/4200.png cannot be read" in text and "samples/2800.npz cannot be read" in text
     assert "run.json cannot be read" in text and "from&#95;another&#95;version" in text
     assert "bad: bad.json is damaged." in text
-    assert "[test&#95;steps1](evaluation-test_steps1.md): model, 1 diffusion step, 96 maps" in text
+    assert "[test&#95;steps1](evaluation-test_steps1.md): model, 1 sampling step, 96 maps" in text
     assert "## Losses" in text and "figures/losses.light.svg" in text and "figures/sample-1400.png" in text
 
 
@@ -204,8 +202,8 @@ def test_watching_tells_each_refresh_once(short, tmp_path, monkeypatch, capsys):
         else:
             shutil.rmtree(run, ignore_errors=True)
 
-    monkeypatch.setattr("radiodiff_jax.reporting.runs.watch.time.sleep", change_then_delete)
-    monkeypatch.setattr("radiodiff_jax.reporting.runs.watch.REST", -1.0)
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.time.sleep", change_then_delete)
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.REST", -1.0)
     watch(lambda: make_sources([run]), Settings(tmp_path / "site", CONFIGS), polls=3)
     first, second = capsys.readouterr().out.splitlines()
     assert "one: finished, step 10 of 10, page made in" in first and "step 777 of 10" in second and len(pauses) == 2

@@ -10,7 +10,7 @@ from radiodiff_jax.data.source import open_source
 from radiodiff_jax.inference.evaluation import evaluate_steps, guess_predictor
 from radiodiff_jax.inference.evaluation_files import write_evaluation
 from radiodiff_jax.inference.trained import RadioMapModel
-from radiodiff_jax.reporting.runs import report
+from radiodiff_jax.reporting.runs.refresh import report
 from tests.data.example_folder import write_example_folder
 from tests.reporting.run_folders import write_run
 

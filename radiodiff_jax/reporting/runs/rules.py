@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from radiodiff_jax.reporting.markdown import counted
-from radiodiff_jax.reporting.runs.analysis import counting, marked_steps, non_finite
+from radiodiff_jax.reporting.markdown import count, counted, number, percent
+from radiodiff_jax.reporting.runs.analysis import counting, marked_steps
 from radiodiff_jax.reporting.runs.run import Run, is_number
-from radiodiff_jax.reporting.runs.words import count, number, percent
 
 ENOUGH_VALIDATIONS = 8
 ENOUGH_ROWS = 20
@@ -200,3 +199,13 @@ RULES: tuple[Callable[[Run], Advice | None], ...] = (
 def advice(run: Run) -> list[Advice]:
     """What the rules found, worst first."""
     return [found for rule in RULES if (found := rule(run)) is not None]
+
+
+def non_finite(run: Run) -> dict[str, int]:
+    """{what: how often}: skipped updates, metrics that were no finite numbers, a training that ended by it."""
+    found = {
+        "skipped update": len(marked_steps(run, "skipped_nonfinite")),
+        "logged value that is no finite number": sum(int(np.isnan(one.values).sum()) for one in run.series.values()),
+        "failure": sum(event["event"] == "failed" and "finite" in str(event.get("reason")) for event in run.events),
+    }
+    return {what: times for what, times in found.items() if times}

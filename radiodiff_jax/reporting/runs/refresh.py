@@ -6,9 +6,10 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain, count
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,13 +21,12 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_text
 from radiodiff_jax.reporting.markdown import slug
 from radiodiff_jax.reporting.runs.analysis import SILENT_AFTER_S
-from radiodiff_jax.reporting.runs.card import Card, make_card
-from radiodiff_jax.reporting.runs.code_version import code_digest
-from radiodiff_jax.reporting.runs.read_folder import input_files, is_run_folder
-from radiodiff_jax.reporting.runs.sources import read_source, source_name
+from radiodiff_jax.reporting.runs.logs import read_tensorboard, read_text_log
+from radiodiff_jax.reporting.runs.run import Run, input_files, is_run_folder, read_folder
+from radiodiff_jax.reporting.runs.settings import code_digest
 
 PART = "-part-"  # between the slug of a log's first page and the number of a further one
-KEPT = ".digest"  # beside a run's page: {"digest": of what it was made from, "code", "source", "card"}
+KEPT = ".digest"  # beside a run's page: {"digest": of what it was made from, "code", "source", "summary"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Settings:
 
 def make_sources(folders: list[Path], logs: list[Path] = (), pages: Path | None = None) -> list[Source]:
     """Run folders and logs, each with a slug of its own: the one its page in the folder `pages` has, else a free one."""
-    kept = {name: one["source"] for name, one in read_cards(pages).items()} if pages else {}
+    kept = {name: one["source"] for name, one in read_summaries(pages).items()} if pages else {}
     taken = {name for name, source in kept.items() if Path(source).exists()}
     found = []
     for path, kind in [*((folder, "folder") for folder in folders), *((log, log_kind(log)) for log in logs)]:
@@ -65,6 +65,29 @@ def make_sources(folders: list[Path], logs: list[Path] = (), pages: Path | None 
         taken.add(chosen)
         found.append(Source(path, kind, chosen))
     return found
+
+
+def source_name(path: Path, kind: str) -> str:
+    """What a source is called: a folder's name, a log's without its ending.
+
+    Every event file is called events.out.tfevents.NUMBERS, so that the name of its folder tells more.
+    """
+    path = path.resolve()
+    if kind == "tensorboard" and path.is_file():
+        return path.parent.name
+    return path.name if kind != "text" else path.stem
+
+
+def read_source(path: Path, kind: str) -> list[Run]:
+    """The trainings of a run folder ("folder"), a text log ("text") or TensorBoard files ("tensorboard").
+
+    Raises FileNotFoundError if there is nothing, UserError for a log that holds no training.
+    """
+    if kind == "folder":
+        return [read_folder(path)]
+    if kind == "text":
+        return read_text_log(path, source_name(path, kind))
+    return [read_tensorboard(path, source_name(path, kind))]
 
 
 def log_kind(path: Path) -> str:
@@ -97,15 +120,15 @@ def source_digest(source: Source, presets: Path | None) -> str:
     """
     source.path.stat()
     files = input_files(source.path) if source.kind == "folder" else log_files(source.path)
-    files += sorted(presets.glob("*/*.yaml")) if presets else []
-    facts: list[Any] = [code_digest(), str(source.path), source.kind, source.slug]
+    files += sorted(presets.rglob("*.yaml")) if presets else []
+    parts: list[Any] = [code_digest(), str(source.path), source.kind, source.slug]
     for path in files:
         try:
             status = path.stat()
         except FileNotFoundError:  # gone since it was listed
             continue
-        facts.append((str(path), status.st_size, status.st_mtime_ns))
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        parts.append((str(path), status.st_size, status.st_mtime_ns))
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def log_files(path: Path) -> list[Path]:
@@ -113,7 +136,7 @@ def log_files(path: Path) -> list[Path]:
     return sorted(path.rglob("*tfevents*")) if path.is_dir() else [path]
 
 
-def read_cards(site_runs: Path) -> dict[str, dict[str, Any]]:
+def read_summaries(site_runs: Path) -> dict[str, dict[str, Any]]:
     """{slug: what is kept beside its page} of every reported run; a damaged one counts as none."""
     found = {path.parent.name: read_kept(path) for path in sorted(site_runs.glob(f"*/{KEPT}"))}
     return {name: kept for name, kept in found.items() if kept is not None}
@@ -123,7 +146,8 @@ def read_kept(path: Path) -> dict[str, Any] | None:
     """What is kept beside a page; None if there is nothing or it is damaged."""
     try:
         kept = json.loads(path.read_bytes())
-        return {name: kept[name] for name in ("digest", "code", "source")} | {"card": dict(kept["card"])}
+        summary = kept["summary"] if "summary" in kept else kept["card"]  # as older versions call it
+        return {name: kept[name] for name in ("digest", "code", "source")} | {"summary": dict(summary)}
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
@@ -136,47 +160,49 @@ def is_stale(source: Source, digest: str, kept: dict[str, dict[str, Any]], folde
         return True
     if not (folder / source.slug / "index.md").is_file():
         return True
-    # What was running when the page was written, and has been silent since, is to be told so.
-    return any(one["card"].get("state") == "running" and now - one["card"]["written"] > SILENT_AFTER_S for one in mine)
+    # What was running when the page was written, and has been silent since, is not running any more.
+    return any(
+        one["summary"].get("state") == "running" and now - one["summary"]["written"] > SILENT_AFTER_S for one in mine
+    )
 
 
-def write_pages(source: Source, settings: Settings) -> list[Card]:
-    """Read a source and write its pages; returns their cards. Raises OSError and UserError."""
+def write_pages(source: Source, settings: Settings) -> list[dict[str, Any]]:
+    """Read a source and write its pages; returns their summaries. Raises OSError and UserError."""
     # Imported here: a report that changes nothing need not wait for matplotlib.
-    from radiodiff_jax.reporting.runs.evaluations import write_evaluations
-    from radiodiff_jax.reporting.runs.run_page import write_run_page
+    from radiodiff_jax.reporting.runs.page import summarise, write_run_page
+    from radiodiff_jax.reporting.runs.samples import write_evaluations
 
     digest = source_digest(source, settings.presets)
-    cards = []
+    summaries = []
     for number, run in enumerate(read_source(source.path, source.kind), start=1):
         name = source.slug if number == 1 else f"{source.slug}{PART}{number}"
         folder = settings.folder / name
         before = read_kept(folder / KEPT)
         evaluations = write_evaluations(
-            run, folder, before["card"] if before and before["code"] == code_digest() else {}
+            run, folder, before["summary"] if before and before["code"] == code_digest() else {}
         )
         write_run_page(run, folder, evaluations, settings.presets)
-        cards.append(make_card(run, name, evaluations))
-        kept = {"digest": digest, "code": code_digest(), "source": str(source.path), "card": cards[-1]}
+        summaries.append(summarise(run, name, evaluations))
+        kept = {"digest": digest, "code": code_digest(), "source": str(source.path), "summary": summaries[-1]}
         write_text(folder / KEPT, json.dumps(kept))
-    drop_leftovers(source, {card["slug"] for card in cards}, settings.folder)
-    return cards
+    drop_leftovers(source, {summary["slug"] for summary in summaries}, settings.folder)
+    return summaries
 
 
 def drop_leftovers(source: Source, made: set[str], folder: Path) -> None:
     """Delete pages of a source that are not made any more: a log that was begun anew holds fewer trainings."""
-    for name, one in read_cards(folder).items():
+    for name, one in read_summaries(folder).items():
         if one["source"] == str(source.path) and name not in made:
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def refresh(sources: list[Source], settings: Settings, workers: int, progress: bool) -> list[Card]:
-    """Make the pages anew that are out of date, then the pages over all runs; returns the cards made.
+def refresh(sources: list[Source], settings: Settings, workers: int, progress: bool) -> list[dict[str, Any]]:
+    """Make the pages anew that are out of date, then the pages over all runs; returns their summaries.
 
     Raises UserError if the site cannot be written.
     """
     check_writable(settings.folder)
-    kept, now = read_cards(settings.folder), time.time()
+    kept, now = read_summaries(settings.folder), time.time()
     stale = []
     for source in sources:
         try:
@@ -185,9 +211,9 @@ def refresh(sources: list[Source], settings: Settings, workers: int, progress: b
         except FileNotFoundError:
             continue
     made, sentences = [], []
-    for cards, sentence in tqdm(each(stale, settings, workers), total=len(stale), desc="run pages", unit="run",
+    for summaries, sentence in tqdm(each(stale, settings, workers), total=len(stale), desc="run pages", unit="run",
                       disable=None if progress and len(stale) > 1 else True):  # fmt: skip
-        made += cards
+        made += summaries
         sentences += [sentence] if sentence else []
     write_overviews(settings)
     if sentences:
@@ -195,8 +221,21 @@ def refresh(sources: list[Source], settings: Settings, workers: int, progress: b
     return made
 
 
-def attempt(source: Source, settings: Settings) -> tuple[list[Card], str]:
-    """(cards, a sentence if there was an error); a source that is gone, or vanishes meanwhile, is none."""
+def report(
+    runs: list[Path], site: Path, workers: int = 1, progress: bool = False, *, logs: list[Path] = (),
+    presets: Path | None = None,
+) -> None:  # fmt: skip
+    """Make the pages of run folders (and of logs) below site/runs, those that are out of date.
+
+    `presets` is the folder of KIND/NAME.yaml that settings are compared with. Raises UserError for a site that cannot be
+    written and for logs that hold no training.
+    """
+    settings = Settings(site, presets)
+    refresh(make_sources(runs, logs, settings.folder), settings, workers, progress)
+
+
+def attempt(source: Source, settings: Settings) -> tuple[list[dict[str, Any]], str]:
+    """(summaries, a sentence if there was an error); a source that is gone, or vanishes meanwhile, is none."""
     try:
         return write_pages(source, settings), ""
     except UserError as error:
@@ -205,14 +244,14 @@ def attempt(source: Source, settings: Settings) -> tuple[list[Card], str]:
         return [], f"the page of {source.path} cannot be made: {error}" if source.path.exists() else ""
 
 
-def each(sources: list[Source], settings: Settings, workers: int) -> Iterator[tuple[list[Card], str]]:
+def each(sources: list[Source], settings: Settings, workers: int) -> Iterator[tuple[list[dict[str, Any]], str]]:
     """What `attempt` makes of every source as it is done, in so many processes."""
     if min(workers, len(sources)) <= 1:
         yield from (attempt(source, settings) for source in sources)
         return
     # Ctrl-C is the business of this process; the others would only print tracebacks.
-    quiet = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
-    with ProcessPoolExecutor(min(workers, len(sources)), mp_context=get_context("spawn"), **quiet) as pool:
+    ignore_interrupts = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+    with ProcessPoolExecutor(min(workers, len(sources)), mp_context=get_context("spawn"), **ignore_interrupts) as pool:
         waiting = [pool.submit(attempt, source, settings) for source in sources]
         try:
             for done in as_completed(waiting):
@@ -223,19 +262,18 @@ def each(sources: list[Source], settings: Settings, workers: int) -> Iterator[tu
 
 
 def write_overviews(settings: Settings) -> None:
-    """The table of all runs and their comparison, from the cards, unless they were made from the same ones."""
-    kept = read_cards(settings.folder).values()
-    cards = [one["card"] | {"gone": not Path(one["source"]).exists()} for one in kept]
-    digest = hashlib.sha256(json.dumps([code_digest(), cards]).encode()).hexdigest()
-    mark = settings.folder / KEPT
-    if (settings.folder / "index.md").is_file() and mark.is_file() and mark.read_text() == digest:
+    """The table of all runs and their comparison, unless they were made from the same summaries."""
+    kept = read_summaries(settings.folder).values()
+    summaries = [one["summary"] | {"gone": not Path(one["source"]).exists()} for one in kept]
+    digest = hashlib.sha256(json.dumps([code_digest(), summaries]).encode()).hexdigest()
+    digest_file = settings.folder / KEPT
+    if (settings.folder / "index.md").is_file() and digest_file.is_file() and digest_file.read_text() == digest:
         return
-    from radiodiff_jax.reporting.runs.compare import write_comparison
-    from radiodiff_jax.reporting.runs.overview import write_index
+    from radiodiff_jax.reporting.runs.overview import write_comparison, write_index
 
-    write_index(cards, settings.folder)
-    write_comparison(cards, settings.folder)
-    write_text(mark, digest)
+    write_index(summaries, settings.folder)
+    write_comparison(summaries, settings.folder)
+    write_text(digest_file, digest)
 
 
 def check_writable(folder: Path) -> None:
@@ -246,3 +284,52 @@ def check_writable(folder: Path) -> None:
         os.unlink(folder / ".writable")
     except OSError as error:
         raise UserError(f"{folder} cannot be written ({error.strerror}); name another folder as --site") from error
+
+
+POLL_S = 3.0
+REST = 9.0  # times as long as its page took to make, a run is left alone: watching takes a tenth of a core at most
+
+
+def watch(find_sources: Callable[[], list[Source]], settings: Settings, polls: int | None = None) -> None:
+    """Poll, refresh, print a line a refresh; `polls` ends it after so many (for ever without).
+
+    A source that vanishes, also while it is read, is passed over.
+    """
+    due: dict[Path, float] = {}
+    reported: dict[Path, str] = {}
+    done = 0
+    while polls is None or done < polls:
+        done += 1
+        changed, kept = False, read_summaries(settings.folder)
+        for source in find_sources():
+            if time.monotonic() < due.get(source.path, 0.0) or not needs_refresh(source, settings, kept):
+                continue
+            begin = time.monotonic()
+            summaries, sentence = attempt(source, settings)
+            took = time.monotonic() - begin
+            due[source.path] = begin + took * (1 + REST)
+            changed = changed or bool(summaries)
+            for summary in summaries:
+                print(f"{datetime.now():%H:%M:%S}  {describe(summary)}, page made in {took:.1f} s", flush=True)
+            if sentence and reported.get(source.path) != sentence:
+                print(f"{datetime.now():%H:%M:%S}  {sentence}", flush=True)
+                reported[source.path] = sentence
+        if changed:
+            write_overviews(settings)
+        if polls is None or done < polls:
+            time.sleep(POLL_S)
+
+
+def needs_refresh(source: Source, settings: Settings, kept: dict[str, dict[str, Any]]) -> bool:
+    """Whether its pages are out of date; not if it is gone."""
+    try:
+        digest = source_digest(source, settings.presets)
+    except FileNotFoundError:
+        return False
+    return is_stale(source, digest, kept, settings.folder, time.time())
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """`vae: running, step 120 of 500`."""
+    planned = f" of {summary['planned']}" if summary["planned"] else ""
+    return f"{summary['name']}: {summary['state']}, step {summary['step']}{planned}"
