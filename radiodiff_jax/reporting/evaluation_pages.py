@@ -52,7 +52,7 @@ COLUMNS = {"RMSE": "{}/all/rmse", "NMSE": "{}/all/nmse", "SSIM": "{}/all/ssim", 
 def write_evaluation_page(json_path: Path, folder: Path) -> Path:
     """Write evaluation-STEM.md into `folder` and its figures into folder/figures; returns the page.
 
-    What the file lacks (those of older versions have no errors by distance and no maps) is told on the page, with the
+    What the file lacks (those of older versions have no errors by distance and no maps) is said on the page, with the
     command that makes it. Raises UserError if the file is damaged.
     """
     result = read_evaluation(json_path)
@@ -97,7 +97,7 @@ def evaluation_page(json_path: Path, result: dict[str, Any], figures: FigureCach
 
 
 def introduction(result: dict[str, Any]) -> list[str]:
-    """What was evaluated, and who is in the tables."""
+    """What was evaluated, and the predictors in the tables."""
     text = (f"{counted(result['radio_maps'], 'radio map')} of {counted(result['layouts'], 'city map')}, {result['split']} "
             f"split of {code(result['data'])}. ")  # fmt: skip
     if has_steps(result):

@@ -150,8 +150,8 @@ def verdict(result: dict[str, Any]) -> tuple[str, str, list[str]]:
 def sentence(own: str, one: Comparison, maps: int) -> str:
     """One comparison as a sentence."""
     ratio = max(one.own_error, one.other_error) / max(min(one.own_error, one.other_error), 1e-9)
-    word = "**worse**" if one.difference >= 0 else "better"
-    text = f"The {one.other} has {with_decibels(one.other_error)}: the {own} is {ratio:.1f} times {word}"
+    order = "**worse**" if one.difference >= 0 else "better"
+    text = f"The {one.other} has {with_decibels(one.other_error)}: the {own} is {ratio:.1f} times {order}"
     if one.won is not None:
         text += f", and nearer to the truth on {one.won:,} of {maps:,} maps"
     if one.interval is not None:

@@ -26,7 +26,7 @@ ERROR_RANGE_DB = 20.0
 SAMPLES, SAMPLES_A_ROW = 8, 4
 
 
-def masked(values: np.ndarray, buildings: np.ndarray | None) -> np.ndarray:
+def without_buildings(values: np.ndarray, buildings: np.ndarray | None) -> np.ndarray:
     """Values with the buildings left out."""
     return values if buildings is None else np.ma.masked_where(buildings, values)
 
@@ -36,7 +36,7 @@ def draw_map(axes: Axes, values: np.ndarray, buildings: np.ndarray | None, title
     """One map [height, width] on axes in metres; pixel (0, 0) is the north-west corner."""
     height, width = values.shape
     axes.set_facecolor(BUILDINGS)
-    image = axes.imshow(masked(values, buildings), cmap=colours, vmin=low, vmax=high, extent=(0, width, height, 0),
+    image = axes.imshow(without_buildings(values, buildings), cmap=colours, vmin=low, vmax=high, extent=(0, width, height, 0),
                         interpolation="nearest")  # fmt: skip
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("column (m)")
@@ -114,7 +114,7 @@ def mark_transmitter(axes: Axes, transmitter: tuple[int, int]) -> None:
 
 
 def save(figure: plt.Figure, path: Path) -> Path:
-    """Write the figure as PNG, whole or not at all, and close it."""
+    """Write the figure as PNG, atomically, and close it."""
     try:
         return write_whole(path, lambda temporary: figure.savefig(temporary, dpi=110, format="png"))
     finally:

@@ -102,7 +102,7 @@ ENDINGS = ("finished", "failed", "interrupted", "preempted", "followed", "broke 
 SKIPPED = ("skipped_nonfinite", "skipped_spike")  # events of updates that were left out
 QUARTERS = 4
 TREND_VALUES = 8  # fewer are compared first with last
-DONE_WITHIN = 1.5  # log intervals before the planned end at which a log without a last word counts as finished
+DONE_WITHIN = 1.5  # log intervals before the planned end at which a log without an ending counts as finished
 
 
 class State(NamedTuple):

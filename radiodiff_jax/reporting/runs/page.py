@@ -44,7 +44,7 @@ from radiodiff_jax.reporting.runs.run import Run
 from radiodiff_jax.reporting.runs.samples import Evaluation, evaluations_section, samples_section
 
 INTRODUCTIONS = {
-    "vae": "This run trains the autoencoder: it learns to press radio maps into a small latent and to restore them.",
+    "vae": "This run trains the autoencoder: it learns to compress radio maps to a small latent and to restore them.",
     "ldm": "This run trains the diffusion model: it learns to predict a city's radio map, as a latent of the autoencoder, "
            "from the buildings and the transmitter's place.",
     "generator": "This run trains a generator: it learns to predict a city's radio map from the buildings and the "
@@ -80,7 +80,7 @@ def choice(run: Run, section: str) -> str:
 def write_run_page(
     run: Run, folder: Path, evaluations: list[Evaluation] = (), presets: Path | None = None, now: float | None = None
 ) -> Path:
-    """Write folder/index.md and its figures; whatever cannot be drawn is a sentence on the page.
+    """Write folder/index.md and its figures; what cannot be made is a sentence on the page.
 
     `presets` holds KIND/NAME.yaml; `now` is in seconds since 1970.
     """
@@ -129,7 +129,7 @@ def section_or_note(draw: Callable[[], str]) -> str:
 def recommendations(found: list[Advice]) -> str:
     """Every rule that found something: what it says, what was measured, what may be done."""
     if not found:
-        return "No rule spoke. The rules and their thresholds are in `radiodiff_jax/reporting/runs/rules.py`."
+        return "No rule found anything. The rules and their thresholds are in `radiodiff_jax/reporting/runs/rules.py`."
     return "\n".join(
         f"- **{plain(capital(one.rule))}.** Found: {plain(one.found)}. {plain(one.advice)}" for one in found
     )
@@ -137,7 +137,7 @@ def recommendations(found: list[Advice]) -> str:
 
 BOXES = {"finished": "success", "running": "note", "stopped": "warning", "silent": "warning", "failed": "danger",
          "empty": "note"}  # fmt: skip
-ENDS = {"": "no word of its end", "killed": "killed without a word", "followed": "another training follows"}
+ENDS = {"": "not known", "killed": "killed (no event of its end)", "followed": "another training follows"}
 TRENDS = ("validation/rmse", "validation/ssim", "loss")
 
 

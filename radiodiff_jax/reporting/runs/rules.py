@@ -17,7 +17,7 @@ ENOUGH_ROWS = 20
 
 
 class Advice(NamedTuple):
-    """What a rule found: `rule` in words, what was measured, what may be done."""
+    """What a rule found: the `rule` as a sentence, what was measured, what may be done."""
 
     rule: str
     found: str
@@ -159,7 +159,7 @@ CLIPPED_SHARE = 0.9  # of the logged values
 
 
 def always_clipped(run: Run) -> Advice | None:
-    """Nearly every update is clipped, so that the gradient's length has no say."""
+    """Nearly every update is clipped, so that the gradient's length does not matter."""
     series = run.metric("grad_norm")
     optimizer = (run.settings or {}).get("optimizer")
     limit = optimizer.get("clip_norm") if isinstance(optimizer, dict) else None

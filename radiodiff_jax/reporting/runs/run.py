@@ -265,12 +265,12 @@ def read_details(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def planned_steps(settings: dict[str, Any] | None, events: list[Row]) -> int | None:
-    """Steps that the newest session was asked for, else those in the settings."""
-    asked = [event["steps"] for event in events if is_number(event.get("steps"))]
+    """Steps that the newest session was to reach, else those in the settings."""
+    planned = [event["steps"] for event in events if is_number(event.get("steps"))]
     training = (settings or {}).get("training")
     configured = training.get("steps") if isinstance(training, dict) else None
-    if asked:
-        return int(asked[-1])
+    if planned:
+        return int(planned[-1])
     return int(configured) if is_number(configured) else None
 
 

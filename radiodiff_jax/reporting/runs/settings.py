@@ -47,15 +47,15 @@ def preset_of(run: Run, settings: dict[str, Any], presets: Path | None) -> tuple
 def named_config(command: str) -> str | None:
     """What follows --config in a command; "tiny", the default, for a command of ours without it."""
     try:
-        words = shlex.split(command)
+        arguments = shlex.split(command)
     except ValueError:
         return None
-    for word, following in pairwise([*words, ""]):
-        if word == "--config":
+    for argument, following in pairwise([*arguments, ""]):
+        if argument == "--config":
             return following
-        if word.startswith("--config="):
-            return word.removeprefix("--config=")
-    return "tiny" if any(word.startswith("experiments.") for word in words) else None
+        if argument.startswith("--config="):
+            return argument.removeprefix("--config=")
+    return "tiny" if any(argument.startswith("experiments.") for argument in arguments) else None
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Any, Any]]:
