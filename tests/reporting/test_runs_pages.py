@@ -14,7 +14,7 @@ from experiments.training import CONFIGS
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.reporting.runs.analysis import phases
 from radiodiff_jax.reporting.runs.page import introduction
-from radiodiff_jax.reporting.runs.refresh import Settings, find_runs, make_sources, refresh, report, watch
+from radiodiff_jax.reporting.runs.refresh import ReportSettings, find_runs, make_sources, refresh, report, watch
 from radiodiff_jax.reporting.runs.run import read_folder
 from tests.reporting.run_folders import write_run
 
@@ -127,7 +127,7 @@ def test_the_table_and_the_comparison(site):
 
 
 def test_only_what_changed_is_made_again(short, tmp_path):
-    settings = Settings(tmp_path / "site", CONFIGS)
+    settings = ReportSettings(tmp_path / "site", CONFIGS)
 
     def again():
         sources = make_sources(find_runs(short))
@@ -190,7 +190,7 @@ def test_an_empty_run_has_a_page(tmp_path):
 def test_a_run_that_vanishes_is_passed_over(short, tmp_path):
     sources = make_sources(find_runs(short))
     shutil.rmtree(short / "two")
-    made_now = refresh(sources, Settings(tmp_path / "site"), workers=1, progress=False)
+    made_now = refresh(sources, ReportSettings(tmp_path / "site"), workers=1, progress=False)
     assert sorted(card["slug"] for card in made_now) == ["one", "three"]
 
 
@@ -207,7 +207,7 @@ def test_watching_tells_each_refresh_once(short, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.time.sleep", change_then_delete)
     monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.REST", -1.0)
-    watch(lambda: make_sources([run]), Settings(tmp_path / "site", CONFIGS), polls=3)
+    watch(lambda: make_sources([run]), ReportSettings(tmp_path / "site", CONFIGS), polls=3)
     first, second = capsys.readouterr().out.splitlines()
     assert "one: finished, step 10 of 10, page made in" in first and "step 777 of 10" in second and len(pauses) == 2
 

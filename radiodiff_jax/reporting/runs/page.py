@@ -39,9 +39,9 @@ from radiodiff_jax.reporting.runs.analysis import (
     trend,
 )
 from radiodiff_jax.reporting.runs.curves import thin
+from radiodiff_jax.reporting.runs.outputs import Evaluation, evaluations_section, samples_section
 from radiodiff_jax.reporting.runs.rules import Advice, advice
 from radiodiff_jax.reporting.runs.run import Run
-from radiodiff_jax.reporting.runs.samples import Evaluation, evaluations_section, samples_section
 
 INTRODUCTIONS = {
     "vae": "This run trains the autoencoder: it learns to compress radio maps to a small latent and to restore them.",

@@ -39,7 +39,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ReportSettings:
     """Where pages go and what they are compared with."""
 
     site: Path
@@ -166,11 +166,11 @@ def is_stale(source: Source, digest: str, kept: dict[str, dict[str, Any]], folde
     )
 
 
-def write_pages(source: Source, settings: Settings) -> list[dict[str, Any]]:
+def write_pages(source: Source, settings: ReportSettings) -> list[dict[str, Any]]:
     """Read a source and write its pages; returns their summaries. Raises OSError and UserError."""
     # Imported here: a report that changes nothing need not wait for matplotlib.
+    from radiodiff_jax.reporting.runs.outputs import write_evaluations
     from radiodiff_jax.reporting.runs.page import summarise, write_run_page
-    from radiodiff_jax.reporting.runs.samples import write_evaluations
 
     digest = source_digest(source, settings.presets)
     summaries = []
@@ -196,7 +196,7 @@ def drop_leftovers(source: Source, made: set[str], folder: Path) -> None:
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def refresh(sources: list[Source], settings: Settings, workers: int, progress: bool) -> list[dict[str, Any]]:
+def refresh(sources: list[Source], settings: ReportSettings, workers: int, progress: bool) -> list[dict[str, Any]]:
     """Make the pages anew that are out of date, then the pages over all runs; returns their summaries.
 
     Raises UserError if the site cannot be written.
@@ -230,11 +230,11 @@ def report(
     `presets` is the folder of KIND/NAME.yaml that settings are compared with. Raises UserError for a site that cannot be
     written and for logs that hold no training.
     """
-    settings = Settings(site, presets)
+    settings = ReportSettings(site, presets)
     refresh(make_sources(runs, logs, settings.folder), settings, workers, progress)
 
 
-def attempt(source: Source, settings: Settings) -> tuple[list[dict[str, Any]], str]:
+def attempt(source: Source, settings: ReportSettings) -> tuple[list[dict[str, Any]], str]:
     """(summaries, a sentence if there was an error); a source that is gone, or vanishes meanwhile, is none."""
     try:
         return write_pages(source, settings), ""
@@ -244,7 +244,7 @@ def attempt(source: Source, settings: Settings) -> tuple[list[dict[str, Any]], s
         return [], f"the page of {source.path} cannot be made: {error}" if source.path.exists() else ""
 
 
-def each(sources: list[Source], settings: Settings, workers: int) -> Iterator[tuple[list[dict[str, Any]], str]]:
+def each(sources: list[Source], settings: ReportSettings, workers: int) -> Iterator[tuple[list[dict[str, Any]], str]]:
     """What `attempt` makes of every source as it is done, in so many processes."""
     if min(workers, len(sources)) <= 1:
         yield from (attempt(source, settings) for source in sources)
@@ -261,7 +261,7 @@ def each(sources: list[Source], settings: Settings, workers: int) -> Iterator[tu
             raise
 
 
-def write_overviews(settings: Settings) -> None:
+def write_overviews(settings: ReportSettings) -> None:
     """The table of all runs and their comparison, unless they were made from the same summaries."""
     kept = read_summaries(settings.folder).values()
     summaries = [one["summary"] | {"gone": not Path(one["source"]).exists()} for one in kept]
@@ -290,7 +290,7 @@ POLL_S = 3.0
 REST = 9.0  # times as long as its page took to make, a run is left alone: watching takes a tenth of a core at most
 
 
-def watch(find_sources: Callable[[], list[Source]], settings: Settings, polls: int | None = None) -> None:
+def watch(find_sources: Callable[[], list[Source]], settings: ReportSettings, polls: int | None = None) -> None:
     """Poll, refresh, print a line a refresh; `polls` ends it after so many (for ever without).
 
     A source that vanishes, also while it is read, is passed over.
@@ -320,7 +320,7 @@ def watch(find_sources: Callable[[], list[Source]], settings: Settings, polls: i
             time.sleep(POLL_S)
 
 
-def needs_refresh(source: Source, settings: Settings, kept: dict[str, dict[str, Any]]) -> bool:
+def needs_refresh(source: Source, settings: ReportSettings, kept: dict[str, dict[str, Any]]) -> bool:
     """Whether its pages are out of date; not if it is gone."""
     try:
         digest = source_digest(source, settings.presets)
