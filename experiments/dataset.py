@@ -202,8 +202,8 @@ def run_compare(arguments: argparse.Namespace) -> None:
     if arguments.json:
         write_json(arguments.json, result)
     if arguments.figures:
-        from radiodiff_jax.reporting.data_figures import save_differences
-
+        from radiodiff_jax.reporting.data_exploration import pick_examples
+        from radiodiff_jax.reporting.map_figures import save_difference_curves, save_differences
 
         truth = RadioMapFolder(arguments.truth, arguments.simulation)
         other = RadioMapFolder(arguments.other, arguments.other_simulation or arguments.simulation)
