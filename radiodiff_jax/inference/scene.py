@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from radiodiff_jax.images import read_grey
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.images import read_grey
 from radiodiff_jax.inference.measurements import read_measurements
 
 

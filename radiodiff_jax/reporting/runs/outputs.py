@@ -1,34 +1,36 @@
-"""The fixed validation maps over the training: small copies of the run's pictures; maps and errors where there are arrays.
+"""What a run makes of maps: fixed validation maps over the training, and its evaluations.
 
 A run keeps `samples/STEP.png` (truth | output | error in dB). Where `samples/STEP.npz` lies beside it, with `truth`,
 `output` [maps, height, width] (gain) and `buildings` [maps, height, width], error maps and histograms are drawn too.
 """
 
+import json
 import zipfile
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
+from radiodiff_jax.reporting.evaluation_verdict import OWN, has_steps
 from radiodiff_jax.reporting.map_figures import ERROR_MAP, ERROR_RANGE_DB, GAIN_MAP, draw_map
-from radiodiff_jax.reporting.markdown import counted, figure, plain
-from radiodiff_jax.reporting.runs.run import Run, Sample
-from radiodiff_jax.reporting.runs.run_figures import draw_error_histogram
-from radiodiff_jax.reporting.runs.words import count
-from radiodiff_jax.reporting.style import save_png_pair
+from radiodiff_jax.reporting.markdown import count, counted, decibels, figure, number, plain
+from radiodiff_jax.reporting.runs.curves import grid
+from radiodiff_jax.reporting.runs.run import Run, Sample, modified
+from radiodiff_jax.reporting.style import BLUE, MUTED, save_png_pair, save_svg_pair
 from radiodiff_jax.units import DB_PER_GAIN, gain_to_db
 
-SHOWN = 6
+MOST_SHOWN = 6
 WIDEST = 760  # pixels
 COLOURS = 256
 MAP_INCHES, LEFT, TOP, BOTTOM, BAR = 1.45, 0.62, 0.32, 0.5, 0.85
-
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def spread(samples: tuple[Sample, ...], most: int = SHOWN) -> list[Sample]:
+def spread(samples: tuple[Sample, ...], most: int = MOST_SHOWN) -> list[Sample]:
     """At most so many, evenly over the training, the first and the newest among them."""
     if len(samples) <= most:
         return list(samples)
@@ -38,9 +40,9 @@ def spread(samples: tuple[Sample, ...], most: int = SHOWN) -> list[Sample]:
 def samples_section(run: Run, folder: Path) -> str:
     """Markdown of the section; writes pictures to folder/figures and drops those of samples not shown any more."""
     if not run.samples:
-        return "No sample pictures have been drawn yet." if run.origin == "run folder" else ""
+        return "There are no sample pictures yet." if run.origin == "run folder" else ""
     chosen, problems = spread(run.samples), []
-    parts = [drawn_from_arrays(chosen, folder, problems)]
+    parts = [figures_of_arrays(chosen, folder, problems)]
     tabs, kept = [], set()
     for sample in reversed(chosen):
         target = folder / "figures" / f"sample-{sample.step}.png"
@@ -49,14 +51,16 @@ def samples_section(run: Run, folder: Path) -> str:
             problems.append(sentence)
             continue
         kept.add(target)
-        words = f"Truth, output and error in dB of the fixed validation maps after {count(sample.step)} updates"
-        tabs.append(f'=== "step {count(sample.step)}"\n\n    ![{words}](figures/{target.name}){{ loading="lazy" }}\n')
+        alternative = f"Truth, output and error in dB of the fixed validation maps after {count(sample.step)} updates"
+        tabs.append(
+            f'=== "step {count(sample.step)}"\n\n    ![{alternative}](figures/{target.name}){{ loading="lazy" }}\n'
+        )
     for old in set((folder / "figures").glob("sample-*.png")) - kept:
         old.unlink(missing_ok=True)
-    told = f"{counted(len(run.samples), 'sample')} in the run folder, {len(tabs)} shown; the newest comes first."
+    text = f"{counted(len(run.samples), 'sample')} in the run folder, {len(tabs)} shown; the newest comes first."
     if len(run.samples) == 1:
-        told = "One sample is in the run folder."
-    return "\n\n".join(part for part in [told, *parts[:1], "\n".join(tabs), *map(plain, problems)] if part)
+        text = "One sample is in the run folder."
+    return "\n\n".join(part for part in [text, *parts[:1], "\n".join(tabs), *map(plain, problems)] if part)
 
 
 def small_copy(source: Path, target: Path) -> str:
@@ -87,7 +91,7 @@ def read_arrays(path: Path) -> Arrays:
     return truth.astype(np.float32), output.astype(np.float32), buildings.astype(bool)
 
 
-def drawn_from_arrays(chosen: list[Sample], folder: Path, problems: list[str]) -> str:
+def figures_of_arrays(chosen: list[Sample], folder: Path, problems: list[str]) -> str:
     """One map over the training with its error, and the histogram of the newest errors; nothing without arrays."""
     found: list[tuple[int, Arrays]] = []
     for sample in chosen:
@@ -104,7 +108,7 @@ def drawn_from_arrays(chosen: list[Sample], folder: Path, problems: list[str]) -
     save_png_pair(folder / "figures" / "samples-over-time", lambda: map_over_time(same))
     draw_error_histogram(folder / "figures" / "error-histogram", errors, step)
     within = ", ".join(f"{np.mean(np.abs(errors) <= limit):.0%} within {limit} dB" for limit in (1, 3, 10))
-    told = (
+    text = (
         f"Newest sample (step {count(step)}), {counted(len(truth), 'map')}, buildings left out: mean error "
         f"{errors.mean():+.2f} dB, root mean square {np.sqrt(np.mean(errors**2)):.2f} dB; {within}."
     ).replace("%", " %")
@@ -112,7 +116,7 @@ def drawn_from_arrays(chosen: list[Sample], folder: Path, problems: list[str]) -
         figure("figures/samples-over-time", "One validation map: truth, outputs over the training, and their errors in dB",
                "Above: path gain in dB, first the truth, then the output over the training. Below: output minus truth.",
                "png"),
-        told,
+        text,
         figure("figures/error-histogram", "Histogram of the newest sample's errors in dB",
                "Errors beyond 40 dB are counted in the outermost bars."),
     ])  # fmt: skip
@@ -161,3 +165,105 @@ def trim(axes, with_rows: bool, with_columns: bool) -> None:
         axes.set_ylabel("")
     if not with_columns:
         axes.set_xlabel("")
+
+
+def draw_error_histogram(stem: Path, errors_db: np.ndarray, step: int) -> None:
+    """Histogram of output minus truth in dB, buildings left out, clipped at 40 dB."""
+    limit = 40.0
+    counts, edges = np.histogram(np.clip(errors_db, -limit, limit), bins=80, range=(-limit, limit))
+    share = 100 * counts / max(counts.sum(), 1)
+
+    def draw() -> Figure:
+        figure, (axes,) = grid(1, 1, height=2.2)
+        axes.stairs(share, edges, fill=True, color=BLUE, alpha=0.35)
+        axes.stairs(share, edges, color=BLUE, linewidth=1.2)
+        axes.axvline(0.0, color=MUTED, linewidth=1.0)
+        axes.set_xlabel(f"output - truth (dB) at step {step:,}")
+        axes.set_ylabel("pixels (%)")
+        return figure
+
+    save_svg_pair(stem, draw)
+
+
+class Evaluation(NamedTuple):
+    """An evaluation JSON: the name of its page, or the sentence why there is none, and its figures that fit on a line."""
+
+    stem: str
+    page: str
+    problem: str
+    figures: dict[str, Any] | None
+
+
+def write_evaluations(run: Run, folder: Path, summary: dict[str, Any] | None = None) -> list[Evaluation]:
+    """Write the page of every evaluation of the run into its page's folder.
+
+    `summary` is the run's summary as the same code made it last: pages that it names and that are newer than all files
+    of all evaluations stay (a page also shows the other evaluations).
+    """
+    known = {one["stem"]: one["page"] for one in (summary or {}).get("evaluations", [])}
+    newest = max((modified(file) for file in (run.path / "evaluation").glob("*.*")), default=0.0)
+    return [write_evaluation(path, folder, known.get(path.stem), newest) for path in run.evaluations]
+
+
+def write_evaluation(path: Path, folder: Path, known: str | None, newest: float) -> Evaluation:
+    """One of them; `known` is the name of the page that it has, `newest` when the evaluations' files changed last."""
+    if known and modified(folder / known) > newest:
+        return Evaluation(path.stem, known, "", evaluation_figures(path))
+    # Imported here: it draws maps, and most runs have no evaluations.
+    from radiodiff_jax.reporting.evaluation_pages import write_evaluation_page
+
+    try:
+        page = write_evaluation_page(path, folder).name
+    except UserError as error:
+        return Evaluation(path.stem, "", str(error), None)
+    return Evaluation(path.stem, page, "", evaluation_figures(path))
+
+
+def evaluation_figures(path: Path) -> dict[str, Any] | None:
+    """Predictor, split, steps, maps, mean RMSE and SSIM (raw, all pixels) and ms a map; None if the file holds something else."""
+    try:
+        held = json.loads(path.read_bytes())
+        results = held["results"]
+        name = next(name for name in OWN if name in results)
+        figures = results[name]["figures"]
+        return {
+            "predictor": name,
+            "split": str(held["split"]),
+            "steps": int(held["steps"]),
+            "network_evaluations": held.get("network_evaluations"),
+            "radio_maps": int(held["radio_maps"]),
+            "rmse": float(figures["raw/all/rmse"]["mean"]),
+            "ssim": float(figures["raw/all/ssim"]["mean"]),
+            "ms_per_map": float(results[name]["ms_per_map"]),
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError):
+        return None
+
+
+def evaluations_section(run: Run, evaluations: list[Evaluation]) -> str:
+    """A line for each evaluation, linking to its page."""
+    if run.origin != "run folder":
+        return ""
+    if not evaluations:
+        return "None yet: `python -m experiments.evaluate --run RUN --data DIR` makes one."
+    return "\n".join(f"- {evaluation_line(one)}" for one in evaluations)
+
+
+def sampling(figures: dict[str, Any]) -> str:
+    """`2 sampling steps`; `1 network evaluation` for a generator that has no steps."""
+    return counted(figures["steps"], "sampling step") if has_steps(figures) else "1 network evaluation"
+
+
+def evaluation_line(one: Evaluation) -> str:
+    """Link, predictor, steps and the main figures."""
+    if one.problem:
+        return f"{plain(one.stem)}: {plain(one.problem)}."
+    link, found = f"[{plain(one.stem)}]({one.page})", one.figures
+    if found is None:
+        return link
+    steps = f"{sampling(found)}, " if found["steps"] else ""
+    return (
+        f"{link}: {plain(found['predictor'])}, {steps}{count(found['radio_maps'])} maps of the {plain(found['split'])} "
+        f"split: RMSE {number(found['rmse'])} ({decibels(found['rmse'])}), SSIM {number(found['ssim'])}, "
+        f"{number(found['ms_per_map'], 3)} ms a map"
+    )
