@@ -10,7 +10,7 @@ from radiodiff_jax.data.splits import RULES
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
 from radiodiff_jax.radiomapseer import MISSING, SIMULATIONS, SIZE_MULTIPLE, RadioMapFolder, simulations_in
-from radiodiff_jax.raytrace.library import CITIES
+from radiodiff_jax.simulation.raytrace.library import CITIES
 
 SHOWN = 50  # lines of a long list that are printed; --json has them all
 
@@ -155,13 +155,13 @@ def run_simulate(arguments: argparse.Namespace) -> None:
     if arguments.scenes:
         simulation.write_gains_for_scenes(arguments.scenes, arguments.out, workers, cars=arguments.cars)
     elif arguments.footprints:
-        from radiodiff_jax.simulation.given_footprints import given_layouts
+        from radiodiff_jax.simulation.cities.footprint_windows import footprint_masks
 
-        given = given_layouts(arguments.footprints, arguments.maps, arguments.size, arguments.seed)
+        given = footprint_masks(arguments.footprints, arguments.maps, arguments.size, arguments.seed)
         if len(given.masks) < arguments.maps:
             print(f"{arguments.footprints}: {counted(given.windows_there, 'window')} side by side, {len(given.masks)} of them with "
                   f"a usual share of buildings: as many maps, not {arguments.maps}")  # fmt: skip
-        simulation.write_layouts_folder(
+        simulation.write_masks_folder(
             arguments.out, given.masks, given.source, transmitters=arguments.transmitters, seed=arguments.seed,
             workers=workers, progress=True, cars=arguments.cars,
         )  # fmt: skip
@@ -176,7 +176,7 @@ def run_simulate(arguments: argparse.Namespace) -> None:
 
 def run_raytrace(arguments: argparse.Namespace) -> None:
     """Write ray-traced radio maps."""
-    from radiodiff_jax.raytrace.folder import write_ray_traced_folder
+    from radiodiff_jax.simulation.raytrace.folder import write_ray_traced_folder
 
     write_ray_traced_folder(
         arguments.out, arguments.city, arguments.maps, arguments.transmitters, arguments.size, arguments.seed,
@@ -202,16 +202,15 @@ def run_compare(arguments: argparse.Namespace) -> None:
     if arguments.json:
         write_json(arguments.json, result)
     if arguments.figures:
-        from radiodiff_jax.reporting.data_exploration import told_apart
-        from radiodiff_jax.reporting.data_figures import save_differences
-        from radiodiff_jax.reporting.difference_figures import save_differences_in_numbers
+        from radiodiff_jax.reporting.data_exploration import pick_examples
+        from radiodiff_jax.reporting.map_figures import save_difference_curves, save_differences
 
         truth = RadioMapFolder(arguments.truth, arguments.simulation)
         other = RadioMapFolder(arguments.other, arguments.other_simulation or arguments.simulation)
-        chosen = told_apart(sorted(result["maps"], key=lambda row: row["rmse"]))
+        chosen = pick_examples(sorted(result["maps"], key=lambda row: row["rmse"]))
         counts = difference_counts(truth, other, [(row["map"], row["transmitter"]) for row in result["maps"]])
         written = save_differences(truth, other, chosen, arguments.figures / "differences", ("truth", "other"))
-        for path in written + save_differences_in_numbers(counts, arguments.figures / "errors"):
+        for path in written + save_difference_curves(counts, arguments.figures / "errors"):
             print(f"figure: {path}")
 
 

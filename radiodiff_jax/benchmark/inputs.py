@@ -31,8 +31,8 @@ def measure_simulator(job: Job) -> dict[str, Row]:
 def measure_simulator_on_device(job: Job) -> dict[str, Row]:
     """One of 80 radio maps of a city by the dominant path model in JAX; preparation in a row of its own."""
     from radiodiff_jax.simulation import city, place_transmitters
-    from radiodiff_jax.simulation.on_device.field import prepare_on_device, radio_maps
-    from radiodiff_jax.simulation.on_device.scene import describe, transmitter_places
+    from radiodiff_jax.simulation.dominant_path.field_jax import prepare_on_device, radio_maps
+    from radiodiff_jax.simulation.dominant_path.padded_scene import describe, transmitter_places
 
     layout = city(2, *job.ldm.image_size)
     pixels = place_transmitters(layout.buildings, 80, 0).astype(np.int32)

@@ -14,9 +14,9 @@ from jaxtyping import Bool, Float32, Int, UInt8
 
 from radiodiff_jax import __version__
 from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
-from radiodiff_jax.simulation.cities import City
-from radiodiff_jax.simulation.constants import CONSTANTS, VISIBILITY
-from radiodiff_jax.simulation.on_device.scene import Scene, describe, transmitter_places
+from radiodiff_jax.simulation.cities.generator import City
+from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, VISIBILITY
+from radiodiff_jax.simulation.dominant_path.padded_scene import Scene, describe, transmitter_places
 
 TRAINING, VALIDATION = 0, 1  # streams of cities that have none in common
 PROBE_SIZE = (64, 64)
@@ -81,7 +81,7 @@ def draw_city(request: CityRequest) -> DrawnCity:
 
 def compute_fields(drawn: DrawnCity) -> SimulatedCity:
     """The radio maps of all transmitters, on JAX's default device; compiled once for each capacity of scenes."""
-    from radiodiff_jax.simulation.on_device.field import prepare_on_device, radio_maps
+    from radiodiff_jax.simulation.dominant_path.field_jax import prepare_on_device, radio_maps
 
     maps = radio_maps(prepare_on_device(drawn.scene), drawn.pixels.astype(np.int32), drawn.places)
     return SimulatedCity(drawn.buildings, drawn.pixels, np.asarray(maps))

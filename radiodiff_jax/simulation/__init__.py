@@ -1,23 +1,35 @@
-"""Scenes and their radio maps: procedural cities and the dominant path simulator (numpy and numba, no JAX).
+"""Scenes and their radio maps: procedural cities, the dominant path model, ray tracing of real cities.
 
-Numba caches each kernel under the date of its own file: after editing a kernel that kernels of other files call, remove
-`simulation/__pycache__/*.nb?`.
+    cities/            procedural cities, footprints from files, polygons, where transmitters and cars stand
+    dominant_path/     the model, in numba and in JAX
+    raytrace/          a second physics: real cities by ray tracing
+    folder.py          whole simulated data sets as RadioMapSeer folders
+    scenes.py          scenes of a given folder, whose gains are to be simulated
+
+What others use most is exported here, and loaded when it is first asked for, since numba takes more than a second to
+load. Nothing that is exported needs JAX.
 """
 
-from radiodiff_jax.simulation.cities import City, city
-from radiodiff_jax.simulation.dominant_path import PreparedMap, path_gain_db, path_gain_grey, prepare
-from radiodiff_jax.simulation.folder import write_gains_for_scenes, write_layouts_folder, write_simulated_folder
-from radiodiff_jax.simulation.scenes import place_transmitters
+import importlib
+from typing import Any
 
-__all__ = [
-    "City",
-    "PreparedMap",
-    "city",
-    "path_gain_db",
-    "path_gain_grey",
-    "place_transmitters",
-    "prepare",
-    "write_gains_for_scenes",
-    "write_layouts_folder",
-    "write_simulated_folder",
-]
+_MODULE_OF = {
+    "City": "cities.generator",
+    "PreparedMap": "dominant_path.field_numba",
+    "city": "cities.generator",
+    "path_gain_db": "dominant_path.field_numba",
+    "path_gain_grey": "dominant_path.field_numba",
+    "place_transmitters": "cities.placement",
+    "prepare": "dominant_path.field_numba",
+    "write_gains_for_scenes": "folder",
+    "write_masks_folder": "folder",
+    "write_simulated_folder": "folder",
+}
+
+__all__ = list(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

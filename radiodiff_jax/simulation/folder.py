@@ -11,31 +11,33 @@ A gain is written after the pictures that it belongs to, so a gain that exists i
 on where it stopped when it is called again with the same arguments.
 """
 
-from collections.abc import Sequence
+import json
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
+from tqdm import tqdm
 
+from radiodiff_jax import __version__
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.simulation.car_blocking import MODEL, path_gain_grey_with_cars
-from radiodiff_jax.simulation.cars import place_cars
-from radiodiff_jax.simulation.cities import city
-from radiodiff_jax.simulation.dominant_path import PreparedMap, path_gain_grey, prepare
-from radiodiff_jax.simulation.jobs import claim_folder, run_jobs
-from radiodiff_jax.simulation.pictures import read_mask, read_transmitter, transmitter_mask, write_grey, write_mask
-from radiodiff_jax.simulation.scene_files import (
-    antenna_path,
-    buildings_path,
-    cars_path,
-    copy_tree,
-    gain_path,
-    transmitters_by_map,
-)
-from radiodiff_jax.simulation.scenes import place_transmitters
+from radiodiff_jax.files import write_json
+from radiodiff_jax.images import write_grey, write_mask
+from radiodiff_jax.radiomapseer import antenna_path, buildings_path, cars_path, gain_path, write_transmitter
+from radiodiff_jax.simulation.cities.generator import city
+from radiodiff_jax.simulation.cities.placement import place_cars, place_transmitters
+from radiodiff_jax.simulation.dominant_path.car_loss import MODEL, path_gain_grey_with_cars
+from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, VISIBILITY
+from radiodiff_jax.simulation.dominant_path.field_numba import PreparedMap, path_gain_grey, prepare
+from radiodiff_jax.simulation.scenes import copy_tree, read_scene_mask, read_scene_transmitter, transmitters_by_map
+from radiodiff_jax.worker_processes import run_in_processes
 
+RECORD = "simulation.json"
+DEATH = "a process that simulates died, most likely for want of memory; run again with fewer --workers, finished maps are kept"
 SMALLEST_SIDE = 32  # metres; smaller windows hold no sensible piece of a city
 
 
@@ -59,14 +61,14 @@ def write_simulated_folder(
     _check_at_least(height=(size[0], SMALLEST_SIDE), width=(size[1], SMALLEST_SIDE))
     out = Path(out)
     arguments = {"maps": maps, "transmitters": transmitters, "size": list(size), "seed": seed}
-    claim_folder(out, arguments | _cars_record(cars))
-    jobs = [(_Task(out, map_id, cars), transmitters, size, seed) for map_id in range(maps)]
-    run_jobs(_simulate_city, jobs, maps * transmitters, workers, progress)
+    _claim(out, arguments | _cars_record(cars))
+    jobs = [partial(_simulate_city, _Task(out, map_id, cars), transmitters, size, seed) for map_id in range(maps)]
+    _run_jobs(jobs, maps * transmitters, workers, progress)
 
 
-def write_layouts_folder(
+def write_masks_folder(
     out: str | Path,
-    layouts: Sequence[Bool[np.ndarray, "height width"]],
+    city_masks: Sequence[Bool[np.ndarray, "height width"]],
     source: dict[str, Any],
     transmitters: int,
     seed: int,
@@ -78,11 +80,12 @@ def write_layouts_folder(
 
     Raises UserError as above, and where a mask has not enough room for the transmitters.
     """
-    _check_at_least(maps=(len(layouts), 1), transmitters=(transmitters, 1), workers=(workers, 1), seed=(seed, 0))
+    _check_at_least(maps=(len(city_masks), 1), transmitters=(transmitters, 1), workers=(workers, 1), seed=(seed, 0))
     out = Path(out)
-    claim_folder(out, source | {"maps": len(layouts), "transmitters": transmitters, "seed": seed} | _cars_record(cars))
-    jobs = [(_Task(out, map_id, cars), layout, transmitters, seed) for map_id, layout in enumerate(layouts)]
-    run_jobs(_simulate_layout, jobs, len(layouts) * transmitters, workers, progress)
+    _claim(out, source | {"maps": len(city_masks), "transmitters": transmitters, "seed": seed} | _cars_record(cars))
+    tasks = [(_Task(out, map_id, cars), np.asarray(mask) != 0) for map_id, mask in enumerate(city_masks)]
+    jobs = [partial(_simulate_mask, *task, transmitters, seed) for task in tasks]
+    _run_jobs(jobs, len(city_masks) * transmitters, workers, progress)
 
 
 def write_gains_for_scenes(
@@ -96,14 +99,62 @@ def write_gains_for_scenes(
     """
     scenes_root, out = Path(scenes_root), Path(out)
     if out.resolve() == scenes_root.resolve() or (scenes_root / "png").resolve() in (out / "x").resolve().parents:
-        raise UserError(f"{out} lies in the scenes themselves; choose another folder for the simulated gains.")
+        raise UserError(f"{out} lies in the scenes themselves; choose another folder for the simulated gains")
     transmitters = transmitters_by_map(scenes_root, cars)
     number = sum(len(ids) for ids in transmitters.values())
     arguments = {"scenes": str(scenes_root.resolve()), "maps": len(transmitters), "transmitters": number}
-    claim_folder(out, arguments | _cars_record(cars))
+    _claim(out, arguments | _cars_record(cars))
     copy_tree(scenes_root / "png", out / "png", progress)
-    jobs = [(_Task(out, map_id, cars), ids) for map_id, ids in sorted(transmitters.items())]
-    run_jobs(_simulate_scene, jobs, number, workers, progress)
+    jobs = [partial(_simulate_scene, _Task(out, map_id, cars), ids) for map_id, ids in sorted(transmitters.items())]
+    _run_jobs(jobs, number, workers, progress)
+
+
+def _claim(out: Path, arguments: dict[str, Any]) -> None:
+    """Record in `out` what is simulated there, or check that the same was begun there before.
+
+    Raises UserError where `out` is a file, or holds anything but a simulation of the same arguments, constants and
+    program version.
+    """
+    record = {
+        "program": "radiodiff_jax",
+        "version": __version__,
+        "model": "dominant path",
+        "arguments": arguments,
+        "constants": CONSTANTS._asdict() | VISIBILITY._asdict(),
+    }
+    claim_with_record(out, RECORD, record)
+
+
+def claim_with_record(out: Path, name: str, record: dict[str, Any]) -> None:
+    """Write `record` to the file `name` of the folder `out`, or check that the same record is there.
+
+    Raises UserError where `out` is a file, or holds anything but what was begun with the same record.
+    """
+    path = out / name
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; name a folder for the simulated maps")
+    if path.exists():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read ({error}); choose another folder or remove this one") from None
+        if found != record:
+            changed = sorted(key for key in record if not isinstance(found, dict) or found.get(key) != record[key])
+            raise UserError(
+                f"{out} holds a simulation with other {' and '.join(changed)} (see {path.name} there); "
+                "choose another folder or remove this one"
+            )
+    elif out.exists() and any(not entry.name.startswith(".writing-") for entry in out.iterdir()):
+        raise UserError(f"{out} is not empty and holds no simulation; choose an empty or a new folder")
+    else:
+        write_json(path, record)
+
+
+def _run_jobs(jobs: Sequence[Callable[[], int]], total: int, workers: int, progress: bool) -> None:
+    """Call every job, in `workers` processes (see `run_in_processes`); each returns how many maps it has written."""
+    with tqdm(total=total, unit=" map", disable=not progress, smoothing=0.1) as bar:
+        for written in run_in_processes(operator.call, jobs, workers, DEATH):
+            bar.update(written)
 
 
 @dataclass(frozen=True)
@@ -124,7 +175,7 @@ class _Task:
 def _check_at_least(**values: tuple[int, int]) -> None:
     for name, (value, least) in values.items():
         if value < least:
-            raise UserError(f"The simulation needs {name} to be {least} or more, but it is {value}.", exit_code=2)
+            raise UserError(f"the simulation needs {name} to be {least} or more, but it is {value}", exit_code=2)
 
 
 def _cars_record(cars: bool) -> dict[str, Any]:
@@ -135,12 +186,12 @@ def _simulate_city(task: _Task, transmitters: int, size: tuple[int, int], seed: 
     """One city with all its gains; returns the number of gains."""
     if task.missing(range(transmitters)):
         city_seed, *seeds = _seeds(seed, task.map_id)
-        layout = city(city_seed, *size)
-        _simulate(task, layout.buildings, transmitters, seeds, layout.polygons)
+        drawn = city(city_seed, *size)
+        _simulate(task, drawn.buildings, transmitters, seeds, drawn.polygons)
     return transmitters
 
 
-def _simulate_layout(task: _Task, buildings: np.ndarray, transmitters: int, seed: int) -> int:
+def _simulate_mask(task: _Task, buildings: np.ndarray, transmitters: int, seed: int) -> int:
     """One given mask with all its gains; returns their number."""
     if task.missing(range(transmitters)):
         _simulate(task, buildings, transmitters, _seeds(seed, task.map_id)[1:])
@@ -156,7 +207,7 @@ def _simulate(task: _Task, buildings: np.ndarray, transmitters: int, seeds: Sequ
     places = place_transmitters(buildings, transmitters, seeds[0])
     write_mask(buildings_path(task.out, task.map_id), buildings)
     for transmitter, (row, column) in enumerate(places):
-        write_mask(antenna_path(task.out, task.map_id, transmitter), transmitter_mask(buildings.shape, row, column))
+        write_transmitter(antenna_path(task.out, task.map_id, transmitter), buildings.shape, (row, column))
     cars = place_cars(buildings, places, seeds[1]) if task.cars else None
     if cars is not None:
         write_mask(cars_path(task.out, task.map_id), cars)
@@ -166,10 +217,10 @@ def _simulate(task: _Task, buildings: np.ndarray, transmitters: int, seeds: Sequ
 def _simulate_scene(task: _Task, transmitters: Sequence[int]) -> int:
     """All gains of one map whose pictures are in `out` already; returns their number."""
     if missing := task.missing(transmitters):
-        buildings = read_mask(buildings_path(task.out, task.map_id))
+        buildings = read_scene_mask(buildings_path(task.out, task.map_id))
         paths = {tx: antenna_path(task.out, task.map_id, tx) for tx in missing}
-        places = [(tx, read_transmitter(path, buildings.shape)) for tx, path in paths.items()]
-        cars = read_mask(cars_path(task.out, task.map_id), buildings.shape) if task.cars else None
+        places = [(tx, read_scene_transmitter(path, buildings.shape)) for tx, path in paths.items()]
+        cars = read_scene_mask(cars_path(task.out, task.map_id), buildings.shape) if task.cars else None
         _write_gains(task, prepare(buildings), places, cars)
     return len(transmitters)
 

@@ -1,33 +1,74 @@
-"""Where transmitters may stand."""
+"""Scenes of a RadioMapSeer folder that somebody else made: which there are, their masks read with care, copies of them."""
+
+import os
+import re
+import shutil
+from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int
-from scipy.ndimage import distance_transform_edt
+from tqdm import tqdm
 
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.files import write_whole
+from radiodiff_jax.images import Mask, Size, load_grey
+from radiodiff_jax.radiomapseer import antenna_path, buildings_path, cars_path, single_pixel
 
-CENTRAL_SHARE = 150 / 256  # of height and width; RadioMapSeer's transmitters stand in the central part of a map
-CLEARANCE = 3.0  # pixels from the nearest building pixel
 
+def transmitters_by_map(root: Path, cars: bool) -> dict[int, list[int]]:
+    """Transmitter ids of every map, by the names of the antenna pictures.
 
-def place_transmitters(
-    buildings: Bool[np.ndarray, "height width"], count: int, seed: int
-) -> Int[np.ndarray, "count 2"]:
-    """Distinct outdoor pixels (row, column), drawn evenly from the central part of the map.
-
-    They keep 3 pixels from buildings. Where this leaves fewer than `count` places, the whole map is used, and if need
-    be every outdoor pixel. Raises UserError where there are not even `count` of these.
+    Raises UserError where a picture has another name, and where a map's buildings or, if asked for, cars are missing.
     """
-    height, width = buildings.shape
-    central = np.ix_(*(np.abs((np.arange(side) + 0.5) / side - 0.5) <= CENTRAL_SHARE / 2 for side in (height, width)))
-    clear = distance_transform_edt(~buildings) >= CLEARANCE if buildings.any() else ~buildings
-    clear_central = np.zeros_like(clear)
-    clear_central[central] = clear[central]
-    for places in (clear_central, clear, ~buildings):
-        if np.count_nonzero(places) >= count:
-            chosen = np.random.default_rng(seed).choice(np.flatnonzero(places), count, replace=False)
-            return np.stack(np.divmod(chosen, width), axis=1)
-    raise UserError(
-        f"A map of {height} x {width} pixels has only {np.count_nonzero(~buildings)} pixels outside buildings, too few "
-        f"for {count} transmitters; ask for fewer transmitters or larger maps."
-    )
+    folder = antenna_path(root, 0, 0).parent
+    if not folder.is_dir():
+        raise UserError(f"{folder} is missing; scenes need png/antennas and png/buildings_complete")
+    found = defaultdict(list)
+    for path in sorted(folder.glob("[!.]*.png")):
+        name = re.fullmatch(r"(\d+)_(\d+)", path.stem)
+        if name is None:
+            raise UserError(f"{path} is not named MAP_TRANSMITTER.png with two numbers; rename or remove it")
+        found[int(name[1])].append(int(name[2]))
+    if not found:
+        raise UserError(f"{folder} has no pictures MAP_TRANSMITTER.png; there is nothing to simulate")
+    for map_id in found:
+        if not (path := buildings_path(root, map_id)).is_file():
+            raise UserError(f"{path} is missing, but there are antennas of map {map_id}; add it or remove them")
+        if cars and not cars_path(root, map_id).is_file():
+            raise UserError(f"{cars_path(root, map_id)} is missing; --cars needs png/cars/MAP.png of every map")
+    return {map_id: sorted(ids) for map_id, ids in found.items()}
+
+
+def read_scene_mask(path: Path, size: Size | None = None) -> Mask:
+    """Where a grey picture of two levels, 0 and one other (usually 255), is not 0.
+
+    More is checked than in `images.read_mask`, since these pictures may come from anywhere. Raises UserError where the
+    file is missing, is no picture, has colours, has more levels or, if the `size` of the map's buildings is given, has
+    another one.
+    """
+    grey, mode = load_grey(path)
+    if mode.startswith("RGB"):
+        raise UserError(f"{path} has colours; save it as an 8-bit grey picture of 0 and 255")
+    if len(np.unique(grey[grey != 0])) > 1:
+        raise UserError(f"{path} has more than two grey levels; save it as a mask of 0 and 255 only")
+    if size is not None and grey.shape != size:
+        raise UserError(
+            f"{path} is {grey.shape[0]} x {grey.shape[1]} pixels but its buildings are {size[0]} x {size[1]}; "
+            "make all pictures of one map of one size"
+        )
+    return grey != 0
+
+
+def read_scene_transmitter(path: Path, size: Size) -> tuple[int, int]:
+    """(row, column) of the transmitter in an antenna picture. Raises UserError as above, or if it is not one pixel."""
+    return single_pixel(read_scene_mask(path, size), path)
+
+
+def copy_tree(source: Path, target: Path, progress: bool) -> None:
+    """Copy every file that is not there yet, each whole or not at all; hidden files are left out, links followed."""
+    walk = os.walk(source, followlinks=True)
+    files = [Path(folder, name) for folder, _, names in walk for name in names if not name.startswith(".")]
+    for path in tqdm(sorted(files), desc="copying scenes", unit=" file", disable=not progress):
+        copy = target / path.relative_to(source)
+        if not copy.exists():
+            write_whole(copy, lambda temporary, path=path: shutil.copyfile(path, temporary))

@@ -3,15 +3,15 @@
 import jax
 import numpy as np
 import pytest
-
-from radiodiff_jax.distance_law import distance_law, line_of_sight_db
 from radiodiff_jax.models.prior import SHADOW_DB, guess_gain
+
+from radiodiff_jax.propagation import distance_law, line_of_sight_db
 from radiodiff_jax.simulation import path_gain_db, path_gain_grey, prepare
-from radiodiff_jax.simulation.constants import CONSTANTS, VISIBILITY
-from radiodiff_jax.simulation.ground_paths import bend_loss, bends_around
-from radiodiff_jax.simulation.polygons import rasterise
-from radiodiff_jax.simulation.roof_paths import slanted_bend
-from radiodiff_jax.simulation.visibility import depth_map, look
+from radiodiff_jax.simulation.cities.polygons import rasterise
+from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, VISIBILITY
+from radiodiff_jax.simulation.dominant_path.ground_numba import bend_loss, bends_around
+from radiodiff_jax.simulation.dominant_path.roofs_numba import slanted_bend
+from radiodiff_jax.simulation.dominant_path.visibility_numba import depth_map, look
 from radiodiff_jax.units import db_to_gain, gain_to_grey
 from tests.derivations.formulas import evaluates
 

@@ -1,0 +1,141 @@
+"""City masks from real ground plans: projected to metres, cut into windows, rasterised. Needs the extra `footprints`.
+
+Overlapping plans (parts of one building, say) are united first, since rasterising counts crossings. Windows never share
+ground: a grid of them is laid over the extent, moved by a random part of what is left over, and visited in random order.
+"""
+
+import hashlib
+import importlib
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.simulation.cities.footprint_files import Polygon, is_geographic, read_footprints
+from radiodiff_jax.simulation.cities.generator import DENSITY, is_usual
+from radiodiff_jax.simulation.cities.polygons import rasterise
+
+WIDEST_DEGREES = 1.0  # of a file in degrees: about 100 km, over which one UTM zone is true to some 0.1 %
+SMALLEST_AREA = 1.0  # square metres; slivers that a union leaves are no buildings
+
+
+@dataclass(frozen=True)
+class FootprintMasks:
+    """Masks of windows of real ground, and what a record should say of them."""
+
+    masks: list[Bool[np.ndarray, "height width"]]
+    source: dict[str, Any]
+    """Name and digest of the file, coordinate system, size, north-western corner (east, north) of each window in metres."""
+    windows_there: int
+    """Windows that fit side by side into the extent, built over as usual or not."""
+
+
+def footprint_masks(path: str | Path, maps: int, size: tuple[int, int], seed: int) -> FootprintMasks:
+    """Up to `maps` windows of `size` (height, width) metres of the buildings of a GeoJSON or OpenStreetMap file.
+
+    Rows run south. Fewer come back where fewer have a usual share of buildings (see `is_usual`). The same file and
+    arguments give the same masks. Raises UserError for an unreadable file (see `read_footprints`), where its extent is
+    smaller than one window or, in degrees, wider than 1, where no window is usual, and where libraries are missing.
+    """
+    path = Path(path)
+    shapely = _library("shapely", "to unite footprints")
+    polygons, system = to_metres(read_footprints(path), path)
+    shapes = np.array([_shape(shapely, polygon) for polygon in polygons])
+    tree = shapely.STRtree(shapes)
+    west, south, east, north = shapely.total_bounds(shapes)
+    corners = window_corners((west, south, east, north), size, seed)
+    if not corners:
+        raise UserError(
+            f"the buildings of {path} span {north - south:.0f} x {east - west:.0f} m, less than one window of {size[0]} x "
+            f"{size[1]} m; choose a smaller size or another file"
+        )
+    masks, windows = [], []
+    for left, top in corners:
+        if len(masks) == maps:
+            break
+        window = shapely.box(left, top - size[0], left + size[1], top)
+        mask = _mask(shapely, shapes[np.sort(tree.query(window, predicate="intersects"))], left, top, size)
+        if is_usual(mask):
+            masks.append(mask)
+            windows.append([round(left, 2), round(top, 2)])
+    if not masks:
+        low, high = (f"{100 * share:.0f} %" for share in DENSITY)
+        raise UserError(
+            f"None of the {len(corners)} windows of {path} is usable: buildings must cover {low} to {high} of a window; "
+            "choose another size or a denser part of the city"
+        )
+    source = {
+        "footprints": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "coordinates": system,
+        "size": list(size),
+        "windows": windows,
+    }
+    return FootprintMasks(masks, source, len(corners))
+
+
+def window_corners(
+    extent: tuple[float, float, float, float], size: tuple[int, int], seed: int
+) -> list[tuple[float, float]]:
+    """North-western corners (east, north) of windows that lie side by side in (west, south, east, north), shuffled."""
+    west, south, east, north = (float(side) for side in extent)
+    rows, columns = int((north - south) // size[0]), int((east - west) // size[1])
+    rng = np.random.default_rng(seed)
+    down, right = (rng.random(2) * (north - south - rows * size[0], east - west - columns * size[1])).tolist()
+    places = [(west + right + j * size[1], north - down - i * size[0]) for i in range(rows) for j in range(columns)]
+    return [places[place] for place in rng.permutation(len(places))]
+
+
+def to_metres(polygons: list[Polygon], path: Path) -> tuple[list[Polygon], str]:
+    """Degrees to the UTM zone of their middle; other numbers are taken as metres already. The name of the system too."""
+    if not is_geographic(polygons):
+        return polygons, "metres of the file"
+    points = np.concatenate([ring for polygon in polygons for ring in polygon])
+    low, high = points.min(axis=0), points.max(axis=0)
+    if np.any(high - low > WIDEST_DEGREES):
+        raise UserError(
+            f"{path} spans {high[0] - low[0]:.1f} x {high[1] - low[1]:.1f} degrees, too much for one plane; cut out at most "
+            f"{WIDEST_DEGREES:.0f} degree, or project it to metres"
+        )
+    pyproj = _library("pyproj", "to project longitudes and latitudes")
+    system = utm_zone(*(low + high) / 2)
+    project = pyproj.Transformer.from_crs("EPSG:4326", system, always_xy=True).transform
+    return [[np.stack(project(*ring.T), axis=1) for ring in polygon] for polygon in polygons], system
+
+
+def utm_zone(longitude: float, latitude: float) -> str:
+    """The EPSG name of the plain UTM zone (6 degrees wide, WGS 84) of a place in degrees."""
+    zone = int((longitude + 180) // 6) % 60 + 1
+    return f"EPSG:{(32600 if latitude >= 0 else 32700) + zone}"
+
+
+def _library(name: str, purpose: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(
+            f"--footprints needs {name} {purpose} ({error}); install it with pip install 'radiodiff-jax[footprints]'"
+        ) from None
+
+
+def _shape(shapely: ModuleType, polygon: Polygon):
+    """One geometry of a list of rings by the odd-even rule; rings that cross themselves are mended."""
+    rings = shapely.make_valid([shapely.Polygon(ring) for ring in polygon], method="structure", keep_collapsed=False)
+    return reduce(shapely.symmetric_difference, rings)
+
+
+def _mask(shapely: ModuleType, shapes: np.ndarray, left: float, top: float, size: tuple[int, int]) -> np.ndarray:
+    """The mask of a window; the centre of its first pixel lies half a metre inside its corner."""
+    parts = shapely.get_parts(shapely.union_all(shapes)) if len(shapes) else []
+    rings = [
+        np.stack([top - 0.5 - points[:, 1], points[:, 0] - left - 0.5], axis=1)[:-1]
+        for part in parts
+        if part.geom_type == "Polygon" and part.area >= SMALLEST_AREA
+        for points in (shapely.get_coordinates(ring) for ring in (part.exterior, *part.interiors))
+    ]
+    return rasterise(rings, *size)
