@@ -72,6 +72,20 @@ def whole_number(smallest: int) -> Callable[[str], int]:
     return parse
 
 
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add `--checkpoint best|latest|STEP`."""
+
+    def parse(text: str) -> str | int:
+        if text in ("best", "latest"):
+            return text
+        if not text.isdecimal():
+            raise argparse.ArgumentTypeError(f"'{text}' is neither best, latest nor a step")
+        return int(text)
+
+    parser.add_argument("--checkpoint", type=parse, default="latest", metavar="best|latest|STEP",
+                        help="which of the run's checkpoints: lowest validation RMSE, newest, or a step")  # fmt: skip
+
+
 def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Rows under their head: text to the left, numbers to the right with 4 decimals, '-' for None."""
 

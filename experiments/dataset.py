@@ -202,16 +202,15 @@ def run_compare(arguments: argparse.Namespace) -> None:
     if arguments.json:
         write_json(arguments.json, result)
     if arguments.figures:
-        from radiodiff_jax.reporting.data_exploration import told_apart
-        from radiodiff_jax.reporting.data_figures import save_differences
-        from radiodiff_jax.reporting.difference_figures import save_differences_in_numbers
+        from radiodiff_jax.reporting.data_exploration import pick_examples
+        from radiodiff_jax.reporting.map_figures import save_difference_curves, save_differences
 
         truth = RadioMapFolder(arguments.truth, arguments.simulation)
         other = RadioMapFolder(arguments.other, arguments.other_simulation or arguments.simulation)
-        chosen = told_apart(sorted(result["maps"], key=lambda row: row["rmse"]))
+        chosen = pick_examples(sorted(result["maps"], key=lambda row: row["rmse"]))
         counts = difference_counts(truth, other, [(row["map"], row["transmitter"]) for row in result["maps"]])
         written = save_differences(truth, other, chosen, arguments.figures / "differences", ("truth", "other"))
-        for path in written + save_differences_in_numbers(counts, arguments.figures / "errors"):
+        for path in written + save_difference_curves(counts, arguments.figures / "errors"):
             print(f"figure: {path}")
 
 

@@ -1,11 +1,11 @@
-"""Figures of merit of a run over a split, beside the distance law and the autoencoder's own reconstruction."""
+"""Figures of merit of a run over a split, beside estimates without training and the autoencoder's own reconstruction."""
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.command import command_help, run_command, text_table, whole_number
+from experiments.command import add_checkpoint, command_help, run_command, text_table, whole_number
 from radiodiff_jax.radiomapseer import SIMULATIONS
 
 
@@ -13,10 +13,11 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
     results = evaluate_run(arguments.run, arguments.data, arguments.split, arguments.steps, arguments.batch_size,
-                           arguments.maps, arguments.count, arguments.out, simulation=arguments.simulation)  # fmt: skip
+                           arguments.maps, arguments.count, arguments.out, simulation=arguments.simulation,
+                           checkpoint=arguments.checkpoint)  # fmt: skip
     for path, result in results.items():
-        print(summary_table(result))
-        steps = f", {result['steps']} diffusion step{'s' if result['steps'] > 1 else ''}" if result["steps"] else ""
+        print(results_table(result["results"]))
+        steps = f", {result['steps']} step{'s' if result['steps'] > 1 else ''}" if result["steps"] else ""
         print(f"{result['radio_maps']} radio maps of {result['layouts']} layouts, {arguments.split} split of "
               f"{arguments.data}{steps}")  # fmt: skip
         print(f"every figure, both protocols, 90 % intervals over layouts: {path}")
@@ -26,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
 def evaluate_run(
     run: Path, data: Path, split: str, steps: list[int] | None = None, batch_size: int = 8, maps: Path | None = None,
     count: int | None = None, out: Path | None = None, model: Any = None, simulation: str | None = None,
+    checkpoint: str | int = "latest",
 ) -> dict[Path, dict[str, Any]]:  # fmt: skip
     """Evaluate a run for each number of steps; writes and returns path -> result, of which the JSON file is made.
 
@@ -39,17 +41,17 @@ def evaluate_run(
     from radiodiff_jax.images import write_grey
     from radiodiff_jax.inference.evaluation import evaluate_steps
     from radiodiff_jax.inference.evaluation_files import write_evaluation
-    from radiodiff_jax.inference.trained import RadioMapModel, load_run
+    from radiodiff_jax.inference.generator import Generator, load_run
     from radiodiff_jax.training.provenance import now
     from radiodiff_jax.units import gain_to_grey
 
-    model = model or load_run(run)
+    model = model or load_run(run, checkpoint)
     judged = model.config
     if simulation:
         judged = replace(judged, data=replace(judged.data, simulation=simulation, mixture=None))
     source = open_split(judged, data, split)
     name = split if judged.data.simulation == model.config.data.simulation else f"{simulation}_{split}"
-    steps = list(dict.fromkeys(steps or [model.config.objective.sampling_steps])) if isinstance(model, RadioMapModel) else [0]
+    steps = list(dict.fromkeys(steps or [model.config.objective.sampling_steps])) if isinstance(model, Generator) else [0]
 
     def keep(number, batch, i, gain):
         folder = maps / f"steps{number}" if len(steps) > 1 else maps
@@ -80,11 +82,11 @@ TABLE = {
 }
 
 
-def summary_table(result: dict) -> str:
+def results_table(results: dict[str, Any]) -> str:
     """Mean figures over maps, one row a predictor."""
     rows = [
         [name, *(one["figures"][key]["mean"] for key in TABLE.values()), f"{one['ms_per_map']:.1f}"]
-        for name, one in result["results"].items()
+        for name, one in results.items()
     ]
     return text_table(["mean over maps", *TABLE, "ms a map"], rows)
 
@@ -93,14 +95,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Arguments of the command."""
     example = "python -m experiments.evaluate --run runs/ldm --data RadioMapSeer --split test --steps 1"
     parser = argparse.ArgumentParser(prog="python -m experiments.evaluate", **command_help(__doc__, example))
-    parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run of experiments.ldm or experiments.vae")
+    parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run of experiments.train, ldm or vae")
+    add_checkpoint(parser)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder or built TFDS folder")
     parser.add_argument("--split", choices=("train", "validation", "test", "all"), default="test",
                         help="which maps; all: those of an unpacked folder that the model was not trained on")  # fmt: skip
     parser.add_argument("--simulation", choices=SIMULATIONS, metavar="NAME",
                         help="folder below gain/ to judge by (default: the one that the run was trained on)")  # fmt: skip
     parser.add_argument("--steps", type=whole_number(1), nargs="+", metavar="N",
-                        help="diffusion steps, or several numbers of them, each with a result of its own (default: as in "
+                        help="sampling steps, or several numbers of them, each with a result of its own (default: as in "
                         "the settings)")  # fmt: skip
     parser.add_argument("--batch-size", type=whole_number(1), default=8, metavar="N", help="maps at once")
     parser.add_argument("--count", type=whole_number(1), metavar="N", help="only so many maps, spread over the split")

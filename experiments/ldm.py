@@ -1,32 +1,22 @@
-"""Train the conditional latent diffusion model over the autoencoder of another run."""
+"""Train a latent diffusion model over the autoencoder of another run."""
 
 from experiments.command import run_command
-from experiments.training import data_arguments, first_gains, parse_training, read_settings, run_training
+from experiments.training import parse_training, read_settings, train_generator
+from radiodiff_jax.errors import UserError
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
-    arguments = parse_training(
-        "ldm",
-        __doc__,
-        "python -m experiments.ldm --config small --data RadioMapSeer --vae runs/vae --run runs/ldm",
-        argv,
-    )
-    config = read_settings("ldm", arguments)
-    data = data_arguments(config, arguments.data)
-
-    from radiodiff_jax.reporting.map_figures import save_samples
-    from radiodiff_jax.training.frozen_autoencoder import adopt_autoencoder, describe
-    from radiodiff_jax.training.ldm_task import make_ldm_task
-
-    gains = first_gains(config, arguments.data)
-    autoencoder, frozen = adopt_autoencoder(config, arguments.run, arguments.vae, gains)
-    if config.data.latents == "cached":
-        from experiments.cached_latents import latent_batches
-
-        data["batches"] = latent_batches(arguments, config, autoencoder, frozen, data["data_fingerprint"])
-    inputs = data | {"frozen": frozen, "extras": describe(arguments.run), "draw_samples": save_samples}
-    if run_training(arguments, config, lambda: make_ldm_task(config, autoencoder), **inputs):
+    example = "python -m experiments.ldm --config small --data RadioMapSeer --vae runs/vae --run runs/ldm"
+    arguments = parse_training("ldm", "generator", "tiny", __doc__, example, argv)
+    config = read_settings("generator", arguments)
+    if not config.space.needs_autoencoder:
+        raise UserError(
+            f"--config {arguments.config} predicts in the space {config.space.name}, without an autoencoder; train it with "
+            "`python -m experiments.train`",
+            2,
+        )
+    if train_generator(arguments, config):
         print(f"next: python -m experiments.evaluate --run {arguments.run} --data {arguments.data or 'DIR'}")
     return 0
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.command import command_help, run_command, whole_number
+from experiments.command import add_checkpoint, command_help, run_command, whole_number
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.settings import DataConfig
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -14,51 +15,50 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
 
     from radiodiff_jax.files import write_whole
-    from radiodiff_jax.images import write_grey
+    from radiodiff_jax.inference.generator import load_generator
     from radiodiff_jax.inference.scene import read_scene
-    from radiodiff_jax.inference.trained import load_radio_map_model
     from radiodiff_jax.reporting.map_figures import save_labelled_map, save_spread
-    from radiodiff_jax.units import DB_PER_GAIN, gain_to_db, gain_to_grey
 
-    model = load_radio_map_model(arguments.run)
-    if model.config.data.cars and arguments.cars is None:
-        raise UserError(f"{arguments.run} was trained with cars; give the scene's car mask with --cars C.png")
-    if arguments.cars is not None and not model.config.data.cars:
-        raise UserError(f"{arguments.run} was trained without cars, so it cannot use --cars; leave it out")
-    check_measurements(arguments, model.config.data.samples)
-    scene = read_scene(arguments.buildings, arguments.tx, arguments.cars, model.config.image_size, arguments.measurements)
+    model = load_generator(arguments.run, arguments.checkpoint)
+    check_inputs(arguments, model.config.data)
+    scene = read_scene(arguments.buildings, arguments.cars, model.config.image_size, arguments.measurements)
     steps = arguments.steps or model.config.objective.sampling_steps
-    condition = scene.condition()[None]
-    samples = np.stack([model.predict(condition, steps, arguments.seed + i)[0, ..., 0] for i in range(arguments.samples)])
-    gain = samples.mean(0)
+    found = model.predict(
+        transmitter=arguments.tx, **scene, steps=steps, samples=arguments.samples, seed=arguments.seed
+    )
 
-    write_grey(arguments.out, gain_to_grey(gain))
+    found.to_png(arguments.out)
     labelled = arguments.out.with_name(f"{arguments.out.stem}_labelled.png")
     count = f", mean of {arguments.samples} samples" if arguments.samples > 1 else ""
-    title = f"predicted path gain ({steps} step{'s' if steps > 1 else ''}{count})"
-    save_labelled_map(labelled, gain, scene.buildings, scene.transmitter, title)
+    evaluations = model.config.objective.evaluations(steps)
+    title = f"predicted path gain ({evaluations} evaluation{'s' if evaluations > 1 else ''}{count})"
+    save_labelled_map(labelled, found.gain, found.buildings, found.transmitter, title)
     print(f"radio map (8-bit grey, gain = grey / 255)  {arguments.out}")
     print(f"labelled picture                           {labelled}")
     if arguments.samples > 1:
-        spread = DB_PER_GAIN * samples.std(0)
+        spread = found.deviation_db
         picture = arguments.out.with_name(f"{arguments.out.stem}_spread.png")
-        save_spread(picture, spread, scene.buildings, f"spread of {arguments.samples} samples")
-        outdoors = spread[~scene.buildings]
+        save_spread(picture, spread, found.buildings, f"spread of {arguments.samples} samples")
+        outdoors = spread[~found.buildings]
         print(f"spread of the samples                      {picture} (mean {outdoors.mean():.2f} dB outdoors)")
     if arguments.db is not None:
-        write_whole(arguments.db, lambda path: _save_array(path, gain_to_db(gain).astype(np.float32)))
+        write_whole(arguments.db, lambda path: _save_array(path, found.db))
         print(f"path gain in dB (float32, NumPy)           {arguments.db}")
     return 0
 
 
-def check_measurements(arguments: argparse.Namespace, samples: int) -> None:
-    """Raise UserError unless there are measurements just where the model was trained with them."""
-    if samples and arguments.measurements is None:
+def check_inputs(arguments: argparse.Namespace, data: DataConfig) -> None:
+    """Raise UserError unless there are cars and measurements just where the model was trained with them."""
+    if data.cars and arguments.cars is None:
+        raise UserError(f"{arguments.run} was trained with cars; give the scene's car mask with --cars C.png")
+    if arguments.cars is not None and not data.cars:
+        raise UserError(f"{arguments.run} was trained without cars, so it cannot use --cars; leave it out")
+    if data.observed_pixels and arguments.measurements is None:
         raise UserError(
-            f"{arguments.run} was trained with {samples} measured pixels a map; give the scene's with "
+            f"{arguments.run} was trained with {data.observed_pixels} measured pixels a map; give the scene's with "
             "--measurements FILE.csv"
         )
-    if not samples and arguments.measurements is not None:
+    if not data.observed_pixels and arguments.measurements is not None:
         raise UserError(f"{arguments.run} was trained without measured pixels, so it cannot use --measurements; leave it out")
 
 
@@ -71,14 +71,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Arguments of the command."""
     example = "python -m experiments.predict --run runs/ldm --buildings city.png --tx 128,90 --out map.png"
     parser = argparse.ArgumentParser(prog="python -m experiments.predict", **command_help(__doc__, example))
-    parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run of experiments.ldm")
+    parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run of experiments.train or ldm")
+    add_checkpoint(parser)
     parser.add_argument("--buildings", type=Path, required=True, metavar="B.png", help="mask, 255 = building")
     parser.add_argument("--tx", type=row_and_column, required=True, metavar="ROW,COL", help="pixel of the transmitter")
     parser.add_argument("--cars", type=Path, metavar="C.png", help="mask, 255 = car; for models trained with cars")
     parser.add_argument("--measurements", type=Path, metavar="FILE.csv",
-                        help="lines of row, column, path gain in dB; for models trained with data.samples")  # fmt: skip
+                        help="lines of row, column, path gain in dB; for models trained with data.observed_pixels")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="MAP.png", help="grey PNG to write")
-    parser.add_argument("--steps", type=whole_number(1), metavar="N", help="diffusion steps (default: as in the settings)")
+    parser.add_argument("--steps", type=whole_number(1), metavar="N", help="sampling steps (default: as in the settings)")
     parser.add_argument("--samples", type=whole_number(1), default=1, metavar="N", help="samples to draw; --out is their mean")
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of the first sample")
     parser.add_argument("--db", type=Path, metavar="MAP.npy", help="also write path gain in dB")

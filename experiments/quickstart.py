@@ -1,12 +1,13 @@
-"""Everything once, small: simulate cities, train both stages, evaluate on unseen cities, predict one more."""
+"""Everything once, small: simulate cities, train a regression and a latent diffusion model, evaluate and predict."""
 
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from experiments import evaluate, ldm, predict, vae
+from experiments import evaluate, ldm, predict, train, vae
 from experiments.command import command_help, run_command, whole_number
 
 MAPS, TRANSMITTERS, SIZE = 160, 10, (64, 64)
@@ -17,29 +18,33 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
     out, started = arguments.out, time.monotonic()
-    data, vae_run, ldm_run = out / "data", out / "runs" / "vae", out / "runs" / "ldm"
+    data, runs = out / "data", {name: out / "runs" / name for name in ("regression", "vae", "ldm")}
 
     def stage(number: int, what: str) -> None:
-        print(f"\n[{number}/5] {what}  ({(time.monotonic() - started) / 60:.1f} min since the start)", flush=True)
+        print(f"\n[{number}/6] {what}  ({(time.monotonic() - started) / 60:.1f} min since the start)", flush=True)
 
     stage(1, f"simulating {MAPS} cities of {SIZE[0]} x {SIZE[1]} m with {TRANSMITTERS} transmitters each")
     simulate(data, arguments.workers)
-    stage(2, "training the autoencoder, alone and then against the discriminator")
-    vae.main(["--config", "tiny", "--data", str(data), "--run", str(vae_run), *arguments.vae])
-    stage(3, "training the diffusion model on its latents")
-    ldm.main(["--config", "tiny", "--data", str(data), "--vae", str(vae_run), "--run", str(ldm_run), *arguments.ldm])
-    stage(4, "evaluating on cities that were not trained on")
-    result = evaluate_both(ldm_run, data)
-    stage(5, "predicting the radio map of a new city")
-    picture = predict_unseen(out, ldm_run)
+    stage(2, "training a regression in pixels")
+    train.main(["--config", "pixel-tiny", "--data", str(data), "--run", str(runs["regression"]), *arguments.regression])
+    stage(3, "training the autoencoder, alone and then against the discriminator")
+    vae.main(["--config", "tiny", "--data", str(data), "--run", str(runs["vae"]), *arguments.vae])
+    stage(4, "training the diffusion model on its latents")
+    ldm.main(
+        ["--config", "tiny", "--data", str(data), "--vae", str(runs["vae"]), "--run", str(runs["ldm"]), *arguments.ldm]
+    )
+    stage(5, "evaluating on cities that were not trained on")
+    results = {name: evaluate_both(runs[name], data) for name in ("regression", "ldm")}
+    stage(6, "predicting the radio map of a new city")
+    picture = predict_unseen(out, runs["regression"])
 
-    model, law = (result["results"][name]["figures"]["raw/all/rmse"]["mean"] for name in ("model", "distance law"))
-    print(f"\n{evaluate.summary_table(result)}")
-    print(f"\nThe model's error on {result['layouts']} unseen cities is {law / model:.1f} times below the distance law's.")
+    table = closing_table(results["regression"], results["ldm"])
+    path = write_summary(out, time.monotonic() - started, results["regression"]["layouts"], table)
+    print(f"\n{evaluate.results_table(table)}\n\n{closing_sentence(table, results['regression']['layouts'])}")
     print(f"Done in {(time.monotonic() - started) / 60:.1f} min. Look at:")
     print(f"  {picture}   simulated, predicted and their difference, for a city made just now")
-    print(f"  {ldm_run / 'samples'}   predictions while it learned")
-    print(f"  {ldm_run / 'metrics.jsonl'}   every logged number")
+    print(f"  {runs['regression'] / 'samples'}   predictions while it learned")
+    print(f"  {path}   the table above, all figures")
     return 0
 
 
@@ -50,14 +55,43 @@ def simulate(data: Path, workers: int) -> None:
     write_simulated_folder(data, maps=MAPS, transmitters=TRANSMITTERS, size=SIZE, seed=0, workers=workers)
 
 
-def evaluate_both(run: Path, data: Path) -> dict:
+def evaluate_both(run: Path, data: Path) -> dict[str, Any]:
     """Evaluate on the validation and test cities, writing both; returns the test result."""
-    from radiodiff_jax.inference.trained import load_run
+    from radiodiff_jax.inference.generator import load_run
 
     model = load_run(run)
     for split in ("validation", "test"):
         (result,) = evaluate.evaluate_run(run, data, split, batch_size=16, model=model).values()
     return result
+
+
+def closing_table(regression: dict[str, Any], diffusion: dict[str, Any]) -> dict[str, Any]:
+    """Name -> result of everything that was evaluated on the test cities, the best model first."""
+    named = {"regression": regression["results"]["model"], "diffusion": diffusion["results"]["model"]}
+    return named | {name: one for name, one in diffusion["results"].items() if name != "model"}
+
+
+def closing_sentence(table: dict[str, Any], layouts: int) -> str:
+    """What the table says of both models."""
+    rmse = {name: one["figures"]["raw/all/rmse"]["mean"] for name, one in table.items()}
+    formula = rmse["path estimate"]
+
+    def compared(name: str) -> str:
+        ratio = formula / rmse[name]
+        return f"{ratio:.1f} times below" if ratio > 1.05 else f"{1 / ratio:.1f} times above" if ratio < 0.95 else "as large as"
+
+    return (
+        f"On {layouts} unseen cities the regression's error is {compared('regression')}, the diffusion model's "
+        f"{compared('diffusion')} that of the best formula without training (path estimate)."
+    )
+
+
+def write_summary(out: Path, seconds: float, layouts: int, table: dict[str, Any]) -> Path:
+    """OUT/summary.json: {"seconds", "layouts", "test": {name: {figure: mean over the test maps}}}."""
+    from radiodiff_jax.files import write_json
+
+    means = {name: {key: one["mean"] for key, one in result["figures"].items()} for name, result in table.items()}
+    return write_json(out / "summary.json", {"seconds": round(seconds, 1), "layouts": layouts, "test": means})
 
 
 def predict_unseen(out: Path, run: Path) -> Path:
@@ -87,8 +121,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder for data, runs and pictures")
     parser.add_argument("--workers", type=whole_number(1), default=2, metavar="N", help="processes that simulate")
-    parser.add_argument("--vae", nargs="+", default=[], metavar="section.key=value", help="settings of the autoencoder")
-    parser.add_argument("--ldm", nargs="+", default=[], metavar="section.key=value", help="settings of the diffusion model")
+    for name, what in (("regression", "regression"), ("vae", "autoencoder"), ("ldm", "diffusion model")):
+        parser.add_argument(f"--{name}", nargs="+", default=[], metavar="section.key=value", help=f"settings of the {what}")
     return parser.parse_args(argv)
 
 

@@ -16,10 +16,9 @@ CONFIGS = Path(__file__).parent / "configs"  # not from experiments.training, wh
 def main(argv: list[str] | None = None) -> int:
     """Parse, make the pages, print."""
     arguments = parse(argv)
-    from radiodiff_jax.reporting.runs.refreshing import Settings, find_runs, make_sources, refresh
-    from radiodiff_jax.reporting.runs.watch import watch
+    from radiodiff_jax.reporting.runs.refresh import ReportSettings, find_runs, make_sources, refresh, watch
 
-    settings = Settings(arguments.site, CONFIGS)
+    settings = ReportSettings(arguments.site, CONFIGS)
     logs = arguments.log or []
     for path in logs:
         if not path.exists():
@@ -35,14 +34,15 @@ def main(argv: list[str] | None = None) -> int:
     made = refresh(found, settings, arguments.workers or os.cpu_count() or 1, progress=True)
     write_data_pages(arguments.data or [], arguments.site)
     if found:
-        print(f"{settings.folder}: {counted(len(made), 'page')} made, {len(found) - len({card['path'] for card in made})} of "
-              f"{len(found)} sources unchanged, in {time.monotonic() - begin:.1f} s")  # fmt: skip
+        unchanged = len(found) - len({summary["path"] for summary in made})
+        print(f"{settings.folder}: {counted(len(made), 'page')} made, {unchanged} of {len(found)} sources unchanged, "
+              f"in {time.monotonic() - begin:.1f} s")  # fmt: skip
     if arguments.watch:
         for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would ignore the first
             signal.signal(number, signal.default_int_handler)
         print("watching for changes; Ctrl-C ends it", flush=True)
         try:
-            watch(lambda: tolerant(sources, found), settings)
+            watch(lambda: sources_or(sources, found), settings)
         except KeyboardInterrupt:
             print("\nended")
     else:
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def tolerant(sources, before: list) -> list:
+def sources_or(sources, before: list) -> list:
     """The sources there are now; those known before while the folder itself is gone."""
     try:
         return sources()

@@ -1,4 +1,4 @@
-"""What `experiments.vae` and `experiments.ldm` share: arguments, data, and the call of the one training loop."""
+"""What the commands that train share: arguments, data, and the call of the one training loop."""
 
 import argparse
 from collections.abc import Callable
@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from experiments.command import command_help, whole_number
-from radiodiff_jax.config import Config
+from radiodiff_jax.config import Config, GeneratorConfig
 from radiodiff_jax.config_files import load_config, settings_help, shipped_names
 from radiodiff_jax.data.pipeline import evaluation_batches, training_batches
 from radiodiff_jax.data.records import RecordSource
+from radiodiff_jax.data.simulated_source import SimulatedData, open_simulated
 from radiodiff_jax.data.sources import open_varied_source, varied_fingerprint
 from radiodiff_jax.errors import UserError
 
@@ -19,18 +20,23 @@ CONFIGS = Path(__file__).parent / "configs"
 NEWEST = 0  # for --resume-check without a number
 
 
-def parse_training(kind: str, description: str, example: str, argv: list[str] | None) -> argparse.Namespace:
+def parse_training(
+    command: str, kind: str, preset: str, description: str, example: str, argv: list[str] | None
+) -> argparse.Namespace:
     """Arguments of a training command; `--help` lists every setting of the chosen preset with its value."""
     chosen = argparse.ArgumentParser(add_help=False)
-    chosen.add_argument("--config", default="tiny")
+    chosen.add_argument("--config", default=preset)
     name = chosen.parse_known_args(argv)[0].config
-    parser = argparse.ArgumentParser(prog=f"python -m experiments.{kind}", **command_help(description, example))
+    parser = argparse.ArgumentParser(prog=f"python -m experiments.{command}", **command_help(description, example))
     names = shipped_names(kind, CONFIGS)
-    parser.add_argument("--config", default="tiny", metavar="NAME|FILE", help=f"{', '.join(names)}, or a YAML file")
+    parser.add_argument("--config", default=preset, metavar="NAME|FILE", help=f"{', '.join(names)}, or a YAML file")
     parser.add_argument("--data", type=Path, metavar="DIR", help="RadioMapSeer folder or built TFDS folder; with "
                         "data.source=simulate it is only validated on, and may be left out")  # fmt: skip
-    if kind == "ldm":
-        parser.add_argument("--vae", type=Path, metavar="RUN", help="run of the autoencoder; not needed to go on with a run")
+    if kind == "generator":
+        parser.add_argument("--vae", type=Path, metavar="RUN",
+                            help="run of the autoencoder, for a latent space; not needed to go on with a run")  # fmt: skip
+        parser.add_argument("--base", type=Path, metavar="RUN",
+                            help="run of the regression that a residual flow starts from; not needed to go on")  # fmt: skip
         parser.add_argument("--latents", type=Path, metavar="DIR",
                             help="where data.latents=cached keeps them, for several runs (default: RUN/latents)")  # fmt: skip
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run folder, made or gone on with")
@@ -79,12 +85,10 @@ def data_arguments(config: Config, data: Path | None) -> dict[str, Any]:
     """
     settings, reading = config.training, reading_arguments(config)
     if config.data.source == "simulate":
-        from experiments.on_the_fly import simulated_arguments
-
         return simulated_arguments(config, data, reading)
     if data is None:
         raise UserError("--data is missing; name a folder of radio maps, or simulate them with data.source=simulate", 2)
-    whole = settings.batch_size * config.optimizer.accumulate
+    size = settings.batch_size * config.optimizer.accumulate
     train = open_split(config, data, "train")
     if config.data.split == "radiodiff":  # the original's split keeps no maps for validation
         validation_batches = None
@@ -95,9 +99,32 @@ def data_arguments(config: Config, data: Path | None) -> dict[str, Any]:
             return evaluation_batches(validation, settings.batch_size, settings.validation_maps, **reading)
 
     return {
-        "batches": training_batches(train, whole, settings.seed, config.data.augment, **reading),
+        "batches": training_batches(train, size, settings.seed, config.data.augment, **reading),
         "validation_batches": validation_batches,
         "data_fingerprint": varied_fingerprint(data, config.data),
+    }
+
+
+def open_stream(config: Config, data: Path | None) -> SimulatedData:
+    """The endless stream of data.source=simulate; `data` is a folder to validate on, in place of fixed simulated cities."""
+    import jax
+
+    batch_size = config.training.batch_size * config.optimizer.accumulate
+    processes = jax.process_index(), jax.process_count()
+    return open_simulated(config.data, config.image_size, batch_size, config.training.validation_maps, data, *processes)
+
+
+def simulated_arguments(config: Config, data: Path | None, reading: dict[str, int]) -> dict[str, Any]:
+    """As `data_arguments`, of cities that are simulated while the training goes on."""
+    settings, found = config.training, open_stream(config, data)
+    size = settings.batch_size * config.optimizer.accumulate
+    patient = reading | {"threads": max(reading["threads"], found.threads)}
+    return {
+        "batches": training_batches(found.stream, size, settings.seed, config.data.augment, shuffle=False, **patient),
+        "validation_batches": lambda: evaluation_batches(
+            found.validation, settings.batch_size, settings.validation_maps, **reading
+        ),
+        "data_fingerprint": found.fingerprint,
     }
 
 
@@ -119,14 +146,14 @@ def run_training(arguments: argparse.Namespace, config: Config, make_task: Calla
     `inputs` are those of `loop.train`. Raises UserError where the replay differs from the log.
     """
     from radiodiff_jax.training.loop import train
-    from radiodiff_jax.training.session import Ways
+    from radiodiff_jax.training.session import SessionOptions
 
     if arguments.resume_check is None:
-        return train(make_task(), config, arguments.run, **inputs, ways=Ways(profile_from=arguments.profile)).finished
+        return train(make_task(), config, arguments.run, **inputs, options=SessionOptions(profile_from=arguments.profile)).finished
     from radiodiff_jax.training.resume_check import replay
 
     with replay(arguments.run, arguments.resume_check or None) as again:
-        train(make_task(), config, again.folder, **inputs | {"draw_samples": None}, ways=Ways(until=again.end))
+        train(make_task(), config, again.folder, **inputs | {"draw_samples": None}, options=SessionOptions(until=again.end))
         found = again.differences()
     what = f"updates {again.start + 1} to {again.end} of {arguments.run}, done again after a resume,"
     if found:
@@ -135,16 +162,22 @@ def run_training(arguments: argparse.Namespace, config: Config, make_task: Calla
     return False
 
 
-def first_gains(config: Config, data: Path | None, count: int = 64) -> Callable[[], np.ndarray]:
-    """A function that reads the gains of some training maps, [count, height, width, 1]."""
+def first_batch(config: Config, data: Path | None, count: int = 64) -> Callable[[], dict[str, np.ndarray]]:
+    """A function that reads some training maps: {"gain", "buildings"}."""
     if config.data.source == "simulate":
-        from experiments.on_the_fly import first_simulated_gains
+        stream = open_stream(config, data).stream
 
-        return first_simulated_gains(config, data, count)
+        def read_stream() -> dict[str, np.ndarray]:
+            records = [stream[position] for position in range(count)]
+            return {name: np.stack([record[name] for record in records]) for name in ("gain", "buildings")}
 
-    def read() -> np.ndarray:
-        batches = evaluation_batches(open_split(config, data, "train"), 16, count)
-        return np.concatenate([batch["gain"][batch["mask"] > 0] for batch in batches])
+        return read_stream
+
+    def read() -> dict[str, np.ndarray]:
+        batches = list(evaluation_batches(open_split(config, data, "train"), 16, count))
+        return {
+            name: np.concatenate([batch[name][batch["mask"] > 0] for batch in batches]) for name in ("gain", "buildings")
+        }
 
     return read
 
@@ -152,3 +185,34 @@ def first_gains(config: Config, data: Path | None, count: int = 64) -> Callable[
 def same_data(config: Config, data: Path | None) -> str:
     """The words that give another command the same data."""
     return f"--data {data}" if config.data.source == "folder" else "data.source=simulate"
+
+
+def train_generator(arguments: argparse.Namespace, config: GeneratorConfig) -> bool:
+    """Train a generator as the arguments say; returns whether the training is finished now."""
+    data = data_arguments(config, arguments.data)
+
+    from radiodiff_jax.reporting.map_figures import save_samples
+    from radiodiff_jax.training.frozen import adopt, describe
+    from radiodiff_jax.training.update import make_update
+
+    generator, frozen = adopt(config, arguments.run, arguments.vae, arguments.base, first_batch(config, arguments.data))
+    if config.data.latents == "cached":
+        from radiodiff_jax.training.latent_cache import check_cacheable
+
+        check_cacheable(config)
+        data["batches"] = latent_batches(arguments, generator, frozen, data["data_fingerprint"])
+    inputs = data | {"frozen": frozen, "extras": describe(arguments.run), "draw_samples": save_samples}
+    return run_training(arguments, config, lambda: make_update(generator), **inputs)
+
+
+def latent_batches(arguments: argparse.Namespace, generator: Any, frozen: Any, fingerprint: str) -> Any:
+    """As the "batches" of `data_arguments`, with latents, which are computed first, in the place of gains."""
+    from radiodiff_jax.data.latents import LatentSource
+    from radiodiff_jax.training.latent_cache import cached_latents
+
+    config = generator.config
+    source = open_split(config, arguments.data, "train")
+    latents = cached_latents(arguments.latents or arguments.run / "latents", generator, frozen, source, fingerprint)
+    size = config.training.batch_size * config.optimizer.accumulate
+    reading = reading_arguments(config)
+    return training_batches(LatentSource(source, latents), size, config.training.seed, config.data.augment, **reading)

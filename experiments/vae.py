@@ -8,6 +8,8 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse_training(
         "vae",
+        "vae",
+        "tiny",
         __doc__,
         "python -m experiments.vae --config small --data RadioMapSeer --run runs/vae training.steps=2000",
         argv,
@@ -17,11 +19,11 @@ def main(argv: list[str] | None = None) -> int:
 
     from radiodiff_jax.reporting.map_figures import save_samples
     from radiodiff_jax.training.perceptual_file import read_perceptual
-    from radiodiff_jax.training.vae_task import make_vae_task
+    from radiodiff_jax.training.vae_update import make_vae_update
 
     frozen, extras = read_perceptual(config.objective)
     inputs = data | {"frozen": frozen, "extras": extras, "draw_samples": save_samples}
-    if run_training(arguments, config, lambda: make_vae_task(config), **inputs):
+    if run_training(arguments, config, lambda: make_vae_update(config), **inputs):
         words = same_data(config, arguments.data)
         print(f"next: python -m experiments.ldm --config NAME --vae {arguments.run} --run runs/ldm {words}")
     return 0

@@ -1,38 +1,58 @@
-"""The trees of settings of the two trainings; `config_files.py` reads them from YAML and from the command line."""
+"""The generator's tree of settings: space x backbone x objective, and how it is trained.
+
+The unions below are configuration and registry in one: each member is a frozen dataclass that holds its settings and
+its functions, told from the others by its `name`. A new space, backbone or objective is one file and one line here.
+"""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.features import check_features
+from radiodiff_jax.models.backbone import Answers
+from radiodiff_jax.models.pmnet import PMNetBackbone
+from radiodiff_jax.models.radiodiff import RadioDiffBackbone
+from radiodiff_jax.models.radiounet import RadioUNetBackbone
+from radiodiff_jax.models.unet import UNetBackbone
+from radiodiff_jax.objectives.decoupled import Decoupled
+from radiodiff_jax.objectives.flow_matching import FlowMatching
+from radiodiff_jax.objectives.regression import Regression
+from radiodiff_jax.objectives.residual_flow import ResidualFlow
 from radiodiff_jax.settings import (
     STRICT,
-    AutoencoderConfig,
     DataConfig,
-    DiffusionObjectiveConfig,
-    DiscriminatorConfig,
     EMAConfig,
-    GANObjectiveConfig,
     OptimizerConfig,
     PrecisionConfig,
     TrainingConfig,
-    UNetConfig,
+    VAEConfig,
     check_data,
-    check_groups,
     check_image_size,
     check_training,
 )
+from radiodiff_jax.spaces.latent import LatentSpace
+from radiodiff_jax.spaces.pixel import PixelSpace
+
+by_name = Field(discriminator="name")
+SpaceConfig = Annotated[PixelSpace | LatentSpace, by_name]
+BackboneConfig = Annotated[UNetBackbone | RadioDiffBackbone | RadioUNetBackbone | PMNetBackbone, by_name]
+ObjectiveConfig = Annotated[Regression | Decoupled | FlowMatching | ResidualFlow, by_name]
 
 
 @dataclass(frozen=True)
-class VAEConfig:
-    """Everything that defines a training of the autoencoder."""
+class GeneratorConfig:
+    """Everything that defines a training of a generator, but for the run folders of what it builds on."""
 
     __pydantic_config__ = STRICT
-    kind: Literal["vae"] = "vae"
+    kind: Literal["generator"] = "generator"
     image_size: tuple[int, int] = (256, 256)
-    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
-    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
-    objective: GANObjectiveConfig = field(default_factory=GANObjectiveConfig)
+    space: SpaceConfig = field(default_factory=PixelSpace)
+    backbone: BackboneConfig = field(default_factory=UNetBackbone)
+    objective: ObjectiveConfig = field(default_factory=Regression)
+    features: tuple[str, ...] = ("buildings", "transmitter", "cars")  # see features.py
+    estimate: Literal["none", "line_of_sight", "path"] = "none"  # where training starts; see propagation.py
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     ema: EMAConfig = field(default_factory=EMAConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -43,50 +63,18 @@ class VAEConfig:
         check_image_size(self.image_size)
         check_training(self.training, self.optimizer)
         check_data(self.data)
-        widths = [self.autoencoder.base_channels * m for m in self.autoencoder.channel_multipliers]
-        check_groups("autoencoder.base_channels", widths, self.autoencoder.normalisation_groups)
-
-
-@dataclass(frozen=True)
-class LDMConfig:
-    """Everything that defines a training of the latent diffusion model, but for its autoencoder's run folder."""
-
-    __pydantic_config__ = STRICT
-    kind: Literal["ldm"] = "ldm"
-    image_size: tuple[int, int] = (256, 256)
-    unet: UNetConfig = field(default_factory=UNetConfig)
-    objective: DiffusionObjectiveConfig = field(default_factory=DiffusionObjectiveConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    ema: EMAConfig = field(default_factory=EMAConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
-
-    def __post_init__(self):
-        check_image_size(self.image_size)
-        check_training(self.training, self.optimizer)
-        check_data(self.data)
-        unet, swin = self.unet, self.unet.swin
-        if unet.condition_channels != self.data.condition_channels:
+        check_features(self.features)
+        if ("observed" in self.features) != (self.data.observed_pixels > 0):
             raise UserError(
-                f"unet.condition_channels is {unet.condition_channels}, but with data.samples={self.data.samples} the "
-                f"condition image has {self.data.condition_channels} channels; set "
-                f"unet.condition_channels={self.data.condition_channels}"
+                f"data.observed_pixels is {self.data.observed_pixels}, but features "
+                f"{'have' if 'observed' in self.features else 'lack'} 'observed'; set both or neither"
             )
-        if not len(unet.channel_multipliers) == len(unet.relation_windows) == len(swin.depths) == len(swin.heads):
+        if self.objective.needs_base and self.estimate != "none":
             raise UserError(
-                "unet.channel_multipliers, unet.relation_windows, unet.swin.depths and unet.swin.heads must have "
-                "the same length, one entry a level"
+                f"objective {self.objective.name} starts from a regression run, so it takes no estimate; set estimate=none"
             )
-        for stage, heads in enumerate(swin.heads):
-            if swin.embedding_channels * 2**stage % heads:
-                raise UserError(
-                    f"unet.swin.heads: stage {stage} has {swin.embedding_channels * 2**stage} channels, which "
-                    f"{heads} heads cannot share evenly; choose a divisor"
-                )
-        widths = [unet.base_channels * m for m in unet.channel_multipliers]
-        check_groups("unet.base_channels", [unet.base_channels, *widths], unet.normalisation_groups)
-        check_groups("unet.base_channels", [unet.base_channels, *widths], unet.relation_heads)
+        self.backbone.check(Answers(self.objective.heads, 1, noisy=self.objective.noisy))
 
 
-Config = VAEConfig | LDMConfig
+Config = VAEConfig | GeneratorConfig
+CONFIG_TYPES: dict[str, type] = {"vae": VAEConfig, "generator": GeneratorConfig}

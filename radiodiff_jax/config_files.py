@@ -11,11 +11,9 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from radiodiff_jax.config import Config, LDMConfig, VAEConfig
+from radiodiff_jax.config import CONFIG_TYPES, Config
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_text
-
-TRUNKS: dict[str, type] = {"vae": VAEConfig, "ldm": LDMConfig}
 
 
 class _Loader(yaml.SafeLoader):
@@ -59,7 +57,7 @@ def shipped_names(kind: str, folder: Path) -> list[str]:
 def load_config(kind: str, name_or_path: str, overrides: list[str], folder: Path) -> Config:
     """The settings of a preset or YAML file with `section.key=value` words applied on top.
 
-    `kind` is "vae" or "ldm", `folder` holds the presets as `{kind}/{name}.yaml`. Raises UserError for an unknown
+    `kind` is "vae" or "generator", `folder` holds the presets as `{kind}/{name}.yaml`. Raises UserError for an unknown
     preset, key or value, naming the nearest valid one.
     """
     path = Path(name_or_path)
@@ -73,63 +71,101 @@ def load_config(kind: str, name_or_path: str, overrides: list[str], folder: Path
         path = folder / kind / f"{name_or_path}.yaml"
     tree = read_yaml(path)
     for word in overrides:
-        apply_override(TRUNKS[kind], tree, word)
+        apply_override(CONFIG_TYPES[kind], tree, word)
     return build_config(kind, tree, str(path))
 
 
 def build_config(kind: str, tree: dict[str, Any], where: str) -> Config:
     """Check a nested mapping against the tree of settings. Raises UserError in one line."""
-    check_keys(TRUNKS[kind], tree, where)
+    root = CONFIG_TYPES[kind]
+    check_keys(root, tree, where)
     if tree.get("kind", kind) != kind:
         raise UserError(f"{where} holds settings of kind '{tree['kind']}', but this command needs '{kind}'")
+    choices = [name for name, type_ in field_types(root).items() if len(section_types(type_)) > 1]
+    named = {name: {"name": chosen(root, name, tree.get(name)).name, **tree.get(name, {})} for name in choices}
     try:
-        return TypeAdapter(TRUNKS[kind]).validate_python({"kind": kind, **tree})
+        return TypeAdapter(root).validate_python({"kind": kind, **tree, **named})
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if not isinstance(part, str) or part.isidentifier())
-        raise UserError(f"{where}: {place} is {first['input']!r}, but {_lower_first(first['msg'])}") from error
+        place = list(first["loc"])
+        if len(place) > 1 and place[0] in choices:
+            del place[1]  # the name of the choice, which pydantic puts between section and setting
+        dotted = ".".join(str(part) for part in place if not isinstance(part, str) or part.isidentifier())
+        raise UserError(f"{where}: {dotted} is {first['input']!r}, but {_lower_first(first['msg'])}") from error
 
 
-def apply_override(trunk: type, tree: dict[str, Any], word: str) -> None:
-    """Write one `section.key=value` word into a nested mapping; the value is YAML."""
+def apply_override(root: type, tree: dict[str, Any], word: str) -> None:
+    """Write one `section.key=value` word into a nested mapping; the value is YAML.
+
+    `section.name=CHOICE` makes another choice, whose settings then have their defaults.
+    """
     name, equals, text = word.partition("=")
     if not equals:
         raise UserError(f"'{word}' is not of the form section.key=value, such as training.steps=1000", exit_code=2)
-    keys = name.split(".")
-    check_path(trunk, keys, f"'{word}'")
+    keys, value = name.split("."), parse_yaml(text, f"the value in '{word}'")
+    check_path(root, keys, tree, f"'{word}'")
+    if keys[1:] == ["name"] and tree.get(keys[0], {}).get("name") != value:
+        tree[keys[0]] = {}
     for key in keys[:-1]:
         tree = tree.setdefault(key, {})
-    tree[keys[-1]] = parse_yaml(text, f"the value in '{word}'")
+    tree[keys[-1]] = value
 
 
-def check_path(trunk: type, keys: list[str], where: str) -> None:
-    """Raise UserError unless `keys` lead from `trunk` to one setting."""
-    place: Any = trunk
+def section_types(kind: Any) -> tuple[type, ...]:
+    """The dataclasses that a setting of this type may be: one for a section, several for a choice, none for a value."""
+    if dataclasses.is_dataclass(kind):
+        return (kind,)
+    members = typing.get_args(kind)
+    return members if members and all(map(dataclasses.is_dataclass, members)) else ()
+
+
+def chosen(place: type, key: str, value: Any) -> type:
+    """The dataclass of the section `key` of `place`, by the "name" in its mapping, or by its default.
+
+    Raises UserError for a name that is none of the choices.
+    """
+    members = section_types(field_types(place)[key])
+    if len(members) == 1:
+        return members[0]
+    default = type(getattr(place(), key))
+    name = value.get("name", default.name) if isinstance(value, dict) else default.name
+    for member in members:
+        if member.name == name:
+            return member
+    names = [member.name for member in members]
+    raise UserError(f"there is no {key} '{name}'{nearest(str(name), names)}; choose one of {', '.join(names)}")
+
+
+def check_path(root: type, keys: list[str], tree: dict[str, Any], where: str) -> None:
+    """Raise UserError unless `keys` lead from `root` to one setting; `tree` says which choices were made."""
+    place: Any = root
     for depth, key in enumerate(keys):
         if not dataclasses.is_dataclass(place):
             raise UserError(f"{where}: {'.'.join(keys[:depth])} is a single setting and has no '{key}' below it")
         known = field_types(place)
         if key not in known:
-            raise UserError(_unknown(where, keys[:depth], key, trunk, known))
-        place = known[key]
+            raise UserError(_unknown(where, keys[:depth], key, root, known))
+        tree = tree.get(key, {}) if isinstance(tree, dict) else {}
+        place = chosen(place, key, tree) if section_types(known[key]) else known[key]
     if dataclasses.is_dataclass(place):
         raise UserError(f"{where}: {'.'.join(keys)} is a section; name a setting in it: {', '.join(field_types(place))}")
 
 
-def check_keys(place: type, tree: dict[str, Any], where: str, path: tuple[str, ...] = (), trunk: type | None = None):
+def check_keys(place: type, tree: dict[str, Any], where: str, path: tuple[str, ...] = (), root: type | None = None):
     """Raise UserError for the first key of a nested mapping that the tree of settings does not have."""
-    trunk = trunk or place
+    root = root or place
     known = field_types(place)
     for key, value in tree.items():
         if key not in known:
-            raise UserError(_unknown(where, list(path), str(key), trunk, known))
-        if dataclasses.is_dataclass(known[key]):
+            raise UserError(_unknown(where, list(path), str(key), root, known))
+        if section_types(known[key]):
+            section = chosen(place, key, value)
             if not isinstance(value, dict):
                 raise UserError(
                     f"{where}: {'.'.join([*path, key])} is a section, so it takes settings "
-                    f"({', '.join(field_types(known[key]))}), not {value!r}"
+                    f"({', '.join(field_types(section))}), not {value!r}"
                 )
-            check_keys(known[key], value, where, (*path, key), trunk)
+            check_keys(section, value, where, (*path, key), root)
 
 
 def field_types(place: type) -> dict[str, Any]:
@@ -138,22 +174,27 @@ def field_types(place: type) -> dict[str, Any]:
     return {item.name: hints[item.name] for item in dataclasses.fields(place)}
 
 
-def settings(trunk: type, prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """Every setting of a tree: dotted name -> (type, default)."""
+def settings(root: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Every setting of a tree: dotted name -> (type, value).
+
+    `root` is a tree's instance, or a type, whose values are the defaults and whose choices are all listed.
+    """
     found = {}
-    defaults = trunk()
-    for name, kind in field_types(trunk).items():
-        if dataclasses.is_dataclass(kind):
-            found |= settings(kind, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = (kind, getattr(defaults, name))
+    values = root() if isinstance(root, type) else root
+    for name, kind in field_types(type(values)).items():
+        value = getattr(values, name)
+        if not section_types(kind):
+            found[f"{prefix}{name}"] = (kind, value)
+            continue
+        for section in section_types(kind) if isinstance(root, type) else (value,):
+            found |= settings(section, f"{prefix}{name}.")
     return found
 
 
 def settings_help(config: Config) -> str:
     """The settings of a preset as lines `section.key=value   type`, for `--help`."""
     flat = flatten(to_tree(config))
-    kinds = {name: kind for name, (kind, _) in settings(type(config)).items()}
+    kinds = {name: kind for name, (kind, _) in settings(config).items()}
     width = max(len(f"{name}={_plain(value)}") for name, value in flat.items())
     return "\n".join(f"  {f'{name}={_plain(value)}':<{width}}  {_type_name(kinds[name])}" for name, value in flat.items())
 
@@ -190,8 +231,13 @@ def read_config(path: Path) -> Config:
     """Read what `write_config` wrote; the kind is in the file."""
     tree = read_yaml(path)
     kind = tree.get("kind")
-    if kind not in TRUNKS:
-        raise UserError(f"{path}: kind is {kind!r}, but it must be one of {', '.join(TRUNKS)}")
+    if kind == "ldm":
+        raise UserError(
+            f"{path} was written by a version before 0.2, whose diffusion runs this one cannot read; use that version, or train "
+            "anew with `python -m experiments.ldm`"
+        )
+    if kind not in CONFIG_TYPES:
+        raise UserError(f"{path}: kind is {kind!r}, but it must be one of {', '.join(CONFIG_TYPES)}")
     return build_config(kind, tree, str(path))
 
 
@@ -201,9 +247,9 @@ def nearest(name: str, known: typing.Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def _unknown(where: str, path: list[str], key: str, trunk: type, known: dict[str, Any]) -> str:
+def _unknown(where: str, path: list[str], key: str, root: type, known: dict[str, Any]) -> str:
     name = ".".join([*path, key])
-    everywhere = list(settings(trunk))
+    everywhere = list(settings(root))
     leaf = {full.rsplit(".", 1)[-1]: full for full in everywhere}
     full_names = [".".join([*path, here]) for here in known]
     hint = nearest(name, [*full_names, *everywhere]) if key not in leaf else f"; did you mean '{leaf[key]}'?"

@@ -1,7 +1,7 @@
-"""Sections of settings: frozen dataclasses without behaviour, checked by pydantic where they are read.
+"""Sections of settings, and the autoencoder's tree of them: frozen dataclasses without behaviour.
 
-The trees made of them are in `config.py`. The defaults are the sane ones; the preset `paper` spells out what the
-original (RadioDiff, arXiv 2408.08593) does instead.
+Pydantic checks them where they are read (`config_files.py`). A generator's tree is in `config.py`. The defaults are the
+sane ones; the preset `paper` spells out what the original (RadioDiff, arXiv 2408.08593) does instead.
 """
 
 from dataclasses import dataclass, field
@@ -29,12 +29,10 @@ class AutoencoderConfig:
     """KL autoencoder: downsampling factor 2^(levels - 1)."""
 
     __pydantic_config__ = STRICT
-    image_channels: int = 1
     base_channels: int = 128
     channel_multipliers: tuple[int, ...] = (1, 2, 4)
     blocks_per_level: int = 2
     latent_channels: int = 3
-    embedding_channels: int = 3
     normalisation_groups: int = 32
     dropout: float = 0.0
 
@@ -67,27 +65,8 @@ class SwinConfig:
 
 
 @dataclass(frozen=True)
-class UNetConfig:
-    """Conditional U-Net with one encoder and two decoders (for C and for the noise)."""
-
-    __pydantic_config__ = STRICT
-    base_channels: int = 128
-    channel_multipliers: tuple[int, ...] = (1, 2, 4, 4)
-    condition_channels: int = 3
-    relation_windows: tuple[int, ...] = (8, 4, 2, 1)
-    relation_heads: int = 8
-    relation_dropout: float = 0.1
-    attention_heads: int = 4
-    attention_head_channels: int = 32
-    normalisation_groups: int = 8
-    fourier_scale: float = 16.0
-    prior: Literal["none", "sight"] = "none"  # "sight": start from a guess by distance and line of sight
-    swin: SwinConfig = field(default_factory=SwinConfig)
-
-
-@dataclass(frozen=True)
 class GANObjectiveConfig:
-    """Loss of the autoencoder and of its discriminator (SPEC: L1 + L2, KL, hinge with delayed start)."""
+    """Loss of the autoencoder (L1 + L2, KL) and of its discriminator, which joins at `discriminator_start`."""
 
     __pydantic_config__ = STRICT
     kl_weight: float = 1e-6
@@ -98,21 +77,6 @@ class GANObjectiveConfig:
     perceptual_weight: float = 0.0
     perceptual_weights_file: str | None = None
     log_variance: float = 0.0
-
-
-@dataclass(frozen=True)
-class DiffusionObjectiveConfig:
-    """Decoupled diffusion x_t = x_0 + t C + sqrt(t) n, C = -x_0."""
-
-    __pydantic_config__ = STRICT
-    loss: Literal["l2", "l1"] = "l2"
-    add_l1: bool = True
-    time_weighting: bool = True
-    smallest_time: float = 1e-4
-    scale_factor: float | Literal["auto"] = "auto"
-    sampling_steps: int = 1
-    validation_steps: tuple[int, ...] = ()  # other numbers of sampling steps that validation measures too
-    blank_buildings: bool = True  # gain inside buildings is 0 by definition of the maps, so say so
 
 
 @dataclass(frozen=True)
@@ -169,6 +133,7 @@ class DataConfig:
     latents: Literal["computed", "cached"] = "computed"  # diffusion: encode maps in every update, or all of them beforehand
     simulation_workers: int = 2  # processes that make cities ahead of time; 0: the reading threads do it themselves
 
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """How long, how often, how many."""
@@ -188,6 +153,31 @@ class TrainingConfig:
     spike_factor: float | None = None  # leave out updates whose loss is above this times its running mean
     fsdp: bool = False  # parameters, averages and optimizer are divided among the devices instead of on every one
     tensorboard: bool = False  # also write RUN/tensorboard (needs the extra `tensorboard`)
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """Everything that defines a training of the autoencoder."""
+
+    __pydantic_config__ = STRICT
+    kind: Literal["vae"] = "vae"
+    image_size: tuple[int, int] = (256, 256)
+    fill: bool = True  # building pixels take the value of the nearest outdoor pixel before encoding, and are 0 after
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    objective: GANObjectiveConfig = field(default_factory=GANObjectiveConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    ema: EMAConfig = field(default_factory=EMAConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
+
+    def __post_init__(self):
+        check_image_size(self.image_size)
+        check_training(self.training, self.optimizer)
+        check_data(self.data)
+        widths = [self.autoencoder.base_channels * m for m in self.autoencoder.channel_multipliers]
+        check_groups("autoencoder.base_channels", widths, self.autoencoder.normalisation_groups)
 
 
 def check_image_size(size: tuple[int, int]) -> None:

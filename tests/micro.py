@@ -9,12 +9,13 @@ from radiodiff_jax.simulation import write_simulated_folder
 TRAINING = ["training.batch_size=4", "training.validation_maps=4", "training.log_every=1", "training.sample_maps=2"]
 VAE = [
     "image_size=[32,32]", "autoencoder.base_channels=8", "autoencoder.channel_multipliers=[1,1,2]",
-    "autoencoder.normalisation_groups=4", "autoencoder.latent_channels=3", "autoencoder.embedding_channels=3",
+    "autoencoder.normalisation_groups=4", "autoencoder.latent_channels=3",
     "discriminator.base_channels=4", "discriminator.layers=1", *TRAINING,
 ]  # fmt: skip
 LDM = [
-    "image_size=[32,32]", "unet.base_channels=8", "unet.channel_multipliers=[1,1]", "unet.relation_windows=[2,1]",
-    "unet.relation_heads=2", "unet.swin.embedding_channels=8", "unet.swin.depths=[1,1]", "unet.swin.heads=[1,2]", *TRAINING,
+    "image_size=[32,32]", "backbone.base_channels=8", "backbone.channel_multipliers=[1,1]",
+    "backbone.relation_windows=[2,1]", "backbone.relation_heads=2", "backbone.swin.embedding_channels=8",
+    "backbone.swin.depths=[1,1]", "backbone.swin.heads=[1,2]", *TRAINING,
 ]  # fmt: skip
 # Tests that train with these words share what is compiled.
 SHORT = ["training.steps=4", "training.checkpoint_every=2", "training.validate_every=2", "training.sample_every=4"]
@@ -23,7 +24,8 @@ START = ["objective.discriminator_start=2"]
 
 def micro(kind: str, *settings: str):
     """Settings of a micro training."""
-    return load_config(kind, "tiny", [*(VAE if kind == "vae" else LDM), *settings], CONFIGS)
+    tree, words = ("vae", VAE) if kind == "vae" else ("generator", LDM)
+    return load_config(tree, "tiny", [*words, *settings], CONFIGS)
 
 
 def write_data(folder: Path) -> Path:

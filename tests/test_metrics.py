@@ -9,8 +9,8 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from radiodiff_jax import metrics
-from radiodiff_jax.distance_law import distance_law
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.propagation import distance_law
 from radiodiff_jax.radiomapseer import RadioMapFolder
 
 SAMPLE = Path(os.environ.get("RADIODIFF_SAMPLE_DIR", Path(__file__).parents[2] / "shared" / "radiomapseer_sample"))

@@ -10,7 +10,7 @@ from radiodiff_jax.benchmark.weights import random_batch, random_frozen, random_
 from radiodiff_jax.config import Config, LDMConfig, VAEConfig
 from radiodiff_jax.training.arithmetic import operations, parts
 from radiodiff_jax.training.compiled import compile_task
-from radiodiff_jax.training.devices import device_mesh, put_batch, put_everywhere
+from radiodiff_jax.training.devices import device_mesh, put_batch, replicate
 from radiodiff_jax.training.ldm_task import make_ldm_task
 from radiodiff_jax.training.task import Batch, State, Task, Tree
 from radiodiff_jax.training.vae_task import make_vae_task
@@ -23,7 +23,7 @@ class Update:
         settings, self._mesh = config.training, device_mesh()
         step = compile_task(task, settings.seed, self._mesh, spike_factor=settings.spike_factor, fsdp=settings.fsdp)
         self.state: State = step.initialise()
-        self._frozen, self._batch = put_everywhere(frozen, self._mesh), put_batch(batch, self._mesh)
+        self._frozen, self._batch = replicate(frozen, self._mesh), put_batch(batch, self._mesh)
         self._maps = len(batch["condition"])
         self._traced = None
 
@@ -44,7 +44,7 @@ class Update:
 
     def skip_to(self, step: int) -> None:
         """Pretend that so many updates are done."""
-        self.state = self.state | {"step": put_everywhere(np.int32(step), self._mesh)}
+        self.state = self.state | {"step": replicate(np.int32(step), self._mesh)}
 
     def avoidable(self) -> int:
         """Operations by which the dearest branches of its choices surpass the cheapest."""

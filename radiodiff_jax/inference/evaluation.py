@@ -1,41 +1,51 @@
-"""Figures of merit of a model over a split, beside the distance law and, for a latent model, its autoencoder."""
+"""Figures of merit of a model over a split, beside the baselines and, for a latent space, its autoencoder."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from radiodiff_jax.data.pipeline import Batch, buildings_of, chosen_records, evaluation_batches
 from radiodiff_jax.data.records import RecordSource
-from radiodiff_jax.distance_law import distance_law
+from radiodiff_jax.features import Scene, estimate_gain
 from radiodiff_jax.inference.error_profile import ErrorProfile
 from radiodiff_jax.inference.evaluation_files import named
 from radiodiff_jax.inference.extremes import choose_extremes, extreme_maps
-from radiodiff_jax.inference.trained import RadioMapModel, Reconstructor
+from radiodiff_jax.inference.generator import Generator, Reconstructor
 from radiodiff_jax.metrics import Figures, map_figures, summarise
-from radiodiff_jax.models.prior import guess_gain, in_sight
+from radiodiff_jax.propagation import distance_law
+from radiodiff_jax.spaces.buildings import blank_buildings
 from radiodiff_jax.training.devices import describe_devices
+from radiodiff_jax.units import grey_to_gain
 
-Predictor = Callable[[Batch], Float[np.ndarray, "batch height width 1"]]
+Predictor = Callable[[Batch], Float[np.ndarray, "batch height width"]]
 
 
-def law_predictor(batch: Batch) -> Float[np.ndarray, "batch height width 1"]:
+def predict_distance_law(batch: Batch) -> Float[np.ndarray, "batch height width"]:
     """The distance law with buildings blanked, which knows of walls only that they are dark."""
-    walls = batch["condition"][..., 0] > 0
-    maps = [distance_law(wall, *map(int, place)) for wall, place in zip(walls, batch["position"], strict=True)]
-    return np.stack(maps)[..., None]
+    pairs = zip(batch["buildings"], batch["position"], strict=True)
+    return np.stack([distance_law(buildings, *map(int, position)) for buildings, position in pairs])
 
 
-def guess_predictor(batch: Batch) -> Float[np.ndarray, "batch height width 1"]:
-    """The guess by distance and line of sight that models with `unet.prior: sight` start from."""
-    return np.asarray(_guess(batch["condition"]))
+def estimate_predictor(kind: str) -> Predictor:
+    """An estimate that needs no training, with buildings blanked: "line_of_sight" or "path"."""
+
+    @jax.jit
+    def run(buildings: jax.Array, position: jax.Array) -> jax.Array:
+        return blank_buildings(estimate_gain(kind, Scene(buildings, position))[..., 0], buildings)
+
+    return lambda batch: np.asarray(run(batch["buildings"], batch["position"]))
 
 
-_guess = jax.jit(guess_gain)
+BASELINES: dict[str, Predictor] = {
+    "distance law": predict_distance_law,
+    "line-of-sight estimate": estimate_predictor("line_of_sight"),
+    "path estimate": estimate_predictor("path"),
+}
+"""What stands beside every model, none of it trained."""
 
 
 @jax.jit
@@ -43,10 +53,7 @@ def pixels_in_sight(
     buildings: Bool[np.ndarray, "batch height width"], position: Int[np.ndarray, "batch 2"]
 ) -> Bool[jax.Array, "batch height width"]:
     """Whether the straight line from the transmitter at `position` (row, column) to a pixel crosses no building pixel."""
-    row, column = position.astype(jnp.float32).T
-    down = jnp.arange(buildings.shape[1], dtype=jnp.float32)[None, :, None] - row[:, None, None]
-    across = jnp.arange(buildings.shape[2], dtype=jnp.float32)[None, None, :] - column[:, None, None]
-    return in_sight(buildings, row, column, down, across)
+    return Scene(buildings, position).rays.in_sight
 
 
 def evaluate(
@@ -64,7 +71,7 @@ def evaluate(
     identities: list[tuple[int, int]] = []
     for number, batch in enumerate(batches):
         real = np.flatnonzero(batch["mask"] > 0)
-        walls = buildings_of(batch)
+        walls, gain = buildings_of(batch), grey_to_gain(batch["gain"])
         seen = np.asarray(pixels_in_sight(walls, batch["position"]))
         identities += [(int(batch["map"][i]), int(batch["transmitter"][i])) for i in real]
         for name, predict in predictors.items():
@@ -76,7 +83,7 @@ def evaluate(
             seconds[name] += time.perf_counter() - start
             for i in real:
                 place = tuple(int(x) for x in batch["position"][i])
-                truth, prediction = batch["gain"][i, ..., 0], output[i, ..., 0]
+                truth, prediction = gain[i], output[i]
                 rows[name].append(map_figures(truth, prediction, walls[i], place))
                 profiles[name].add(truth, prediction, walls[i], place, seen[i])
                 if keep is not None:
@@ -106,24 +113,23 @@ def columns(identities: list[tuple[int, int]], figures: list[Figures]) -> dict[s
 
 
 def evaluate_steps(
-    model: RadioMapModel | Reconstructor, source: RecordSource, steps: Sequence[int], batch_size: int,
+    model: Generator | Reconstructor, source: RecordSource, steps: Sequence[int], batch_size: int,
     count: int | None = None, keep: Callable | None = None, progress: Callable[[Iterable], Iterable] = iter,
 ) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:  # fmt: skip
-    """Evaluate a run over a split for each number of diffusion steps: [(result, its extreme maps)].
+    """Evaluate a run over a split for each number of sampling steps: [(result, its extreme maps)].
 
     A result is what the JSON file holds of it: {"steps", "network_evaluations", "radio_maps", "layouts", "batch_size",
-    "devices", "results": see `evaluate`, "extremes": see
-    `evaluation_files.named`}. What does not depend on the steps is
+    "devices", "results": see `evaluate`, "extremes": see `evaluation_files.named`}. What does not depend on the steps is
     computed once. An autoencoder has no steps: `steps` is left aside, and there is one result with 0.
     `keep(steps, batch, row, output)` sees every map of the run's own prediction.
     """
-    predictors: dict[str, Predictor] = {"distance law": law_predictor, "line-of-sight guess": guess_predictor}
-    own: dict[str, int] = {}
-    if isinstance(model, RadioMapModel):
+    predictors, own = dict(BASELINES), {}
+    if isinstance(model, Generator):
         for number in steps:
             own[f"model {number}"] = number
-            predictors[f"model {number}"] = lambda batch, number=number: model.predict(batch["condition"], number)
-        predictors["autoencoder"] = model.reconstructor
+            predictors[f"model {number}"] = lambda batch, number=number: model.predict_batch(batch, number)
+        if model.reconstructor is not None:
+            predictors["autoencoder"] = model.reconstructor
     else:
         own["autoencoder"] = 0
         predictors["autoencoder"] = model
@@ -149,7 +155,7 @@ def evaluate_steps(
         }
         result = {
             "steps": number,
-            "network_evaluations": number + 1 if number else 0,
+            "network_evaluations": model.config.objective.evaluations(number) if number else 0,
             "radio_maps": len(maps["map"]),
             "layouts": len(set(maps["map"])),
             "batch_size": batch_size,

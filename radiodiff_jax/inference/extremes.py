@@ -55,8 +55,8 @@ def extreme_maps(
             "transmitter": batch["transmitter"],
             "position": batch["position"],
             "buildings": buildings_of(batch),
-            "truth": gain_to_grey(batch["gain"][..., 0]),
-            "output": gain_to_grey(predict(batch)[..., 0]),
+            "truth": batch["gain"],
+            "output": gain_to_grey(predict(batch)),
         }
         for name, array in found.items():
             parts.setdefault(name, []).append(array[real])

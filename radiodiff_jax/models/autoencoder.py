@@ -1,4 +1,4 @@
-"""KL autoencoder: a radio map to a small latent and back (SPEC section 3; Rombach et al., arXiv 2112.10752)."""
+"""KL autoencoder: a radio map to a small latent and back (Rombach et al., arXiv 2112.10752)."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -12,7 +12,6 @@ from radiodiff_jax.models.layers import (
     GroupNorm,
     UpsampleConvolution,
     rematerialised,
-    swish,
 )
 from radiodiff_jax.settings import AutoencoderConfig, PrecisionConfig
 
@@ -29,9 +28,9 @@ class ResidualBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"], train: bool = False) -> Array:
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        h = swish(GroupNorm(self.groups, 1e-6, **types, name="norm1")(x))
+        h = nn.swish(GroupNorm(self.groups, 1e-6, **types, name="norm1")(x))
         h = Convolution(self.features, **types, name="convolution1")(h)
-        h = swish(GroupNorm(self.groups, 1e-6, **types, name="norm2")(h))
+        h = nn.swish(GroupNorm(self.groups, 1e-6, **types, name="norm2")(h))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         h = Convolution(self.features, **types, name="convolution2")(h)
         if x.shape[-1] != self.features:
@@ -79,7 +78,7 @@ class Middle(nn.Module):
 
 
 class Encoder(nn.Module):
-    """[batch, height, width, image channels] -> moments before the 1x1 mixing, at 1 / downsampling of the size."""
+    """[batch, height, width, 1] -> moments before the 1x1 mixing, at 1 / downsampling of the size."""
 
     config: AutoencoderConfig
     dtype: DType = jnp.float32
@@ -100,7 +99,7 @@ class Encoder(nn.Module):
             if level != last:
                 x = Convolution(width, 3, 2, ((0, 1), (0, 1)), **types, name=f"down_{level}_downsample")(x)
         x = Middle(groups, dropout, **types, remat=self.remat, name="middle")(x, train)
-        x = swish(GroupNorm(groups, 1e-6, **types, name="norm_out")(x))
+        x = nn.swish(GroupNorm(groups, 1e-6, **types, name="norm_out")(x))
         return Convolution(2 * config.latent_channels, **types, name="convolution_out")(x)
 
 
@@ -125,7 +124,7 @@ class Decoder(nn.Module):
                 x = residual(widths[level], groups, dropout, **types, name=f"up_{level}_block_{block}")(x, train)
             if level:
                 x = UpsampleConvolution(widths[level], **types, name=f"up_{level}_upsample")(x)
-        return swish(GroupNorm(groups, 1e-6, **types, name="norm_out")(x))
+        return nn.swish(GroupNorm(groups, 1e-6, **types, name="norm_out")(x))
 
 
 class Autoencoder(nn.Module):
@@ -141,13 +140,13 @@ class Autoencoder(nn.Module):
     def setup(self):
         types = {"dtype": jnp.dtype(self.precision.compute), "param_dtype": jnp.dtype(self.precision.parameters)}
         self.encoder = Encoder(self.config, **types, remat=self.precision.remat)
-        self.moments_mixing = Convolution(2 * self.config.embedding_channels, 1, **types)
+        self.moments_mixing = Convolution(2 * self.config.latent_channels, 1, **types)
         self.latent_mixing = Convolution(self.config.latent_channels, 1, **types)
         self.decoder = Decoder(self.config, **types, remat=self.precision.remat)
-        self.convolution_out = Convolution(self.config.image_channels, **types)
+        self.convolution_out = Convolution(1, **types)
 
     def encode(self, x: Float[Array, "batch height width channels"], train: bool = False) -> Array:
-        """Image in [-1, 1] -> posterior moments [batch, h, w, 2 * embedding channels], float32."""
+        """Image in [-1, 1] -> posterior moments [batch, h, w, 2 * latent channels], float32."""
         return self.moments_mixing(self.encoder(x, train)).astype(jnp.float32)
 
     def hidden(self, z: Float[Array, "batch h w channels"], train: bool = False) -> Array:
@@ -185,7 +184,10 @@ def posterior_sample(moments: Float[Array, "... channels"], noise: Float[Array, 
 
 
 def kl_divergence(moments: Float[Array, "batch h w channels"]) -> Float[Array, " batch"]:
-    """KL(posterior || N(0, 1)) in nats, summed over a map: 1/2 sum(mean^2 + var - 1 - log var) (SPEC section 3)."""
+    """KL(posterior || N(0, 1)) in nats, summed over a map: 1/2 sum(mean^2 + var - 1 - log var).
+
+    Kingma and Welling, arXiv 1312.6114, appendix B.
+    """
     mean, log_variance = split_moments(moments)
     return 0.5 * jnp.sum(jnp.square(mean) + jnp.exp(log_variance) - 1.0 - log_variance, axis=(1, 2, 3))
 

@@ -1,4 +1,4 @@
-"""Patch discriminator: one logit for each overlapping patch (Isola et al., arXiv 1611.07004; SPEC section 4)."""
+"""Patch discriminator: one logit for each overlapping patch (Isola et al., arXiv 1611.07004)."""
 
 import jax.numpy as jnp
 from flax import linen as nn

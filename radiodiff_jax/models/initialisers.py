@@ -84,6 +84,11 @@ def fan_in_uniform(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Arr
     return uniform(1 / math.sqrt(fans(shape)[0]))(key, shape, dtype)
 
 
+def lecun_normal(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+    """N(0, 1 / fan in)."""
+    return normal(math.sqrt(1 / fans(shape)[0]))(key, shape, dtype)
+
+
 def kaiming_normal(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
     """N(0, 2 / fan in)."""
     return normal(math.sqrt(2 / fans(shape)[0]))(key, shape, dtype)

@@ -13,14 +13,19 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from radiodiff_jax.models.convolution import convolve
-from radiodiff_jax.models.initialisers import Initialiser, fan_in_uniform, ones, uniform, zeros
+from radiodiff_jax.models.initialisers import Initialiser, fan_in_uniform, normal, ones, uniform, zeros
 
 DType = jnp.dtype | type | str
 
 
-def swish(x: Array) -> Array:
-    """x * sigmoid(x)."""
-    return x * nn.sigmoid(x)
+def fitting_groups(channels: int, most: int) -> int:
+    """The largest number of equal groups, at most `most`, that `channels` split into."""
+    return next(groups for groups in range(max(most, 1), 0, -1) if channels % groups == 0)
+
+
+def layer_norm(dtype: DType, param_dtype: DType, name: str) -> nn.LayerNorm:
+    """Layer normalisation over channels with gain and bias, eps 1e-5, in float32 by two passes."""
+    return nn.LayerNorm(1e-5, dtype, param_dtype, use_fast_variance=False, name=name)
 
 
 def add_everywhere(x: Float[Array, "... channels"], bias: Float[Array, "*any channels"]) -> Float[Array, "... channels"]:
@@ -171,22 +176,6 @@ class ChannelLayerNorm(nn.Module):
         return (centred * inverse * scale).astype(self.dtype)
 
 
-class LayerNorm(nn.Module):
-    """Layer normalisation over channels with gain and bias, eps 1e-5."""
-
-    dtype: DType = jnp.float32
-    param_dtype: DType = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "... channels"]) -> Float[Array, "... channels"]:
-        scale = self.param("scale", ones, (x.shape[-1],), self.param_dtype).astype(jnp.float32)
-        bias = self.param("bias", zeros, (x.shape[-1],), self.param_dtype).astype(jnp.float32)
-        x = x.astype(jnp.float32)
-        centred = x - x.mean(-1, keepdims=True)
-        inverse = lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5)
-        return (centred * inverse * scale + bias).astype(self.dtype)
-
-
 class BatchNorm(nn.Module):
     """Batch normalisation that keeps PyTorch's books: normalise by the biased variance, remember the unbiased one.
 
@@ -223,6 +212,20 @@ class BatchNorm(nn.Module):
         return ((x - mean) * gain + bias).astype(self.dtype)
 
 
+def space_to_depth(x: Float[Array, "batch height width channels"], factor: int) -> Float[Array, "batch h w patches"]:
+    """Patches of factor x factor pixels as channels: [row in the patch, column in the patch, channel], row-major."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height // factor, factor, width // factor, factor, channels).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, height // factor, width // factor, factor * factor * channels)
+
+
+def depth_to_space(x: Float[Array, "batch h w patches"], factor: int) -> Float[Array, "batch height width channels"]:
+    """The inverse of `space_to_depth`."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height, width, factor, factor, channels // factor**2).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, height * factor, width * factor, channels // factor**2)
+
+
 def resize_matrix(size_in: int, size_out: int) -> np.ndarray:
     """[size_out, size_in] weights of linear interpolation with aligned corners: source = i (in - 1) / (out - 1)."""
     if size_out == 1 or size_in == 1:
@@ -247,3 +250,27 @@ def resize_aligned(x: Float[Array, "batch height width channels"], size: tuple[i
             moved = jnp.tensordot(matrix, x.astype(jnp.float32), (1, axis), precision=lax.Precision.HIGHEST)
             x = jnp.moveaxis(moved, 0, axis)
     return x.astype(dtype)
+
+
+class TimeEmbedding(nn.Module):
+    """t in (0, 1] -> vector: random Fourier features of log(t) / 4, then two dense layers with an exact GELU.
+
+    The frequencies, scale * N(0, 1), are never trained and live in the collection "constants".
+    """
+
+    channels: int
+    scale: float
+    dtype: DType = jnp.float32
+    param_dtype: DType = jnp.float32
+
+    @nn.compact
+    def __call__(self, t: Float[Array, " batch"]) -> Float[Array, "batch quadruple"]:
+        def draw() -> Array:
+            return normal(self.scale)(self.make_rng("params"), (self.channels // 2,))
+
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        frequencies = self.variable("constants", "frequencies", draw).value
+        phase = (jnp.log(t.astype(jnp.float32)) / 4)[:, None] * frequencies * (2 * jnp.pi)
+        h = jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], -1)
+        h = nn.gelu(Dense(4 * self.channels, **types, name="hidden")(h), approximate=False)
+        return Dense(4 * self.channels, **types, name="output")(h)

@@ -1,4 +1,4 @@
-"""Relation layer: window-pooled cross-attention from the scene's features to those of the U-Net (SPEC section 8.1)."""
+"""Relation layer of RadioDiff (arXiv 2408.08593): window-pooled cross-attention from the scene to the U-Net's features."""
 
 import math
 
@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from radiodiff_jax.models.attention import attend
 from radiodiff_jax.models.initialisers import kaiming_normal, xavier_normal, zeros
-from radiodiff_jax.models.layers import BatchNorm, Convolution, Dense, DType, GroupNorm, resize_aligned
+from radiodiff_jax.models.layers import BatchNorm, Convolution, Dense, DType, GroupNorm, fitting_groups, resize_aligned
 
 
 def sine_positions(height: int, width: int, channels: int) -> np.ndarray:
@@ -36,8 +36,9 @@ def pool_windows(x: Float[Array, "batch height width channels"], window: tuple[i
 
 
 class CrossAttention(nn.Module):
-    """The condition asks, the feature answers: queries (and the residual) are the condition's, keys and values the
-    feature's; unscaled softmax; no output projection; values carry the position code too.
+    """Queries (and the residual) come from the condition, keys and values from the feature map.
+
+    The softmax is not scaled, there is no output projection, and values carry the position code too, as in the original.
     """
 
     windows: tuple[tuple[int, int], tuple[int, int]]  # (rows, columns) of the condition's and of the feature's tiles
@@ -57,24 +58,24 @@ class CrossAttention(nn.Module):
 
         both = jnp.concatenate([resize_aligned(condition, (height, width)), feature], -1)
         base = feature + Convolution(channels, 1, **convolution, name="concatenation")(both)
-        base = GroupNorm(8, 1e-5, **types, name="norm")(base)
+        base = GroupNorm(fitting_groups(channels, 8), 1e-5, **types, name="norm")(base)
 
-        asking, answering = pool_windows(condition, self.windows[0]), pool_windows(feature, self.windows[1])
+        query_map, key_map = pool_windows(condition, self.windows[0]), pool_windows(feature, self.windows[1])
 
         def project(pooled: Array, name: str) -> Array:
             placed = pooled + sine_positions(*pooled.shape[1:]).astype(pooled.dtype)
             tokens = Dense(channels, **linear, name=name)(placed)
             return tokens.reshape(batch, math.prod(pooled.shape[1:3]), self.heads, channels // self.heads)
 
-        query, key, value = project(asking, "query"), project(answering, "key"), project(answering, "value")
-        y = asking + attend(query, key, value, 1.0).reshape(asking.shape)
+        query, key, value = project(query_map, "query"), project(key_map, "key"), project(key_map, "value")
+        y = query_map + attend(query, key, value, 1.0).reshape(query_map.shape)
         h = drop(nn.relu(Convolution(2 * channels, 1, **convolution, name="hidden")(y)))
         y = y + drop(Convolution(channels, 1, **convolution, name="output")(h))
         return base + Convolution(channels, 1, **convolution, name="projection")(resize_aligned(y, (height, width)))
 
 
 class RelationLayer(nn.Module):
-    """1x1 convolution and batch normalisation of both inputs, then cross-attention. There is no way around it."""
+    """1x1 convolution and batch normalisation of both inputs, then cross-attention; no residual connection."""
 
     windows: tuple[tuple[int, int], tuple[int, int]]
     heads: int = 8

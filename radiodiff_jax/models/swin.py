@@ -1,7 +1,7 @@
 """Swin transformer as condition encoder: four maps of a scene, at 1/4 to 1/32 of its size.
 
-Liu et al., arXiv 2103.14030; the variant of SPEC section 7. Stateless: whether windows are shifted depends on the size
-of the map alone, where the original remembers the last small map it saw.
+Liu et al., arXiv 2103.14030; the variant of RadioDiff (arXiv 2408.08593). Stateless: whether windows are shifted
+depends on the size of the map alone, where the original remembers the last small map it saw.
 """
 
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from radiodiff_jax.models.attention import softmax
 from radiodiff_jax.models.initialisers import normal, xavier_uniform, zeros
-from radiodiff_jax.models.layers import Convolution, Dense, DType, LayerNorm, rematerialised
+from radiodiff_jax.models.layers import Convolution, Dense, DType, layer_norm, rematerialised
 from radiodiff_jax.settings import PrecisionConfig, SwinConfig
 
 small_normal = normal(0.02)
@@ -102,8 +102,8 @@ class SwinBlock(nn.Module):
         dense = types | {"kernel_init": xavier_uniform, "bias_init": normal(1e-6)}
         drop = nn.Dropout(self.stochastic_depth, broadcast_dims=(1, 2, 3), deterministic=not train)
         attention = WindowAttention(self.window, self.heads, self.shifted, **types, name="attention")
-        x = x + drop(attention(LayerNorm(**types, name="norm1")(x)))
-        h = Dense(self.mlp_ratio * channels, **dense, name="hidden")(LayerNorm(**types, name="norm2")(x))
+        x = x + drop(attention(layer_norm(**types, name="norm1")(x)))
+        h = Dense(self.mlp_ratio * channels, **dense, name="hidden")(layer_norm(**types, name="norm2")(x))
         h = Dense(channels, **dense, name="output")(nn.gelu(h, approximate=False))
         return x + drop(h)
 
@@ -120,7 +120,7 @@ class PatchMerging(nn.Module):
         _, height, width, channels = x.shape
         x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
         x = jnp.concatenate([x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]], -1)
-        x = LayerNorm(**types, name="norm")(x)
+        x = layer_norm(**types, name="norm")(x)
         return Dense(2 * channels, use_bias=False, **types, kernel_init=small_normal, name="reduction")(x)
 
 
@@ -139,7 +139,7 @@ class SwinEncoder(nn.Module):
         types = {"dtype": jnp.dtype(self.precision.compute), "param_dtype": jnp.dtype(self.precision.parameters)}
         condition = condition[:, : condition.shape[1] // 4 * 4, : condition.shape[2] // 4 * 4]
         x = Convolution(config.embedding_channels, 4, 4, 0, **types, name="patch_embedding")(condition)
-        x = LayerNorm(**types, name="patch_norm")(x)
+        x = layer_norm(**types, name="patch_norm")(x)
         transform = rematerialised(SwinBlock, self.precision.remat, 2)
         total, index, maps = sum(config.depths), 0, []
         for stage, (depth, heads) in enumerate(zip(config.depths, config.heads, strict=True)):

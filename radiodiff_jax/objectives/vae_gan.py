@@ -1,4 +1,4 @@
-"""Loss of the autoencoder and of its discriminator (SPEC section 5; Esser et al., arXiv 2012.09841, equation 7)."""
+"""Loss of the autoencoder and of its discriminator (Esser et al., arXiv 2012.09841, equation 7)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -11,8 +11,7 @@ from typing import Any
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
 from radiodiff_jax.reporting.data_exploration import FINDINGS_KEPT, NUMBERS, VERSION
-from radiodiff_jax.reporting.evaluation_cells import code
-from radiodiff_jax.reporting.markdown import counted, figure, note, page, plain, slug, table, write_page
+from radiodiff_jax.reporting.markdown import code, counted, figure, note, page, plain, slug, table, write_page
 
 AGAIN = "type `python -m experiments.dataset explore --root DIR --out FOLDER` again"
 MOST_ROWS = 16
@@ -22,7 +21,7 @@ PARTS = {"train": "training", "validation": "validation", "test": "test"}
 def write_data_page(explore_folder: Path, site: Path) -> Path:
     """Write site/data/NAME/index.md with its figures; NAME is the folder's. Returns the page.
 
-    Raises UserError if the folder is not one that `dataset explore` has written whole.
+    Raises UserError if the folder is not one that `dataset explore` has written completely.
     """
     numbers = read_numbers(explore_folder)
     folder = site / "data" / slug(numbers["name"], "data")
@@ -41,18 +40,18 @@ def write_data_index(site: Path) -> Path:
     rows = []
     for path in sorted((site / "data").glob("*/index.md")):
         text = path.read_text(encoding="utf-8")
-        title, told = (re.search(form, text, re.MULTILINE) for form in (r"^# (.+)$", r"^description: (['\"])(.*)\1$"))
+        title, about = (re.search(form, text, re.MULTILINE) for form in (r"^# (.+)$", r"^description: (['\"])(.*)\1$"))
         name = title[1].removeprefix("Data set ") if title else path.parent.name
-        rows.append([f"[{name}]({path.parent.name}/index.md)", plain(html.unescape(told[2])) if told else ""])
+        rows.append([f"[{name}]({path.parent.name}/index.md)", plain(html.unescape(about[2])) if about else ""])
     intro = (
         "Each page describes one folder of radio maps. A radio map says for every square metre of a city how much of the "
         "transmitted power arrives there: its path gain, in dB."
     )
-    told = table(["data set", "what it holds"], rows, numbers_from=2) if rows else note(
+    listing = table(["data set", "what it holds"], rows, numbers_from=2) if rows else note(
         "note", "No data set has been explored yet", "Type `python -m experiments.dataset explore --root DIR --site site_src`."
     )  # fmt: skip
     path = site / "data" / "index.md"
-    write_page(path, page("Data sets", intro, told, description="Data sets that were explored."))
+    write_page(path, page("Data sets", intro, listing, description="Data sets that were explored."))
     return path
 
 
@@ -121,11 +120,11 @@ def _scope(numbers: dict[str, Any]) -> str:
     for one in numbers["sets"]:
         names = ("radio maps read for the numbers below", "radio maps that could not be read", "radio maps")
         read, faulty, there = (one["facts"][name] for name in names)
-        words = "all radio maps were read" if read + faulty == there else (
+        scope = "all radio maps were read" if read + faulty == there else (
             f"{read + faulty:,} of {there:,} radio maps were read, evenly spread (`--count {numbers['most']}`)"
         )  # fmt: skip
-        words += f", but for {faulty:,} that could not be" if faulty else ""
-        lines.append(f"{plain(one['label'])}: {code(one['root'])}, {words}")
+        scope += f", but for {faulty:,} that could not be" if faulty else ""
+        lines.append(f"{plain(one['label'])}: {code(one['root'])}, {scope}")
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -148,9 +147,9 @@ def _value(value: float | str | None, is_share: bool = False) -> str:
 def _samples(sets: Sequence[dict[str, Any]], folder: Path) -> list[str]:
     parts = []
     for one, stem in zip(sets, ("samples", "samples-simulated"), strict=False):
-        words = f"Radio maps of the {one['label']} set" if len(sets) > 1 else "Radio maps of the set"
+        subject = f"Radio maps of the {one['label']} set" if len(sets) > 1 else "Radio maps of the set"
         parts += [f"### {one['label'].capitalize()}"] if len(sets) > 1 else []
-        parts.append(_picture(folder, stem, f"{words}, path gain in dB", "png"))
+        parts.append(_picture(folder, stem, f"{subject}, path gain in dB", "png"))
     return parts
 
 
@@ -175,12 +174,15 @@ def _layouts(numbers: dict[str, Any], folder: Path) -> list[str]:
         for one in row["sets"]:
             cells += [f"{_value(one['10'])} to {_value(one['90'])}", _value(one["50"]), _value(one["mean"])]
         lines.append(cells + ([_value(row["distance"])] if len(labels) == 2 else []))
-    words = "The *distance* (of Kolmogorov and Smirnov) is the largest gap between two curves: 0 for the same "
-    words += "distribution, 1 for values that do not overlap. With few maps it is large by chance: two draws of 12 and 60 "
-    words += "maps from one distribution differ by 0.25 on average. "
+    about = "The *distance* (of Kolmogorov and Smirnov) is the largest gap between two curves: 0 for the same "
+    about += (
+        "distribution, 1 for values that do not overlap. With few maps it is large by chance: two draws of 12 and 60 "
+    )
+    about += "maps from one distribution differ by 0.25 on average. "
     return [
         _picture(folder, "layouts", "Distribution functions of eight statistics of the layouts"),
-        (words if len(labels) == 2 else "") + "A building is a connected region of the mask, its area is that of buildings "
+        (about if len(labels) == 2 else "")
+        + "A building is a connected region of the mask, its area is that of buildings "
         "that the picture does not cut. A courtyard is an outdoor region that buildings enclose. A street's width is twice "
         "the distance to the nearest building, along the middle lines of outdoors. The main directions are two "
         "perpendicular ones, those of the most edges; an edge within 10° of one of them runs along it.",
@@ -205,7 +207,7 @@ def _splits(splits: dict[str, Any]) -> list[str]:
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """Rising numbers in words: `0-3, 7`; "none" for an empty list."""
+    """Rising numbers as ranges: `0-3, 7`; "none" for an empty list."""
     spans: list[list[int]] = []
     for number in numbers:
         if spans and number == spans[-1][1] + 1:
@@ -275,14 +277,14 @@ def _figures(row: dict[str, Any], columns: dict[str, str]) -> list[str]:
             else f"{value:.4f}" for key, value in cells]  # fmt: skip
 
 
-def _picture(folder: Path, stem: str, words: str, kind: str = "svg") -> str:
+def _picture(folder: Path, stem: str, alternative: str, kind: str = "svg") -> str:
     if not (folder / f"{stem}.light.{kind}").is_file():
         return note("warning", f"The figure {stem} is missing", f"To make it, {AGAIN}.")
-    return figure(f"figures/{stem}", words, kind=kind)
+    return figure(f"figures/{stem}", alternative, kind=kind)
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy whole, and only where something changed: a watching server reloads otherwise."""
+    """Copy atomically, and only where something changed: a watching server reloads otherwise."""
     if not target.is_file() or target.read_bytes() != source.read_bytes():
         write_whole(target, lambda temporary: shutil.copyfile(source, temporary))
 

@@ -11,6 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from radiodiff_jax.inference.error_profile import LARGEST_DB
+from radiodiff_jax.reporting.evaluation_verdict import canonical
+from radiodiff_jax.reporting.map_figures import MapPair, save_map_pairs
 from radiodiff_jax.reporting.style import (
     BLUE,
     DASHES,
@@ -19,15 +21,15 @@ from radiodiff_jax.reporting.style import (
     MUTED,
     OCHRE,
     PURPLE,
+    SKY,
     VERMILION,
     plt,
     save_svg_pair,
 )
-from radiodiff_jax.reporting.triptych import Triptych, save_triptychs
 
-LOOKS = {
+LINES = {
     "model": (BLUE, DASHES[0]), "autoencoder": (GREEN, DASHES[1]), "distance law": (VERMILION, DASHES[2]),
-    "line-of-sight guess": (PURPLE, DASHES[3]),
+    "line-of-sight estimate": (PURPLE, DASHES[3]), "path estimate": (OCHRE, DASHES[1]),
 }  # fmt: skip
 ENOUGH_PIXELS = 30  # a bin of fewer is not drawn
 PANELS = (
@@ -40,9 +42,9 @@ SIGHT_NAMES = {"in_sight": "in line of sight", "out_of_sight": "out of sight"}
 SHOWN_DB = 30
 
 
-def look(name: str) -> tuple[str, Any]:
+def line_of(name: str) -> tuple[str, Any]:
     """Colour and dashes of a predictor."""
-    return LOOKS.get(name, (OCHRE, DASHES[0]))
+    return LINES.get(canonical(name), (SKY, DASHES[2]))
 
 
 def save_distributions(results: dict[str, Any], protocol: str, stem: Path) -> list[Path]:
@@ -67,7 +69,7 @@ def draw_boxes(axes: Axes, columns: Sequence[np.ndarray], names: Sequence[str], 
     for row, (values, name) in enumerate(zip(columns, names, strict=True)):
         if not values.size:
             continue
-        colour, _ = look(name)
+        colour, _ = line_of(name)
         ends, middle = np.quantile(values, [0.05, 0.95]), np.quantile(values, [0.25, 0.5, 0.75])
         axes.plot([values.min(), values.max()], [row, row], ".", color=colour, markersize=4)
         axes.plot(ends, [row, row], color=colour, linewidth=1.5)
@@ -94,17 +96,17 @@ def save_error_by_distance(results: dict[str, Any], stem: Path) -> list[Path]:
         for name, one in results.items():
             part = one["errors"][sight]["by_distance"]
             metres, present = _bins(one["errors"], sight)
-            colour, dashes = look(name)
+            colour, dashes = line_of(name)
             axes.plot(metres, np.array(part["rmse_db"], float)[present], color=colour, linestyle=dashes, marker=".",
                       label=name)  # fmt: skip
         axes.set_xlabel("distance from the transmitter (m)")
 
-    return _two_sights(stem, draw, "RMSE (dB)", from_zero=True)
+    return _sight_panels(stem, draw, "RMSE (dB)", from_zero=True)
 
 
 def save_bias_by_distance(errors: dict[str, Any], own: str, stem: Path) -> list[Path]:
     """SVG pair: quantiles of the error of the run's own prediction by distance, in and out of sight."""
-    colour, _ = look(own)
+    colour, _ = line_of(own)
 
     def draw(axes: Axes, sight: str) -> None:
         part = errors[sight]["by_distance"]
@@ -115,7 +117,7 @@ def save_bias_by_distance(errors: dict[str, Any], own: str, stem: Path) -> list[
         axes.plot(metres, middle, color=colour, marker=".", label="median")
         axes.set_xlabel("distance from the transmitter (m)")
 
-    return _two_sights(stem, draw, f"error of the {own} (dB)")
+    return _sight_panels(stem, draw, f"error of the {own} (dB)")
 
 
 def save_error_histogram(results: dict[str, Any], stem: Path) -> list[Path]:
@@ -126,7 +128,7 @@ def save_error_histogram(results: dict[str, Any], stem: Path) -> list[Path]:
         for name, one in results.items():
             counts = np.array(one["errors"][sight]["histogram"], float)
             edges = np.linspace(-LARGEST_DB, LARGEST_DB, len(counts) + 1)
-            colour, dashes = look(name)
+            colour, dashes = line_of(name)
             axes.stairs(
                 100 * counts / max(counts.sum(), 1), edges, color=colour, linestyle=dashes, linewidth=1.5, label=name
             )
@@ -137,10 +139,10 @@ def save_error_histogram(results: dict[str, Any], stem: Path) -> list[Path]:
         axes.set_xlabel("prediction - truth (dB)")
 
     width = next(iter(results.values()))["errors"]["histogram_db"]
-    return _two_sights(stem, draw, f"pixels (% per {width:g} dB)")
+    return _sight_panels(stem, draw, f"pixels (% per {width:g} dB)")
 
 
-def _two_sights(stem: Path, draw: Callable[[Axes, str], None], label: str, from_zero: bool = False) -> list[Path]:
+def _sight_panels(stem: Path, draw: Callable[[Axes, str], None], label: str, from_zero: bool = False) -> list[Path]:
     def make() -> Figure:
         figure, panels = plt.subplots(1, 2, figsize=(8.6, 3.5), sharey=True)
         for axes, (sight, title) in zip(panels, SIGHT_NAMES.items(), strict=True):
@@ -163,20 +165,20 @@ def _bins(errors: dict[str, Any], sight: str) -> tuple[np.ndarray, np.ndarray]:
     return (present + 0.5) * errors["bin_metres"], present
 
 
-def save_maps(arrays: dict[str, np.ndarray], rows: Sequence[int], notes: Sequence[str], stem: Path) -> list[Path]:
-    """PNG pair: a row a map, truth, output and error in dB; `rows` are places in the arrays, `notes` a word to each."""
+def save_maps(arrays: dict[str, np.ndarray], rows: Sequence[int], titles: Sequence[str], stem: Path) -> list[Path]:
+    """PNG pair: a row a map, truth, output and error in dB; `rows` are places in the arrays, `titles` those of the third panels."""
     shown = [
-        Triptych(
+        MapPair(
             arrays["truth"][row], arrays["output"][row], arrays["buildings"][row].astype(bool), tuple(arrays["position"][row]),
-            (f"truth: map {arrays['map'][row]}, transmitter {arrays['transmitter'][row]}", "output", word),
+            (f"truth: map {arrays['map'][row]}, transmitter {arrays['transmitter'][row]}", "output", title),
         )
-        for row, word in zip(rows, notes, strict=True)
+        for row, title in zip(rows, titles, strict=True)
     ]  # fmt: skip
-    return save_triptychs(shown, "output - truth (dB)", stem)
+    return save_map_pairs(shown, "output - truth (dB)", stem)
 
 
 def save_steps(rows: Sequence[dict[str, float]], floor: float | None, stem: Path) -> list[Path]:
-    """SVG pair: error against the time that a map takes, a point a number of diffusion steps.
+    """SVG pair: error against the time that a map takes, a point a number of sampling steps.
 
     `rows` are [{"steps", "ms_per_map", "rmse", "ssim"}] by rising steps; `floor` is the autoencoder's RMSE.
     """

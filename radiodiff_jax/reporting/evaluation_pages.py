@@ -1,5 +1,7 @@
 """A page about one evaluation of a run, from its JSON file, the maps beside it, and evaluations with other steps."""
 
+import json
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,17 +12,6 @@ import numpy as np
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.evaluation_files import KINDS, evaluate_again, read_evaluation, read_extremes
 from radiodiff_jax.metrics import PROTOCOLS
-from radiodiff_jax.reporting.drawn import DrawnFigures, digest
-from radiodiff_jax.reporting.evaluation_cells import (
-    WHO,
-    absent,
-    cell,
-    code,
-    interval,
-    ordered,
-    safe_stem,
-    shown_name,
-)
 from radiodiff_jax.reporting.evaluation_figures import (
     SHOWN_DB,
     SIGHT_NAMES,
@@ -29,15 +20,27 @@ from radiodiff_jax.reporting.evaluation_figures import (
     save_error_by_distance,
     save_error_histogram,
     save_maps,
+    save_steps,
 )
-from radiodiff_jax.reporting.evaluation_steps import steps_section
-from radiodiff_jax.reporting.evaluation_verdict import HEADLINE, mean, own_name, verdict
-from radiodiff_jax.reporting.markdown import counted, figure, note, page, plain, table, write_page
+from radiodiff_jax.reporting.evaluation_verdict import (
+    AUTOENCODER,
+    HEADLINE,
+    MODEL,
+    SSIM,
+    best_and_quickest,
+    description,
+    has_steps,
+    mean,
+    ordered,
+    own_name,
+    point,
+    verdict,
+)
+from radiodiff_jax.reporting.markdown import code, counted, figure, note, page, plain, table, write_page
+from radiodiff_jax.reporting.style import FigureCache, digest
 
-CODE = tuple(
-    Path(__file__).with_name(name) for name in ("evaluation_figures.py", "map_figures.py", "style.py", "triptych.py")
-)
-UNIT_WORDS = {
+DRAWING_CODE = [Path(__file__).with_name(name) for name in ("evaluation_figures.py", "map_figures.py", "style.py")]
+PROTOCOL_TEXTS = {
     "raw": "**raw** protocol: gain = grey / 255, one unit is 99.16 dB, from -147 dB up (RadioDiff, RadioMamba)",
     "thresholded": "**thresholded** protocol: max(gain - 0.2, 0) / 0.8, one unit is 79.33 dB, from -127 dB up (RadioUNet, "
     "RadioFlow, RMDM)",
@@ -49,12 +52,12 @@ COLUMNS = {"RMSE": "{}/all/rmse", "NMSE": "{}/all/nmse", "SSIM": "{}/all/ssim", 
 def write_evaluation_page(json_path: Path, folder: Path) -> Path:
     """Write evaluation-STEM.md into `folder` and its figures into folder/figures; returns the page.
 
-    What the file lacks (those of older versions have no errors by distance and no maps) is told on the page, with the
+    What the file lacks (those of older versions have no errors by distance and no maps) is said on the page, with the
     command that makes it. Raises UserError if the file is damaged.
     """
     result = read_evaluation(json_path)
     stem = safe_stem(json_path)
-    figures = DrawnFigures(folder / "figures", CODE)
+    figures = FigureCache(folder / "figures", DRAWING_CODE)
     try:
         text = evaluation_page(json_path, result, figures, f"evaluation-{stem}")
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -64,13 +67,13 @@ def write_evaluation_page(json_path: Path, folder: Path) -> Path:
     return path
 
 
-def evaluation_page(json_path: Path, result: dict[str, Any], figures: DrawnFigures, stem: str) -> str:
+def evaluation_page(json_path: Path, result: dict[str, Any], figures: FigureCache, stem: str) -> str:
     """The Markdown; figures are written on the way, as figures/STEM-*."""
     kind, title, sentences = verdict(result)
     arrays = json_path.with_suffix(".npz")
-    facts = digest(json_path.read_bytes(), arrays.read_bytes() if arrays.is_file() else b"")
+    data = digest(json_path.read_bytes(), arrays.read_bytes() if arrays.is_file() else b"")
     split = f"{result['split']} split"
-    steps = f", {counted(result['steps'], 'diffusion step')}" if result["steps"] else ""
+    steps = f", {counted(result['steps'], 'sampling step')}" if has_steps(result) else ""
     missing = [] if has_errors(result) else [
         note("warning", "This file was written by an older version, so parts of the page are missing",
              f"`{evaluate_again(result)}` makes them: error by distance and line of sight, best and worst maps.")
@@ -82,33 +85,35 @@ def evaluation_page(json_path: Path, result: dict[str, Any], figures: DrawnFigur
         "## Figures of merit",
         *figures_of_merit(result),
         "## Spread over the maps",
-        *distributions(result, facts, figures, stem),
+        *distributions(result, data, figures, stem),
         "## Best, median and worst maps",
-        *maps(json_path, result, facts, figures, stem),
+        *example_maps(json_path, result, data, figures, stem),
         "## Error by distance and line of sight",
-        *errors(result, facts, figures, stem),
+        *errors(result, data, figures, stem),
         *steps_section(json_path, result, figures),
     ]
-    words = f"Evaluation on the {split} of {result['data']}{steps}: {result['radio_maps']} radio maps."
-    return page(f"Evaluation: {plain(split)}{steps}", *parts, description=words)
+    summary = f"Evaluation on the {split} of {result['data']}{steps}: {result['radio_maps']} radio maps."
+    return page(f"Evaluation: {plain(split)}{steps}", *parts, description=summary)
 
 
 def introduction(result: dict[str, Any]) -> list[str]:
-    """What was evaluated, and who is in the tables."""
+    """What was evaluated, and the predictors in the tables."""
     text = (f"{counted(result['radio_maps'], 'radio map')} of {counted(result['layouts'], 'city map')}, {result['split']} "
             f"split of {code(result['data'])}. ")  # fmt: skip
-    if result["steps"]:
-        text += (f"The model took {counted(result['steps'], 'diffusion step')}, which is "
+    if has_steps(result):
+        text += (f"The model took {counted(result['steps'], 'sampling step')}, which is "
                  f"{counted(result['network_evaluations'], 'evaluation')} of its network. ")  # fmt: skip
+    elif result["steps"]:
+        text += "The model predicts a map by one evaluation of its network. "
     if "devices" in result:
         text += f"Times were taken on {plain(', '.join(result['devices']))} with batches of {result['batch_size']}. "
     if "evaluated" in result:
         text += f"Evaluated {plain(result['evaluated'][:16].replace('T', ' at '))} UTC."
     own = own_name(result)
-    if own == "autoencoder":
+    if own == AUTOENCODER:
         text += " This run is an autoencoder: it is *given* the true map and gives it back, so its errors are no prediction's."
-    who = [f"- **{plain(name)}**: {WHO[name]}" for name in ordered(result) if name in WHO]
-    return [text.strip(), "\n".join(who)]
+    predictors = [f"- **{plain(name)}**: {about}" for name in ordered(result) if (about := description(name))]
+    return [text.strip(), "\n".join(predictors)]
 
 
 def figures_of_merit(result: dict[str, Any]) -> list[str]:
@@ -122,9 +127,9 @@ def figures_of_merit(result: dict[str, Any]) -> list[str]:
             ]
             for name in ordered(result)
         ]
-        parts += [f"{UNIT_WORDS[protocol]}. Means over maps.", table([protocol, *COLUMNS], rows)]
+        parts += [f"{PROTOCOL_TEXTS[protocol]}. Means over maps.", table([protocol, *COLUMNS], rows)]
     certain = [
-        [shown_name(result, name), *(words for protocol in PROTOCOLS for words in (
+        [shown_name(result, name), *(text for protocol in PROTOCOLS for text in (
             interval(result, name, f"{protocol}/all/rmse"),
             cell(mean(result, name, f"{protocol}/outdoor/rmse"), "rmse"),
         ))]
@@ -153,7 +158,7 @@ def figures_of_merit(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def distributions(result: dict[str, Any], facts: str, figures: DrawnFigures, stem: str) -> list[str]:
+def distributions(result: dict[str, Any], data: str, figures: FigureCache, stem: str) -> list[str]:
     """A figure for each protocol; a sentence where the values of single maps are missing."""
     results = {name: result["results"][name] for name in ordered(result)}
     if not any(one["maps"] for one in results.values()):
@@ -162,13 +167,13 @@ def distributions(result: dict[str, Any], facts: str, figures: DrawnFigures, ste
              "of the maps. Dots: the best and the worst map. Left is better in the upper row, right in the lower one."]  # fmt: skip
     for protocol in PROTOCOLS:
         name = f"{stem}-{protocol}"
-        figures.draw(name, facts, partial(save_distributions, results, protocol))
+        figures.write(name, data, partial(save_distributions, results, protocol))
         parts.append(figure(f"figures/{name}", f"Spread of six figures of merit over the maps, {protocol} protocol, a row a "
                             "predictor", f"{protocol} protocol"))  # fmt: skip
     return parts
 
 
-def maps(json_path: Path, result: dict[str, Any], facts: str, figures: DrawnFigures, stem: str) -> list[str]:
+def example_maps(json_path: Path, result: dict[str, Any], data: str, figures: FigureCache, stem: str) -> list[str]:
     """Truth, output and error of a few maps."""
     try:
         arrays = read_extremes(json_path, result)
@@ -188,9 +193,9 @@ def maps(json_path: Path, result: dict[str, Any], facts: str, figures: DrawnFigu
         if not rows:
             continue
         pairs = [(int(arrays["map"][row]), int(arrays["transmitter"][row])) for row in rows]
-        notes = [f"error, RMSE {columns[HEADLINE][place[pair]]:.4f} raw" for pair in pairs]
+        titles = [f"error, RMSE {columns[HEADLINE][place[pair]]:.4f} raw" for pair in pairs]
         name = f"{stem}-{kind}"
-        figures.draw(name, facts, partial(save_maps, arrays, rows, notes))
+        figures.write(name, data, partial(save_maps, arrays, rows, titles))
         parts += [f"### {kind.capitalize()}",
                   figure(f"figures/{name}", f"The {kind} maps: truth, output and error in dB", kind="png"),
                   beside(result, pairs, place)]  # fmt: skip
@@ -207,29 +212,29 @@ def beside(result: dict[str, Any], pairs: Sequence[tuple[int, int]], place: dict
     return table(["raw RMSE", *map(plain, ordered(result))], rows)
 
 
-def errors(result: dict[str, Any], facts: str, figures: DrawnFigures, stem: str) -> list[str]:
+def errors(result: dict[str, Any], data: str, figures: FigureCache, stem: str) -> list[str]:
     """Where the errors are."""
     if not has_errors(result):
         return [absent("Errors by distance and line of sight", result)]
     results = {name: result["results"][name] for name in ordered(result) if result["results"][name]["errors"]}
     own = own_name(result)
     rows = []
-    for sight, words in SIGHT_NAMES.items():
+    for sight, sight_name in SIGHT_NAMES.items():
         for name, one in results.items():
             part, all_pixels = one["errors"][sight], sum(one["errors"][key]["pixels"] for key in SIGHT_NAMES)
             numbers = (f"{part[key]:+.2f}" if key == "bias_db" else f"{part[key]:.2f}"
                        for key in ("bias_db", "mae_db", "rmse_db"))  # fmt: skip
-            rows.append([words, shown_name(result, name), f"{100 * part['pixels'] / max(all_pixels, 1):.0f} %", *numbers,
+            rows.append([sight_name, shown_name(result, name), f"{100 * part['pixels'] / max(all_pixels, 1):.0f} %", *numbers,
                          f"{100 * part['share_within_3_db']:.1f} %"])  # fmt: skip
     pictures = {
         "distance": "RMSE in dB by distance from the transmitter, in and out of sight, for every predictor",
         "bias": f"Median and spread of the error of the {own} by distance, in and out of sight",
         "histogram": "Histogram of the error in dB, in and out of sight, for every predictor",
     }
-    figures.draw(f"{stem}-distance", facts, partial(save_error_by_distance, results))
-    figures.draw(f"{stem}-bias", facts, partial(save_bias_by_distance, results[own]["errors"], own))
-    figures.draw(f"{stem}-histogram", facts, partial(save_error_histogram, results))
-    shown = {name: figure(f"figures/{stem}-{name}", words) for name, words in pictures.items()}
+    figures.write(f"{stem}-distance", data, partial(save_error_by_distance, results))
+    figures.write(f"{stem}-bias", data, partial(save_bias_by_distance, results[own]["errors"], own))
+    figures.write(f"{stem}-histogram", data, partial(save_error_histogram, results))
+    shown = {name: figure(f"figures/{stem}-{name}", alternative) for name, alternative in pictures.items()}
     return [
         "Raw protocol, outdoor pixels whose true path gain is above -147 dB, counted over all pixels of all maps. A pixel is in "
         "line of sight if the straight line from the transmitter to it crosses no building. In sight, path gain follows "
@@ -249,3 +254,92 @@ def errors(result: dict[str, Any], facts: str, figures: DrawnFigures, stem: str)
 def has_errors(result: dict[str, Any]) -> bool:
     """Whether the file says where the errors are."""
     return bool(result["results"][own_name(result)]["errors"])
+
+
+PROPOSED_STEPS = (1, 2, 5)  # what a page with a single number of steps proposes
+STEPS_HEAD = ("steps", "network evaluations", "time a map (ms)", "RMSE raw", "SSIM raw", "MAE (dB)", "sharpness ratio")
+
+
+def steps_section(json_path: Path, result: dict[str, Any], figures: FigureCache) -> list[str]:
+    """Evaluations of the same maps with other numbers of sampling steps; nothing where there is nothing to choose."""
+    if not result["steps"]:
+        return []
+    head = "## Steps, quality and time"
+    found = same_but_steps(json_path, result)
+    if len(found) < 2:
+        if not has_steps(result):
+            return []
+        more = " ".join(str(number) for number in PROPOSED_STEPS if number != result["steps"])
+        return [head, f"Only {counted(result['steps'], 'sampling step')} evaluated so far: `{evaluate_again(result)} {more}` "
+                "evaluates others for comparison."]  # fmt: skip
+    points = [point(one) for one in found.values()]
+    floor = mean(result, AUTOENCODER, HEADLINE) if AUTOENCODER in result["results"] else None
+    name = f"evaluation-{safe_stem(Path(result['split']))}-steps"
+    figures.write(name, json.dumps([points, floor]), partial(save_steps, points, floor))
+    rows = []
+    for (path, one), place in zip(found.items(), points, strict=True):
+        here = (
+            f"**{one['steps']}** (this page)"
+            if path == json_path
+            else f"[{one['steps']}](evaluation-{safe_stem(path)}.md)"
+        )
+        means = (cell(mean(one, MODEL, key), key) for key in (HEADLINE, SSIM, "raw/mae_db", "sharpness_ratio"))
+        rows.append([here, str(one["network_evaluations"]), f"{place['ms_per_map']:.3g}", *means])
+    return [
+        head,
+        f"The same {counted(result['radio_maps'], 'radio map')} with other numbers of sampling steps. {best_and_quickest(points)}",
+        table(STEPS_HEAD, rows),
+        figure(f"figures/{name}", "RMSE and SSIM against the time that a map takes, a point for each number of steps"),
+        "Numbers beside the points are sampling steps. More steps need not be nearer to the truth: with one step a model "
+        "tends to the mean of what it holds possible, which RMSE rewards.",
+    ]
+
+
+def same_but_steps(json_path: Path, result: dict[str, Any]) -> dict[Path, dict[str, Any]]:
+    """The newest evaluation of each number of steps of the same run, split and maps in the folder, by rising steps."""
+    alike = ("run", "data", "split", "radio_maps", "layouts")
+    found: dict[int, tuple[Path, dict[str, Any]]] = {}
+    others = [path for path in json_path.parent.glob("*.json") if path != json_path]
+    for path in sorted(others, key=lambda path: path.stat().st_mtime):
+        try:
+            other = read_evaluation(path)
+        except UserError:  # its own page says so
+            continue
+        if all(other[key] == result[key] for key in alike):
+            found[other["steps"]] = (path, other)
+    found[result["steps"]] = (json_path, result)
+    return {
+        path: one
+        for _, (path, one) in sorted(found.items())
+        if MODEL in one["results"] and None not in (mean(one, MODEL, HEADLINE), mean(one, MODEL, SSIM))
+    }
+
+
+def safe_stem(path: Path) -> str:
+    """The stem of a file as part of the name of a page."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-.") or "result"
+
+
+def shown_name(result: dict[str, Any], name: str) -> str:
+    """A predictor in a table; the run's own in bold."""
+    return f"**{plain(name)}**" if name == own_name(result) else plain(name)
+
+
+def interval(result: dict[str, Any], name: str, key: str) -> str:
+    """The 90 % interval of a mean."""
+    ends = result["results"][name]["figures"].get(key, {}).get("interval")
+    return f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else "-"
+
+
+def cell(value: float | None, key: str) -> str:
+    """A figure in a table, in the digits that its unit asks for."""
+    if value is None:
+        return "-"
+    if "share" in key:
+        return f"{100 * value:.1f} %"
+    return f"{value:.2f}" if key.endswith(("_db", "_m")) or key == "" else f"{value:.4f}"
+
+
+def absent(what: str, result: dict[str, Any]) -> str:
+    """A sentence about a part that the file lacks."""
+    return f"{what} are not in this file; `{evaluate_again(result)}` writes them."

@@ -1,4 +1,7 @@
-"""What an evaluation says, in words: the run's own prediction against baselines and against its autoencoder's floor."""
+"""What an evaluation says: the run's own prediction against baselines and against its autoencoder's floor.
+
+A *predictor* is an entry of `results` in an evaluation file: the run's `model`, its `autoencoder`, or a baseline.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,11 +9,22 @@ from typing import Any
 import numpy as np
 
 from radiodiff_jax.metrics import bootstrap_interval
+from radiodiff_jax.reporting.markdown import counted
 from radiodiff_jax.units import DB_PER_GAIN
 
-OWN = ("model", "autoencoder")  # the first that is there is the run's own prediction
-BASELINES = ("distance law", "line-of-sight guess")
-HEADLINE = "raw/all/rmse"
+MODEL, AUTOENCODER = OWN = ("model", "autoencoder")  # the first that is there is the run's own prediction
+BASELINES = ("distance law", "line-of-sight estimate", "path estimate")
+FORMER_NAMES = {"line-of-sight guess": "line-of-sight estimate"}  # in files of older versions
+DESCRIPTIONS = {
+    MODEL: "the run's prediction from the scene",
+    AUTOENCODER: "the *true* map through the autoencoder and back: the floor of a latent model",
+    "distance law": "path gain by distance alone, buildings blanked; no training",
+    "line-of-sight estimate": "distance law, and 16 dB less out of sight; no training",
+    "path estimate": "distance law in sight, elsewhere the stronger of the way over the roofs and the way around the "
+    "buildings; no training",
+}
+"""What each known predictor is, in the order in which pages list them."""
+HEADLINE, SSIM = "raw/all/rmse", "raw/all/ssim"
 LABELS = {"rmse": "RMSE", "nmse": "NMSE", "ssim": "SSIM", "psnr_db": "PSNR", "mae_db": "mean absolute error in dB",
           "rmse_db": "RMSE in dB", "share_within_3_db": "share within 3 dB"}  # fmt: skip
 COMPARED = (
@@ -22,8 +36,8 @@ FLOOR_DOMINATES = 0.5
 
 
 @dataclass(frozen=True)
-class Duel:
-    """The run's own prediction against another, map by map, by raw RMSE over all pixels."""
+class Comparison:
+    """The run's own prediction against another predictor, map by map, by raw RMSE over all pixels."""
 
     other: str
     own_error: float
@@ -37,9 +51,33 @@ class Duel:
     """Maps on which the own error is smaller; None where the file has no values of single maps."""
 
 
+def canonical(name: str) -> str:
+    """The present name of a predictor that a file of an older version calls otherwise."""
+    return FORMER_NAMES.get(name, name)
+
+
+def description(name: str) -> str | None:
+    """What a predictor is; None for one that is not known."""
+    return DESCRIPTIONS.get(canonical(name))
+
+
 def own_name(result: dict[str, Any]) -> str:
     """The run's own prediction: `model`, for an autoencoder's run `autoencoder`."""
     return next((name for name in OWN if name in result["results"]), next(iter(result["results"])))
+
+
+def ordered(result: dict[str, Any]) -> list[str]:
+    """The predictors: the run's own, then the known ones in the order of `DESCRIPTIONS`, then others."""
+    own, order = own_name(result), [*DESCRIPTIONS]
+    known = sorted(
+        (name for name in result["results"] if description(name)), key=lambda name: order.index(canonical(name))
+    )
+    return list(dict.fromkeys([own, *known, *result["results"]]))
+
+
+def baselines(result: dict[str, Any]) -> list[str]:
+    """The predictors without training that were evaluated."""
+    return [name for name in ordered(result) if canonical(name) in BASELINES]
 
 
 def mean(result: dict[str, Any], name: str, figure: str) -> float | None:
@@ -59,7 +97,7 @@ def figure_name(figure: str) -> str:
     return f"{LABELS.get(name, name)} {protocol}{' outdoors' if region == ['outdoor'] else ''}"
 
 
-def duel(result: dict[str, Any], other: str) -> Duel | None:
+def compare(result: dict[str, Any], other: str) -> Comparison | None:
     """The comparison with another predictor; None where either has no headline figure."""
     own = own_name(result)
     errors = [mean(result, name, HEADLINE) for name in (own, other)]
@@ -77,47 +115,43 @@ def duel(result: dict[str, Any], other: str) -> Duel | None:
         won = int((difference < 0).sum())
         low, high = bootstrap_interval(difference[:, None], np.array(maps[0]["map"]))
         interval = (float(low[0]), float(high[0])) if np.isfinite(low[0]) else None
-    return Duel(other, *errors, better, errors[0] - errors[1], interval, won)
+    return Comparison(other, *errors, better, errors[0] - errors[1], interval, won)
 
 
-def duels(result: dict[str, Any]) -> list[Duel]:
-    """Against every baseline that was evaluated."""
-    found = (duel(result, name) for name in BASELINES if name in result["results"])
+def comparisons(result: dict[str, Any]) -> list[Comparison]:
+    """With every baseline that was evaluated."""
+    found = (compare(result, name) for name in baselines(result))
     return [one for one in found if one is not None]
 
 
 def verdict(result: dict[str, Any]) -> tuple[str, str, list[str]]:
     """(kind of box, its title, sentences)."""
-    own, fights = own_name(result), duels(result)
+    own, found = own_name(result), comparisons(result)
     error = mean(result, own, HEADLINE)
     if error is None:
         return "warning", f"The {own} has no RMSE", ["No map had a figure; evaluate again."]
     sentences = [f"RMSE of the {own}: {with_decibels(error)} (raw protocol, all pixels, mean over "
                  f"{result['radio_maps']:,} radio maps)."]  # fmt: skip
-    sentences += [sentence(own, one, result["radio_maps"]) for one in fights]
+    sentences += [sentence(own, one, result["radio_maps"]) for one in found]
     sentences += floor_sentences(result)
-    worse = [one.other for one in fights if one.difference >= 0]
+    worse = [one.other for one in found if one.difference >= 0]
     if worse:
-        named = " and the ".join(worse)
-        return (
-            "danger",
-            f"The {own} is worse than the {named}, which need{'' if worse[1:] else 's'} no training",
-            sentences,
-        )
-    if not fights:
+        need = "need" if worse[1:] else "needs"
+        return "danger", f"The {own} is worse than the {listed(worse)}, which {need} no training", sentences
+    if not found:
         return "warning", "No baseline was evaluated beside it", sentences
-    if any(one.better_in for one in fights):
+    if any(one.better_in for one in found):
         return "warning", f"The {own} is better than the baselines in RMSE, but not in every figure", sentences
-    if any(one.interval is None or one.interval[1] >= 0 for one in fights):
+    if any(one.interval is None or one.interval[1] >= 0 for one in found):
         return "warning", f"The {own} is better than the baselines, but it is not certain", sentences
     return "success", f"The {own} is better than the baselines", sentences
 
 
-def sentence(own: str, one: Duel, maps: int) -> str:
-    """A duel in words."""
+def sentence(own: str, one: Comparison, maps: int) -> str:
+    """One comparison as a sentence."""
     ratio = max(one.own_error, one.other_error) / max(min(one.own_error, one.other_error), 1e-9)
-    word = "**worse**" if one.difference >= 0 else "better"
-    text = f"The {one.other} has {with_decibels(one.other_error)}: the {own} is {ratio:.1f} times {word}"
+    order = "**worse**" if one.difference >= 0 else "better"
+    text = f"The {one.other} has {with_decibels(one.other_error)}: the {own} is {ratio:.1f} times {order}"
     if one.won is not None:
         text += f", and nearer to the truth on {one.won:,} of {maps:,} maps"
     if one.interval is not None:
@@ -148,16 +182,42 @@ def floor_sentences(result: dict[str, Any]) -> list[str]:
                 "model. The autoencoder holds the model back."]  # fmt: skip
     share = (floor / max(model, 1e-9)) ** 2
     text = (f"Floor: the autoencoder's reconstruction of the *true* maps has {with_decibels(floor)}. A latent model can "
-            f"hardly be better than that; {100 * share:.0f} % of the model's squared error would remain with a perfect "
-            "diffusion model")  # fmt: skip
+            f"hardly be better than that; {100 * share:.0f} % of the model's squared error would remain if it "
+            "predicted every latent exactly")  # fmt: skip
     text += ", so a better autoencoder would help most." if share >= FLOOR_DOMINATES else "."
-    laws = [(name, mean(result, name, HEADLINE)) for name in BASELINES if name in results]
-    beaten = [name for name, error in laws if error is not None and error <= floor]
-    if beaten:
-        text += (
-            f" The floor itself is not below the {' and the '.join(beaten)}: the autoencoder needs more training first."
-        )
+    errors = {name: mean(result, name, HEADLINE) for name in baselines(result)}
+    lower = [name for name, error in errors.items() if error is not None and error <= floor]
+    if lower:
+        text += f" The floor itself is not below the {listed(lower)}: the autoencoder needs more training first."
     return [text]
+
+
+def has_steps(result: dict[str, Any]) -> bool:
+    """Whether the model samples in steps, rather than predicting by a single evaluation of its network."""
+    return result["steps"] > 0 and (result["steps"], result.get("network_evaluations")) != (1, 1)
+
+
+def point(result: dict[str, Any]) -> dict[str, float]:
+    """What the figure shows of a result."""
+    return {"steps": result["steps"], "ms_per_map": result["results"][MODEL]["ms_per_map"],
+            "rmse": mean(result, MODEL, HEADLINE), "ssim": mean(result, MODEL, SSIM)}  # fmt: skip
+
+
+def best_and_quickest(points: list[dict[str, float]]) -> str:
+    """What is gained by the time that the best number of steps takes."""
+    best = min(points, key=lambda one: one["rmse"])
+    quickest = min(points, key=lambda one: one["ms_per_map"])
+    steps = counted(best["steps"], "step")
+    if best is quickest:
+        return f"The smallest RMSE and the shortest time are those of {steps}."
+    return (f"The smallest RMSE is that of {steps}, {with_decibels(best['rmse'])}, at "
+            f"{best['ms_per_map'] / quickest['ms_per_map']:.1f} times the time of {counted(quickest['steps'], 'step')}, "
+            f"which has {with_decibels(quickest['rmse'])}.")  # fmt: skip
+
+
+def listed(names: list[str]) -> str:
+    """`distance law, the line-of-sight estimate and the path estimate`."""
+    return " and the ".join([", the ".join(names[:-1]), names[-1]] if names[1:] else names)
 
 
 def with_decibels(error: float) -> str:

@@ -2,17 +2,19 @@
 
 The pages show `NAME.light.*` or `NAME.dark.*` after the reader's switch (see `markdown.figure`). Curves are drawn once,
 as SVG with a transparent ground; the dark variant is the same drawing in other colours. Pictures of maps are PNG and
-are drawn twice.
+are drawn twice. `FigureCache` skips figures whose data has not changed.
 """
 
+import hashlib
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 
-from radiodiff_jax.files import write_whole
+from radiodiff_jax.files import write_text, write_whole
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
@@ -27,7 +29,7 @@ DARK = {
 }  # fmt: skip
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))  # a second mark beside colour
 
-_SHARED = {
+_COMMON = {
     "font.family": "sans-serif", "font.size": 10, "axes.titlesize": 10.5, "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "grid.linewidth": 0.6, "axes.axisbelow": True,
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False,
@@ -40,7 +42,7 @@ def settings(dark: bool = False) -> dict:
     """matplotlib settings of the light (or dark) variant, for `plt.rc_context`."""
     ink, muted, grid = ((DARK[c] if dark else c) for c in (INK, MUTED, GRID))
     cycle = matplotlib.cycler(color=[DARK[c] if dark else c for c in SERIES])
-    return _SHARED | {
+    return _COMMON | {
         "text.color": ink, "axes.labelcolor": ink, "axes.titlecolor": ink, "xtick.color": muted, "ytick.color": muted,
         "axes.edgecolor": muted, "grid.color": grid, "axes.prop_cycle": cycle,
     }  # fmt: skip
@@ -81,3 +83,39 @@ def save_png_pair(stem: Path, draw: Callable[[], Figure], dpi: int = 110) -> lis
                 plt.close(figure)
         written.append(path)
     return written
+
+
+class FigureCache:
+    """The figures of a folder, each with a digest of its data, drawn again only if that has changed.
+
+    A page's text takes no time; its figures take seconds.
+    """
+
+    FILE = ".figures.json"  # hidden, so that MkDocs leaves it out
+
+    def __init__(self, folder: Path, code: Iterable[Path]):
+        """`code` are the source files of the drawing: a change in them makes every figure anew."""
+        self.folder = folder
+        self._code = digest(*(path.read_bytes() for path in code))
+        try:
+            self._known = dict(json.loads((folder / self.FILE).read_text()))
+        except (OSError, ValueError, TypeError):
+            self._known = {}
+
+    def write(self, name: str, data: str, save: Callable[[Path], list[Path]]) -> None:
+        """Call `save(folder / name)`, which returns the files it wrote, unless those of the same `data` are there."""
+        kept = self._known.get(name)
+        current = digest(self._code.encode(), data.encode())
+        if isinstance(kept, list) and kept[:1] == [current] and all((self.folder / one).is_file() for one in kept[1:]):
+            return
+        written = save(self.folder / name)
+        self._known[name] = [current, *(path.name for path in written)]
+        write_text(self.folder / self.FILE, json.dumps(self._known))
+
+
+def digest(*parts: bytes) -> str:
+    """SHA-256 of some bytes."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(hashlib.sha256(part).digest())
+    return total.hexdigest()

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import grain
 import jax
@@ -29,6 +29,8 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.digest import quick_digests
 from radiodiff_jax.training.quiet import silence_orbax
 from radiodiff_jax.training.task import State, Tree
+
+LATEST, BEST = "latest", "best"
 
 
 @dataclass
@@ -196,27 +198,35 @@ def check_integrity(step: int, meta: dict[str, Any], parts: State) -> None:
             raise ValueError(f"the digest of its {name} is not the one that was saved")
 
 
-def load_for_inference(run: Path, which: Literal["latest", "best"] = "latest") -> tuple[State, int]:
+def load_for_inference(run: Path, which: str | int = LATEST) -> tuple[State, int]:
     """(state without the optimizer's part, step) of a run, on the first local device; nothing is changed on disk.
 
-    "best" is the checkpoint with the lowest validation RMSE of those kept, "latest" the newest; where that is damaged,
-    the newest good one, with a note on stderr. Raises UserError if the run has no checkpoint or no good one.
+    `which` is "best", the checkpoint with the lowest validation RMSE of those kept, "latest", or a step. Where the best
+    or the latest is damaged, the newest good one is taken, with a note on stderr. Raises UserError if the run has no
+    checkpoint, no good one, or none of that step.
     """
     silence_orbax()
     folder = (run / "checkpoints").resolve()
     steps = saved_steps(folder)
     if not steps:
-        kind = read_yaml(run / "config.yaml").get("kind", "KIND") if (run / "config.yaml").is_file() else "KIND"
+        command = "vae" if read_yaml(run / "config.yaml").get("kind") == "vae" else "train"
         raise UserError(
-            f"{run} has no checkpoint yet; train it first with `python -m experiments.{kind} --data DIR --run {run}`"
+            f"{run} has no checkpoint yet; train it first with `python -m experiments.{command} --data DIR --run {run}`"
         )
-    first = best_step(steps, recorded_rmse(folder)) if which == "best" else []
-    for step in [*first, *reversed(steps)]:
+    if isinstance(which, int):
+        if which not in steps:
+            kept = ", ".join(map(str, steps))
+            raise UserError(f"{run} keeps no checkpoint of step {which}; choose one of {kept}, or `best` or `latest`")
+        candidates = [which]
+    else:
+        candidates = [*(best_step(steps, recorded_rmse(folder)) if which == BEST else []), *reversed(steps)]
+    for step in candidates:
         try:
             return restore_without_optimizer(folder / str(step), step), step
         except Exception as error:  # as above
             print(f"note: checkpoint {step} of {run} is damaged ({reason(error)})", file=sys.stderr)
-    raise UserError(f"every checkpoint of {run} is damaged; put back a copy of {folder}, or train the run again")
+    damaged = f"checkpoint {which}" if isinstance(which, int) else "every checkpoint"
+    raise UserError(f"{damaged} of {run} is damaged; put back a copy of {folder}, or train the run again")
 
 
 def restore_without_optimizer(checkpoint: Path, step: int) -> State:

@@ -1,4 +1,4 @@
-"""The devices as a one-dimensional mesh: batches are shared along it, and large arrays of the state if so wished."""
+"""The devices as a one-dimensional mesh: batches are sharded along it, and large arrays of the state if so wished."""
 
 import ctypes
 import math
@@ -15,7 +15,7 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.task import Batch, Tree
 
 AXIS = "data"
-SMALLEST_DIVIDED = 2**14  # values; smaller arrays are on every device, as sending them costs more than keeping them
+SMALLEST_SHARDED = 2**14  # values; smaller arrays are replicated, as sending them costs more than keeping them
 
 
 def device_mesh() -> Mesh:
@@ -43,15 +43,15 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def shared(mesh: Mesh) -> NamedSharding:
+def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The first axis divided among the devices."""
     return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
-def divided(shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
-    """The longest axis that the devices can share evenly divided among them; whole on every device if small or none."""
+def fsdp_sharding(shape: tuple[int, ...], mesh: Mesh) -> NamedSharding:
+    """Sharded along the longest axis that the devices can share evenly; replicated if small or if there is none."""
     axes = [axis for axis, length in enumerate(shape) if length % mesh.size == 0]
-    if math.prod(shape) < SMALLEST_DIVIDED or not axes:
+    if math.prod(shape) < SMALLEST_SHARDED or not axes:
         return replicated(mesh)
     longest = max(axes, key=lambda axis: shape[axis])
     return NamedSharding(mesh, PartitionSpec(*[None] * longest, AXIS))
@@ -68,11 +68,11 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
 
 def put_batch(batch: Batch, mesh: Mesh) -> Batch:
     """This process's part of a batch (NumPy, first axis = example) -> the whole batch on the devices."""
-    sharding = shared(mesh)
+    sharding = batch_sharding(mesh)
     return {name: jax.make_array_from_process_local_data(sharding, part) for name, part in batch.items()}
 
 
-def put_everywhere(tree: Tree, mesh: Mesh) -> Tree:
+def replicate(tree: Tree, mesh: Mesh) -> Tree:
     """A tree of arrays or numbers on every device."""
     return put(tree, jax.tree.map(lambda _: replicated(mesh), tree))
 
@@ -91,7 +91,7 @@ def put(tree: Tree, shardings: Tree) -> Tree:
 
 
 def to_host(array: jax.Array) -> np.ndarray:
-    """This process's part of an array shared by `put_batch`, as NumPy, in order."""
+    """This process's part of an array sharded by `batch_sharding`, as NumPy, in order."""
     if array.is_fully_replicated:
         return np.asarray(array)
     parts = sorted(array.addressable_shards, key=lambda part: part.index[0].start or 0)

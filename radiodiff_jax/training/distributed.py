@@ -44,7 +44,7 @@ def parse_processes(where: str) -> tuple[str, int, int]:
     return parts[0], count, index
 
 
-def first_process() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the one that writes."""
     return jax.process_index() == 0
 
@@ -56,7 +56,7 @@ def any_process(flag: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
 
-def meet(name: str) -> None:
+def barrier(name: str) -> None:
     """Wait until all processes are here; `name` says where, the same in each."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)

@@ -1,4 +1,4 @@
-"""Exponential moving average of weights and batch statistics, with the original's warm-up (SPEC: denoising EMA).
+"""Exponential moving average of weights and batch statistics, with the original's warm-up (`ema_pytorch`).
 
 With k finished calls, and nothing done unless k is a multiple of `update_every`: up to k = `update_after` the average
 is a copy; the next such call copies once more and starts averaging,

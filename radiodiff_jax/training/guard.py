@@ -6,16 +6,14 @@ correction) and the averages stay as they were.
 """
 
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float
 
-from radiodiff_jax.training.task import Batch, Metrics, State, Tree
+from radiodiff_jax.training.task import Metrics, State, Tree
 
-Step = Callable[[State, Tree, Batch, PRNGKeyArray], tuple[State, Metrics]]
 PATIENCE = 100  # applied updates before a loss can be called a spike, and the memory of the mean in updates
 
 
@@ -24,35 +22,31 @@ def first_guard() -> dict[str, Array]:
     return {"mean": jnp.zeros((), jnp.float32), "count": jnp.zeros((), jnp.int32)}
 
 
-def guarded(step: Step, spike_factor: float | None) -> Step:
-    """`step` with the guards; its metrics gain "skipped" (not finite) and, with a `spike_factor`, "skipped_spike".
+def skip_bad_updates(old: State, new: State, metrics: Metrics, spike_factor: float | None) -> tuple[State, Metrics]:
+    """`new`, or `old` but for its counters where the update would do harm.
+
+    The metrics gain "skipped" (not finite) and, with a `spike_factor`, "skipped_spike".
 
     Not finite means: any metric ("loss" and the norms of the gradients among them) or any new batch statistic. With
-    these finite AdamW cannot make a parameter that is not: it moves none by more than a few learning rates. The
-    arithmetic of an applied update is that of `step`. With a `spike_factor`, state["guard"] must hold what `first_guard`
-    makes; a spike is a loss above factor * mean, where the mean is over all applied updates at first, then decays by
-    1 / PATIENCE an update. Before PATIENCE updates, and where the mean is not positive, there are no spikes.
+    these finite AdamW cannot make a parameter that is not: it moves none by more than a few learning rates. With a
+    `spike_factor`, state["guard"] must hold what `first_guard` makes; a spike is a loss above factor * mean, where the
+    mean is over all applied updates at first, then decays by 1 / PATIENCE an update. Before PATIENCE updates, and where
+    the mean is not positive, there are no spikes.
     """
-
-    def careful(state: State, frozen: Tree, batch: Batch, key: PRNGKeyArray) -> tuple[State, Metrics]:
-        old = {name: part for name, part in state.items() if name != "guard"}
-        new, metrics = step(old, frozen, batch, key)
-        good = all_finite((metrics, new.get("batch_stats")))
-        metrics = metrics | {"skipped": 1.0 - good.astype(jnp.float32)}
-        if spike_factor is not None:
-            guard = state["guard"]
-            spike = good & is_spike(guard, metrics["loss"], spike_factor)
-            good &= ~spike
-            metrics["skipped_spike"] = spike.astype(jnp.float32)
-        rest = old | {"step": new["step"]}
-        if "optimizer" in old:
-            rest["optimizer"] = advance_schedules(old["optimizer"])
-        kept = choose(good, new, rest)
-        if spike_factor is not None:
-            kept["guard"] = choose(good, remember(guard, metrics["loss"]), guard)
-        return kept, metrics
-
-    return careful
+    good = all_finite((metrics, new.get("batch_stats")))
+    metrics = metrics | {"skipped": 1.0 - good.astype(jnp.float32)}
+    if spike_factor is not None:
+        guard = old["guard"]
+        spike = good & is_spike(guard, metrics["loss"], spike_factor)
+        good &= ~spike
+        metrics["skipped_spike"] = spike.astype(jnp.float32)
+    rest = old | {"step": new["step"]}
+    if "optimizer" in old:
+        rest["optimizer"] = advance_schedules(old["optimizer"])
+    kept = choose(good, new, rest)
+    if spike_factor is not None:
+        kept["guard"] = choose(good, remember(guard, metrics["loss"]), guard)
+    return kept, metrics
 
 
 def all_finite(tree: Tree) -> Bool[Array, ""]:

@@ -11,31 +11,35 @@ import numpy as np
 from jaxtyping import Array, Float
 from tqdm import tqdm
 
-from radiodiff_jax.config import LDMConfig, VAEConfig
+from radiodiff_jax.composition import Composition, scene_of
+from radiodiff_jax.config import GeneratorConfig
 from radiodiff_jax.data.latents import CachedLatents, Transformed, claim_latents, latents_path
 from radiodiff_jax.data.pipeline import evaluation_batches
 from radiodiff_jax.data.records import RecordSource
 from radiodiff_jax.data.symmetries import symmetries_of
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
-from radiodiff_jax.models.autoencoder import Autoencoder
-from radiodiff_jax.objectives.latent_sampler import prior_latent
 from radiodiff_jax.training.devices import compiler_options
 from radiodiff_jax.training.digest import digest
-from radiodiff_jax.training.distributed import first_process, meet
-from radiodiff_jax.training.ldm_task import make_unet
+from radiodiff_jax.training.distributed import barrier, is_main_process
+from radiodiff_jax.training.task import Batch
+from radiodiff_jax.units import grey_to_gain
 
 BATCH = 16
-Encoder = Callable[[Float[np.ndarray, "batch height width 1"], Float[np.ndarray, "batch height width channels"]], Array]
+Encoder = Callable[[Batch], Float[Array, "batch h w latents"]]
 
 
-def check_cacheable(config: LDMConfig) -> None:
+def check_cacheable(config: GeneratorConfig) -> None:
     """Raise UserError for settings by which a record differs from one reading to the next."""
     data = config.data
+    if not config.space.needs_autoencoder or config.objective.needs_base:
+        raise UserError(
+            "data.latents=cached is for a latent space without a base regression; set data.latents=computed"
+        )
     wrong = {
         "data.source": data.source != "folder",
         "data.mixture": data.mixture is not None,
-        "data.buildings": data.buildings != "complete" and config.unet.prior != "none",
+        "data.buildings": data.buildings != "complete",
     }
     for name, changes in wrong.items():
         if changes:
@@ -45,56 +49,53 @@ def check_cacheable(config: LDMConfig) -> None:
             )
 
 
-def cached_latents(
-    folder: Path, config: LDMConfig, autoencoder_config: VAEConfig, frozen: Any, source: RecordSource, fingerprint: str
-) -> CachedLatents:
+def cached_latents(folder: Path, generator: Composition, frozen: Any, source: RecordSource, fingerprint: str) -> CachedLatents:
     """The latents of all records of `source` (and of all their symmetries where the settings augment), from `folder`.
 
-    What is missing there is computed, file by file, so that an interrupted run goes on; of several processes the first
+    What is missing there is computed, file by file, so that an interrupted run goes on; of several processes the main
     one computes. `fingerprint` is that of the data. Raises UserError for a folder of something else, and for settings
     that do not allow it.
     """
+    config, autoencoder = generator.config, generator.space.config
     check_cacheable(config)
     symmetries = symmetries_of(source.size) if config.data.augment else 1
-    channels = autoencoder_config.autoencoder.embedding_channels
-    guess_channels = 0 if config.unet.prior == "none" else channels
-    if first_process():
+    estimate_channels = generator.space.channels if generator.starts_at_estimate else 0
+    if is_main_process():
         facts = {
             "autoencoder": digest(frozen["autoencoder"]),
-            "precision": autoencoder_config.precision.compute,
+            "precision": autoencoder.precision.compute,
+            "fill": autoencoder.fill,
             "data": fingerprint,
             "split": config.data.split,
             "records": len(source),
             "image_size": list(source.size),
             "symmetries": symmetries,
-            "first_guess": config.unet.prior,
+            "estimate": config.estimate,
         }
         missing = list(claim_latents(folder, facts))
         if missing:
-            encode = make_encoder(config, autoencoder_config, frozen)
-            depth = 2 * channels + guess_channels
+            encode = make_encoder(generator, frozen)
+            depth = 2 * generator.space.channels + estimate_channels
             for symmetry in missing:
                 compute_latents(latents_path(folder, symmetry), encode, Transformed(source, symmetry), config, depth)
-    meet("latents")
-    return CachedLatents(folder, symmetries, guess_channels)
+    barrier("latents")
+    return CachedLatents(folder, symmetries, estimate_channels)
 
 
-def make_encoder(config: LDMConfig, autoencoder_config: VAEConfig, frozen: Any) -> Encoder:
-    """The compiled encoder: (gain, condition) of a batch -> moments of the gain, then the mean of the first guess."""
-    autoencoder = Autoencoder(autoencoder_config.autoencoder, autoencoder_config.precision)
-    unet = make_unet(config, autoencoder_config)
+def make_encoder(generator: Composition, frozen: Any) -> Encoder:
+    """The compiled encoder of a batch: moments of the gain, then the mean of the estimate where there is one."""
+    unscaled = frozen | {"scale": jnp.float32(1)}
 
-    def encode(
-        params: Any, gain: Float[Array, "batch height width 1"], condition: Float[Array, "batch height width channels"]
-    ) -> Float[Array, "batch h w latents"]:
-        moments = autoencoder.apply({"params": params}, 2 * gain - 1, method="encode")
-        guess = prior_latent(unet, autoencoder, {"autoencoder": params, "scale": jnp.float32(1)}, condition)
-        return jnp.concatenate([moments] if guess is None else [moments, guess], axis=-1).astype(jnp.float32)
+    def encode(frozen: Any, batch: Batch) -> Float[Array, "batch h w latents"]:
+        scene = scene_of(batch)
+        moments = generator.space.moments(frozen, grey_to_gain(batch["gain"]), scene.buildings)
+        estimate = generator.estimate(frozen, scene)
+        return jnp.concatenate([moments] if estimate is None else [moments, estimate], axis=-1).astype(jnp.float32)
 
-    return partial(jax.jit(encode, compiler_options=compiler_options()), frozen["autoencoder"])
+    return partial(jax.jit(encode, compiler_options=compiler_options()), unscaled)
 
 
-def compute_latents(path: Path, encode: Encoder, source: RecordSource, config: LDMConfig, depth: int) -> None:
+def compute_latents(path: Path, encode: Encoder, source: RecordSource, config: GeneratorConfig, depth: int) -> None:
     """Write the file of one symmetry, whole or not at all; `depth` is the number of its channels."""
     reading = {"threads": config.data.threads, "prefetch": config.data.prefetch}
 
@@ -103,7 +104,7 @@ def compute_latents(path: Path, encode: Encoder, source: RecordSource, config: L
         with tqdm(total=len(source), desc=path.stem, unit="map") as bar:
             for batch in evaluation_batches(source, BATCH, **reading):
                 real = int(np.sum(batch["mask"] > 0))
-                found = np.asarray(encode(batch["gain"], batch["condition"]))[:real]
+                found = np.asarray(encode(batch))[:real]
                 if stored is None:
                     shape = (len(source), *found.shape[1:3], depth)
                     stored = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)

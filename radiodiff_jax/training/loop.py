@@ -12,13 +12,13 @@ from radiodiff_jax.config import Config
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.checkpoints import Checkpoints, Restored
 from radiodiff_jax.training.compiled import compile_task
-from radiodiff_jax.training.devices import check_batch_size, device_mesh, put_everywhere
-from radiodiff_jax.training.distributed import first_process, meet
+from radiodiff_jax.training.devices import check_batch_size, device_mesh, replicate
+from radiodiff_jax.training.distributed import barrier, is_main_process
 from radiodiff_jax.training.interrupts import Interrupts
 from radiodiff_jax.training.provenance import provenance
 from radiodiff_jax.training.run_folder import RunFolder, check_folder, open_run
 from radiodiff_jax.training.run_lock import run_lock
-from radiodiff_jax.training.session import ORDINARY, DrawSamples, Inputs, Session, Summary, Ways
+from radiodiff_jax.training.session import PLAIN, DrawSamples, Inputs, Session, SessionOptions, Summary
 from radiodiff_jax.training.task import Task, Tree
 from radiodiff_jax.training.validation import BatchSource
 
@@ -34,7 +34,7 @@ def train(
     data_fingerprint: str | None = None,
     draw_samples: DrawSamples | None = None,
     extras: dict[str, Any] | None = None,
-    ways: Ways = ORDINARY,
+    options: SessionOptions = PLAIN,
 ) -> Summary:
     """Train `task` in the folder `run` until `config.training.steps` updates are done, going on from where it stands.
 
@@ -50,8 +50,8 @@ def train(
     check_batch_size(config.training.batch_size, mesh)
     with disk_full_told(run), opened(run, config, data_fingerprint) as folder:
         settings = config.training
-        compiled = compile_task(task, settings.seed, mesh, spike_factor=settings.spike_factor, fsdp=settings.fsdp)
-        facts = {"kind": task.kind, **provenance(compiled.shapes["params"]), "data_fingerprint": data_fingerprint}
+        compiled = compile_task(task, settings.seed, mesh, fsdp=settings.fsdp)
+        facts = {"kind": config.kind, **provenance(compiled.shapes["params"]), "data_fingerprint": data_fingerprint}
         folder.write_details(facts | (extras or {}))
         checkpoints = Checkpoints(folder.checkpoints, settings.checkpoints_kept)
         with contextlib.closing(checkpoints):
@@ -60,9 +60,9 @@ def train(
             if done is not None:
                 print(f"{run} is finished already ({done.step} updates in {done.seconds:.0f} s); nothing was trained")
                 return done
-            inputs = Inputs(batches, put_everywhere(frozen or {}, mesh), validation_batches, draw_samples)
+            inputs = Inputs(batches, replicate(frozen or {}, mesh), validation_batches, draw_samples)
             with Interrupts() as interrupts:
-                session = Session(task, config, folder, checkpoints, compiled, mesh, inputs, restored, ways)
+                session = Session(task, config, folder, checkpoints, compiled, mesh, inputs, restored, options)
                 with session.bar:
                     session.run(interrupts)
                 return session.end(interrupts)
@@ -72,15 +72,15 @@ def train(
 def opened(run: Path, config: Config, data_fingerprint: str | None) -> Iterator[RunFolder]:
     """The run folder, with its lock; of several processes the first one makes it before the others look."""
     with contextlib.ExitStack() as held:
-        if first_process():
+        if is_main_process():
             check_folder(run)
             run.mkdir(parents=True, exist_ok=True)
             stale = held.enter_context(run_lock(run))
             folder = open_run(run, config, data_fingerprint)
             if stale is not None:
                 print(f"the process that trained in {run} ({stale.get('pid')} on {stale.get('host')}) is gone; going on")
-        meet("run folder")
-        yield folder if first_process() else open_run(run, config, data_fingerprint, writes=False)
+        barrier("run folder")
+        yield folder if is_main_process() else open_run(run, config, data_fingerprint, writes=False)
 
 
 def already_finished(folder: RunFolder, restored: Restored | None, steps: int) -> Summary | None:

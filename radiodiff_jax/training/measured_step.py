@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import jax
 
+from radiodiff_jax.training.flops import device_memory_gb, peak_teraflops, traced_flops
 from radiodiff_jax.training.progress import four_digits
-from radiodiff_jax.training.speed_limits import device_memory_gb, peak_teraflops, traced_operations
 from radiodiff_jax.training.task import Batch, Metrics, State, Tree
 
 
@@ -20,7 +20,7 @@ class MeasuredStep:
         self._step = step
         self._limit = peak_teraflops(jax.devices()[0].device_kind, compute)
         self._executable: Callable | None = None
-        self.operations = 0  # of one update, over all devices
+        self.flops = 0  # of one update, over all devices
 
     @property
     def compiled(self) -> bool:
@@ -31,7 +31,7 @@ class MeasuredStep:
         """Compile for arguments like these; returns how long it took, in seconds."""
         start = time.perf_counter()
         traced = self._step.trace(state, frozen, batch)
-        self.operations = traced_operations(traced)
+        self.flops = traced_flops(traced)
         self._executable = traced.lower().compile()
         return round(time.perf_counter() - start, 3)
 
@@ -44,7 +44,7 @@ class MeasuredStep:
         "device_memory_gb" where it tells. Without a time only the memory."""
         found = {}
         if step_ms:
-            found["teraflops_per_s"] = self.operations / step_ms / 1e9
+            found["teraflops_per_s"] = self.flops / step_ms / 1e9
             if self._limit:
                 found["mfu"] = found["teraflops_per_s"] / (self._limit * jax.device_count())
         memory = device_memory_gb()

@@ -27,7 +27,7 @@ class TooManySkippedError(Exception):
         self.step = step
 
 
-class Interval:
+class MetricAverager:
     """Means of metrics over the updates since the last logged step.
 
     Metrics of an update are fetched only once the next update is under way, so that the device never waits. Updates
@@ -88,7 +88,7 @@ class Interval:
         return {"count": self._count, "sums": self._sums, "skipped": self._skipped, "in_a_row": self._in_a_row}
 
 
-class Clock:
+class Throughput:
     """Seconds of training over all sessions, and examples a second without what is not training."""
 
     def __init__(self, seconds_before: float):

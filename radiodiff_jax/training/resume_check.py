@@ -74,7 +74,8 @@ def replay(run: Path, updates: int | None = None) -> Iterator[Replay]:
         folder.mkdir()
         for part in COPIED:
             shutil.copyfile(run / part, folder / part)
-        if (run / "autoencoder").is_dir():
-            shutil.copytree(run / "autoencoder", folder / "autoencoder")
+        for part in ("autoencoder", "base"):
+            if (run / part).is_dir():
+                shutil.copytree(run / part, folder / part)
         shutil.copytree(run / "checkpoints" / str(start), folder / "checkpoints" / str(start))
         yield Replay(run, folder, start, steps[-1] if updates is None else start + updates)

@@ -10,8 +10,9 @@
     tensorboard/     the metrics once more, where asked for
     lock.json        while a process trains here
     evaluation/      *.json
-    autoencoder/     diffusion runs: the autoencoder they work on
-    latents/         diffusion runs that ask for it: the training set, encoded
+    autoencoder/     the autoencoder of a latent space
+    base/            the regression that a residual flow starts from
+    latents/         the training set, encoded, with data.latents=cached
 """
 
 import hashlib
@@ -28,10 +29,10 @@ from radiodiff_jax.training.json_lines import JsonLines, read_json_lines
 from radiodiff_jax.training.provenance import now
 
 PARTS = (
-    "config.yaml", "run.json", "metrics.jsonl", "events.jsonl", "checkpoints", "samples", "evaluation", "autoencoder",
+    "config.yaml", "run.json", "metrics.jsonl", "events.jsonl", "checkpoints", "samples", "evaluation", "autoencoder", "base",
     "latents", "profile", "tensorboard", "lock.json",
 )  # fmt: skip
-FREE = (
+RESUMABLE_SETTINGS = (
     "training.log_every", "training.validate_every", "training.checkpoint_every", "training.sample_every",
     "training.checkpoints_kept", "training.most_skipped_in_a_row", "training.tensorboard", "training.fsdp",
     "data.threads", "data.prefetch", "data.simulation_workers", "objective.validation_steps",
@@ -123,7 +124,7 @@ def check_settings(path: Path, config: Config) -> list[str]:
     """The allowed differences from the run's settings, "name: old -> new"; raises UserError for any other."""
     old, new = to_tree(read_config(path / "config.yaml")), to_tree(config)
     found = {line.split(":")[0]: line for line in differences(old, new)}
-    refused = [line for name, line in found.items() if name not in (*FREE, "training.steps")]
+    refused = [line for name, line in found.items() if name not in (*RESUMABLE_SETTINGS, "training.steps")]
     if refused:
         more = f" and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
         raise UserError(
@@ -155,5 +156,5 @@ def check_data(path: Path, data_fingerprint: str | None) -> None:
 
 def settings_fingerprint(config: Config) -> str:
     """SHA-256 over the settings that must not change while a run goes on."""
-    fixed = {name: value for name, value in flatten(to_tree(config)).items() if name not in (*FREE, "training.steps")}
+    fixed = {name: value for name, value in flatten(to_tree(config)).items() if name not in (*RESUMABLE_SETTINGS, "training.steps")}
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()

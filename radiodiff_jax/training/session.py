@@ -1,4 +1,4 @@
-"""One session of a training: from the newest checkpoint, update after update, with the chores in between."""
+"""One session of a training: from the newest checkpoint, update after update, with periodic actions in between."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from radiodiff_jax.training.digest import parameters_digest
 from radiodiff_jax.training.interrupts import Interrupts
 from radiodiff_jax.training.measured_step import MeasuredStep
 from radiodiff_jax.training.profile import Profile
-from radiodiff_jax.training.progress import Clock, Interval, TooManySkippedError, progress_bar
+from radiodiff_jax.training.progress import MetricAverager, Throughput, TooManySkippedError, progress_bar
 from radiodiff_jax.training.run_folder import RunFolder, settings_fingerprint
 from radiodiff_jax.training.task import Task, Tree
 from radiodiff_jax.training.tensorboard import board_writer
@@ -38,15 +38,16 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Ways:
-    """How a session differs from an ordinary one: it ends after update `until`, and says nothing about it; it profiles
-    three updates from number `profile_from` on."""
+class SessionOptions:
+    """How a session differs from a plain one."""
 
     until: int | None = None
+    """Stop after this update, as if interrupted, without an event or a message."""
     profile_from: int | None = None
+    """Trace three updates from this one on."""
 
 
-ORDINARY = Ways()
+PLAIN = SessionOptions()
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,10 @@ class Session:
 
     def __init__(
         self, task: Task, config: Config, folder: RunFolder, checkpoints: Checkpoints, compiled: CompiledTask,
-        mesh: Mesh, inputs: Inputs, restored: Restored | None, ways: Ways = ORDINARY,
+        mesh: Mesh, inputs: Inputs, restored: Restored | None, options: SessionOptions = PLAIN,
     ):  # fmt: skip
         """Go on from what was restored, or initialise; cut the metrics back to there and write the event."""
-        self.ways = ways
+        self.options = options
         self.task, self.settings, self.folder, self.checkpoints = task, config.training, folder, checkpoints
         self.compiled, self.mesh, self.inputs = compiled, mesh, inputs
         self.fingerprint = settings_fingerprint(config)
@@ -77,11 +78,11 @@ class Session:
         self.state = compiled.initialise() if restored is None else restored.state
         meta = {} if restored is None else restored.meta
         self.step: int = meta.get("step", 0)
-        self.interval = Interval(self.settings.most_skipped_in_a_row, meta.get("interval"))
-        self.clock = Clock(meta.get("time_s", 0.0))
+        self.averager = MetricAverager(self.settings.most_skipped_in_a_row, meta.get("interval"))
+        self.throughput = Throughput(meta.get("time_s", 0.0))
         self.measured = MeasuredStep(compiled.step, config.precision.compute)
-        self.profile = Profile(folder.path, ways.profile_from)
-        self.bar = progress_bar(task.kind, self.settings.steps, self.step, shown=folder.writes)
+        self.profile = Profile(folder.path, options.profile_from)
+        self.bar = progress_bar(task.name, self.settings.steps, self.step, shown=folder.writes)
         self.rmse: float | None = None  # of the validation at this very step
         folder.cut_back(self.step)
         self.board = board_writer(folder, self.settings, self.step)
@@ -114,12 +115,12 @@ class Session:
     def run(self, interrupts: Interrupts) -> None:
         """Update until all steps are done or somebody asks to stop, and save."""
         self._show("compiling", refresh=True)
-        last = self.settings.steps if self.ways.until is None else self.ways.until
+        last = self.settings.steps if self.options.until is None else self.options.until
         try:
             while self.step < last and not interrupts.stop(self.step, self.settings.log_every):
                 self._update()
-                self._chores()
-            self.interval.fetch()
+                self._run_periodic_actions()
+            self.averager.fetch()
         except TooManySkippedError as error:
             raise self._diverged(error) from None
         finally:
@@ -131,7 +132,7 @@ class Session:
         self._tell_saved(self.checkpoints.wait())
 
     def _update(self) -> None:
-        with self.clock.waiting():
+        with self.throughput.waiting():
             batch = next(self.inputs.batches)
         phase, before = self.task.phase(self.step), self.task.phase(max(self.step - 1, 0))
         if phase != before:
@@ -140,26 +141,26 @@ class Session:
         on_devices = put_batch(batch, self.mesh)
         if not self.measured.compiled:
             seconds = self.measured.compile(self.state, self.inputs.frozen, on_devices)
-            self.folder.event(self.step, "compiled", seconds=seconds, operations=self.measured.operations)
-            self.clock.restart()  # compilation is no training speed
+            self.folder.event(self.step, "compiled", seconds=seconds, flops=self.measured.flops)
+            self.throughput.restart()  # compilation is no training speed
         self.state, metrics = self.measured(self.state, self.inputs.frozen, on_devices)
         self.step += 1
         self.rmse = None
         # The metrics of the update before are fetched while the device works on this one.
-        self.interval.add(self.step, metrics)
-        self.clock.update(jax.process_count() * len(next(iter(batch.values()))))
+        self.averager.add(self.step, metrics)
+        self.throughput.update(jax.process_count() * len(next(iter(batch.values()))))
         self.bar.update()
         self.profile.after(self.step, self.state)
 
     def _due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.settings.steps
 
-    def _chores(self) -> None:
+    def _run_periodic_actions(self) -> None:
         logging, validating = self._due(self.settings.log_every), self._due(self.settings.validate_every)
         sampling, saving = self._due(self.settings.sample_every), self._due(self.settings.checkpoint_every)
         if not (logging or validating or sampling or saving):
             return
-        self.interval.fetch()
+        self.averager.fetch()
         self._tell_skipped()
         if logging:
             self._log()
@@ -169,11 +170,11 @@ class Session:
         if saving:
             self._save()
         if validating or sampling or saving:
-            self.clock.restart()
+            self.throughput.restart()
 
     def _log(self) -> None:
-        speed = self.clock.speed()
-        means = self.interval.close()
+        speed = self.throughput.speed()
+        means = self.averager.close()
         self._write(speed | self.measured.utilisation(speed.get("step_ms")) | means)
         if "loss" in means:
             self._show(f"loss {means['loss']:.4g}")
@@ -190,15 +191,15 @@ class Session:
             self._write(figures)
             self.rmse = figures["validation/rmse"]
         if pairs is not None and self.folder.writes:
-            title = f"{self.task.kind}, validation maps after {self.step} updates"
+            title = f"{self.task.name}, validation maps after {self.step} updates"
             draw(self.folder.sample(self.step), pairs.truth, pairs.output, pairs.buildings, title)
 
     def _save(self) -> None:
         self._tell_saved(self.checkpoints.wait())
         meta = {
             "settings": self.fingerprint,
-            "time_s": self.clock.seconds(),
-            "interval": self.interval.saved(),
+            "time_s": self.throughput.seconds(),
+            "interval": self.averager.saved(),
             "devices": describe_devices(),
             "processes": jax.process_count(),
         }
@@ -209,12 +210,12 @@ class Session:
             self.folder.event(step, "saved")
 
     def _tell_skipped(self) -> None:
-        for step, event, values in self.interval.skipped():
+        for step, event, values in self.averager.skipped():
             self.folder.event(step, event, **{name: values[name] for name in ("loss", "grad_norm") if name in values})
 
     def _write(self, metrics: dict[str, float]) -> None:
         phase = self.task.phase(max(self.step - 1, 0))
-        self.folder.log({"step": self.step, "phase": phase, "time_s": self.clock.seconds(), **metrics})
+        self.folder.log({"step": self.step, "phase": phase, "time_s": self.throughput.seconds(), **metrics})
         self.board.write(self.step, metrics)
 
     def _print(self, text: str) -> None:
@@ -228,7 +229,7 @@ class Session:
         """Write what is known, and make the exception to raise."""
         self._tell_skipped()
         self.step = error.step
-        self._write(self.interval.close())
+        self._write(self.averager.close())
         self._tell_saved(self.checkpoints.wait())
         last = self.checkpoints.latest
         self.folder.event(error.step, "failed", reason=str(error), checkpoint=last)
@@ -240,8 +241,8 @@ class Session:
 
     def end(self, interrupts: Interrupts) -> Summary:
         """Write the last event and say where the run is and how to go on."""
-        path, seconds = self.folder.path, self.clock.seconds()
-        if self.ways.until is not None:
+        path, seconds = self.folder.path, self.throughput.seconds()
+        if self.options.until is not None:
             return Summary(path, self.step, seconds, False, None)
         if self.step < self.settings.steps:
             self.folder.event(self.step, interrupts.event, seconds=seconds)

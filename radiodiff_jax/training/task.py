@@ -14,23 +14,23 @@ Metrics = dict[str, Float[Array, ""]]
 
 @dataclass(frozen=True)
 class Task:
-    """One training, as pure functions. Registered trainings (VAE-GAN, latent diffusion) build one each.
+    """One training, as pure functions; `update.py` and `vae_update.py` make one each.
 
     - `initialise(key) -> state`
-    - `step(state, frozen, batch, key) -> (state, metrics)`: one update; adds 1 to state["step"]; `metrics` are float32
-      scalars. `frozen` is a tree of arrays that training reads and never changes (the autoencoder under the diffusion
-      model, perceptual weights).
-    - `predict(state, frozen, batch, key) -> gain`: what the model makes of a batch, [batch, height, width, 1] in
-      [0, 1], with averaged weights where the settings ask for them; for validation and sample pictures.
-    - `other_ways`: name -> a function as `predict` that does the same in another way, which validation measures too.
+    - `step(state, frozen, batch, key) -> (state, metrics)`: one update, or a skipped one (see guard.py); adds 1 to
+      state["step"]; `metrics` are float32 scalars. `frozen` is a tree of arrays that training reads and never changes
+      (the autoencoder under a latent space, perceptual weights).
+    - `predict(state, frozen, batch, key) -> gain`: what the model makes of a batch, [batch, height, width] in [0, 1],
+      with averaged weights where the settings ask for them; for validation and sample pictures.
+    - `extra_predictors`: name -> a function as `predict` with other settings, which validation measures too.
     - `phase(step) -> name` of the part of the training that update number `step` (from 0) belongs to.
     """
 
-    kind: str
+    name: str
     initialise: Callable[[PRNGKeyArray], State]
     step: Callable[[State, Tree, Batch, PRNGKeyArray], tuple[State, Metrics]]
-    predict: Callable[[State, Tree, Batch, PRNGKeyArray], Float[Array, "batch height width 1"]]
+    predict: Callable[[State, Tree, Batch, PRNGKeyArray], Float[Array, "batch height width"]]
     phase: Callable[[int], str]
-    other_ways: Mapping[str, Callable[[State, Tree, Batch, PRNGKeyArray], Float[Array, "batch height width 1"]]] = field(
+    extra_predictors: Mapping[str, Callable[[State, Tree, Batch, PRNGKeyArray], Float[Array, "batch height width"]]] = field(
         default_factory=dict, hash=False
     )

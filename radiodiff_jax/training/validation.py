@@ -15,6 +15,7 @@ from radiodiff_jax.training.compiled import CompiledTask
 from radiodiff_jax.training.devices import put_batch, to_host
 from radiodiff_jax.training.progress import round_to_float32
 from radiodiff_jax.training.task import Batch, State, Tree
+from radiodiff_jax.units import grey_to_gain
 
 FIGURES = ("rmse", "nmse", "ssim")  # raw protocol, all pixels, mean over maps
 BatchSource = Callable[[], Iterable[Batch]]
@@ -34,26 +35,27 @@ def validate(
 ) -> tuple[dict[str, float], Examples | None]:
     """Run the model over the validation maps: ("validation/FIGURE" -> mean over maps, the first `examples` maps).
 
-    Figures of the task's other ways to predict are called "validation/FIGURE_WAY".
-    Batches have "gain", "condition" (channel 0: buildings) and "mask" (0: filling). Without `figures` only as many
+    Figures of the task's extra predictors are called "validation/FIGURE_NAME".
+    Batches are those of `data.pipeline.evaluation_batches`. Without `figures` only as many
     batches are read as the examples need, and no figures are returned. A figure that no map has is left out.
     """
-    ways = {"": compiled.predict} | {f"_{way}": other for way, other in compiled.other_ways.items() if figures}
-    found: dict[str, list[float]] = {name + way: [] for way in ways for name in FIGURES}
+    extra = {f"_{name}": one for name, one in compiled.extra_predictors.items() if figures}
+    predictors = {"": compiled.predict} | extra
+    found: dict[str, list[float]] = {name + suffix: [] for suffix in predictors for name in FIGURES}
     shown: list[tuple[np.ndarray, ...]] = []
     for number, batch in enumerate(source()):
         on_devices = put_batch(batch, mesh)
-        outputs = {way: to_host(run(state, frozen, on_devices, np.int32(number)))[..., 0] for way, run in ways.items()}
-        buildings = buildings_of(batch)
+        outputs = {suffix: to_host(run(state, frozen, on_devices, np.int32(number))) for suffix, run in predictors.items()}
+        buildings, gain = buildings_of(batch), grey_to_gain(batch["gain"])
         for i in np.flatnonzero(batch["mask"] > 0):
-            truth = batch["gain"][i, ..., 0]
+            truth = gain[i]
             if len(shown) < examples:
                 shown.append((truth, outputs[""][i], buildings[i]))
-            for way, output in outputs.items() if figures else ():
+            for suffix, output in outputs.items() if figures else ():
                 row = protocol_figures(truth, output[i], ~buildings[i], "raw")["all"]
                 for name in FIGURES:
                     if row[name] is not None:
-                        found[name + way].append(row[name])
+                        found[name + suffix].append(row[name])
         if not figures and len(shown) >= examples:
             break
     # Maps are shared among processes: the mean is over all of them.

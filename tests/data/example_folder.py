@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from radiodiff_jax.distance_law import distance_law
 from radiodiff_jax.images import read_grey, write_grey
+from radiodiff_jax.propagation import distance_law
 from radiodiff_jax.radiomapseer import (
     MISSING_VARIANTS,
     antenna_path,

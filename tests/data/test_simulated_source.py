@@ -11,7 +11,6 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
-from experiments import on_the_fly
 from experiments.training import data_arguments, first_gains
 from radiodiff_jax.config import VAEConfig
 from radiodiff_jax.data.pipeline import training_batches
@@ -21,6 +20,7 @@ from radiodiff_jax.data.simulated_source import (
     SimulatedStream,
     StreamOrder,
     city_workers,
+    open_simulated,
     slots_of_process,
     stream_fingerprint,
 )
@@ -184,7 +184,7 @@ def toy_config(steps=12):
 
 
 def run(folder, config=None):
-    on_the_fly.open_stream.cache_clear()  # as a new process has it
+    open_simulated.cache_clear()  # as a new process has it
     config = config or toy_config()
     return run_toy(folder, config, task=make_task(make_config(12)), **data_arguments(config, None))
 

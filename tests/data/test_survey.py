@@ -5,8 +5,8 @@ import pytest
 
 from radiodiff_jax.data.checks.compare import compare_shared, shared_pairs
 from radiodiff_jax.data.checks.survey import nearest_building, row_quantile, survey_curves, survey_folder, survey_splits
-from radiodiff_jax.distance_law import line_of_sight_db
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.propagation import line_of_sight_db
 from radiodiff_jax.radiomapseer import RadioMapFolder
 from tests.data.example_folder import write_example_folder
 

@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 import pytest
-
-from radiodiff_jax.distance_law import distance_law, line_of_sight_db
 from radiodiff_jax.models.prior import SHADOW_DB, guess_gain
+
+from radiodiff_jax.propagation import distance_law, line_of_sight_db
 from radiodiff_jax.simulation import path_gain_db, path_gain_grey, prepare
 from radiodiff_jax.simulation.cities.polygons import rasterise
 from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, VISIBILITY

@@ -5,12 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+from radiodiff_jax.training.frozen_autoencoder import read_adopted
 
 from experiments import ldm, vae
 from radiodiff_jax.config_files import read_config
 from radiodiff_jax.data.sources import open_source
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.training.frozen_autoencoder import read_adopted
 from radiodiff_jax.training.latent_cache import cached_latents, check_cacheable
 from tests.micro import LDM, SHORT, START, VAE, micro, write_data
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from radiodiff_jax.models import autoencoder, layers, relation, swin, unet_blocks
+from radiodiff_jax.models import autoencoder, layers, radiodiff_blocks, relation, swin
 from radiodiff_jax.models.torch_weights import from_torch, torch_name
 from tests.golden_files import golden
 from tests.models.comparison import assert_close, flat, nhwc, state_dict
@@ -18,20 +18,20 @@ BLOCKS = {
     "ws_conv": (C(10, standardise=True), "unet", "down_0/block1/block1/convolution", "downs.0.0.block1.proj.", True),
     "channel_layernorm": (L.ChannelLayerNorm(), "unet", "down_0/attention/norm", "downs.0.2.fn.norm.", True),
     "unet_linear_attention_residual_prenorm": (
-        unet_blocks.LinearAttention(), "unet", "down_0/attention", "downs.0.2.", True),
-    "unet_attention_residual_prenorm": (unet_blocks.FullAttention(), "unet", "middle_attention", "mid_attn.", True),
-    "unet_resnet_block_same": (unet_blocks.TimeResidualBlock(16), "unet", "down_0/block1", "downs.0.0.", True),
-    "unet_resnet_block_proj": (unet_blocks.TimeResidualBlock(16), "unet", "down_0/block1", "downs.0.0.", True),
+        radiodiff_blocks.LinearAttention(), "unet", "down_0/attention", "downs.0.2.", True),
+    "unet_attention_residual_prenorm": (radiodiff_blocks.FullAttention(), "unet", "middle_attention", "mid_attn.", True),
+    "unet_resnet_block_same": (radiodiff_blocks.TimeResidualBlock(16), "unet", "down_0/block1", "downs.0.0.", True),
+    "unet_resnet_block_proj": (radiodiff_blocks.TimeResidualBlock(16), "unet", "down_0/block1", "downs.0.0.", True),
     "unet_block_noscale": (
-        unet_blocks.StandardisedBlock(16), "unet", "down_0/block1/block1", "downs.0.0.block1.", True),
+        radiodiff_blocks.StandardisedBlock(16), "unet", "down_0/block1/block1", "downs.0.0.block1.", True),
     "unet_downsample": (C(12, 4, 2, 1), "unet", "down_0/resample", "downs.0.3.", True),
     "unet_upsample": (
         L.UpsampleConvolution(12), "unet", "attenuation_decoder/up_3/resample", "ups.0.3.", True),
     "block_fft_ref_square": (
-        unet_blocks.FourierLayer(), "unet", "attenuation_decoder/fourier", "decouple1.2.", True),
-    "block_fft_ref_rect": (unet_blocks.FourierLayer(), "unet", "noise_decoder/fourier", "decouple2.2.", True),
-    "block_fft_odd_width": (unet_blocks.FourierLayer(), "unet", "noise_decoder/fourier", "decouple2.2.", True),
-    "time_mlp": (unet_blocks.TimeEmbedding(16, 16.0), "unet", "time_embedding", "time_mlp.", True),
+        radiodiff_blocks.FourierLayer(), "unet", "attenuation_decoder/fourier", "decouple1.2.", True),
+    "block_fft_ref_rect": (radiodiff_blocks.FourierLayer(), "unet", "noise_decoder/fourier", "decouple2.2.", True),
+    "block_fft_odd_width": (radiodiff_blocks.FourierLayer(), "unet", "noise_decoder/fourier", "decouple2.2.", True),
+    "time_mlp": (L.TimeEmbedding(16, 16.0), "unet", "time_embedding", "time_mlp.", True),
     "basic_attn_w8_divisible": (
         relation.CrossAttention(((8, 8), (8, 8)), 8, 0.1), *RELATION),
     "basic_attn_padded_rect": (

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from radiodiff_jax.models.radiodiff import RadioDiffBackbone, RadioDiffNetwork
 from radiodiff_jax.models.torch_weights import export_weights, import_weights
-from radiodiff_jax.models.unet import UNet
-from radiodiff_jax.settings import SwinConfig, UNetConfig
+from radiodiff_jax.objectives.decoupled import Decoupled
+from radiodiff_jax.settings import SwinConfig
 from tests.golden_files import golden
 from tests.models.comparison import (
     assert_close,
@@ -19,7 +20,7 @@ from tests.models.comparison import (
     state_dict,
 )
 
-SMALL = UNetConfig(base_channels=16, swin=SwinConfig(16, (2, 2, 2, 2), (1, 2, 4, 8)))
+SMALL = RadioDiffBackbone(base_channels=16, swin=SwinConfig(16, (2, 2, 2, 2), (1, 2, 4, 8)))
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def file():
 
 
 def load(weights, z, t, condition):
-    unet = UNet(SMALL)
+    unet = RadioDiffNetwork(SMALL)
     shapes = jax.eval_shape(unet.init, {"params": jax.random.key(0)}, z, t, condition)
     return unet, import_weights("unet", shapes, weights, "the golden file")
 
@@ -41,9 +42,10 @@ def case(file):
     @jax.jit
     def run(z, t, condition):  # outputs and gradients share one compilation
         def weighted(params, z, condition):
-            (c, noise), state = unet.apply(
+            raw, state = unet.apply(
                 {**variables, "params": params}, z, t, condition, mutable=["intermediates"], capture_intermediates=True
             )
+            c, noise = Decoupled().precondition(raw, z, t, None).values()
             loss = (c * nhwc(file["A/grad_wC"])).sum() + (noise * nhwc(file["A/grad_wN"])).sum()
             return loss, (c, noise, first_examples(state["intermediates"]))
 
@@ -155,8 +157,9 @@ def test_rectangle_with_one_decoder_at_a_time(file):
     def run():
         def both(unet):
             features = unet.encode_condition(condition)
-            c, skipped = unet.denoise(z, t, features, noise=False)
-            return c, unet.denoise(z, t, features, attenuation=False)[1], skipped
+            c, skipped = Decoupled().precondition(unet.denoise(z, t, features, False, ["attenuation"]), z, t, None).values()
+            noise = Decoupled().precondition(unet.denoise(z, t, features, False, ["noise"]), z, t, None)["noise"]
+            return c, noise, skipped
 
         return nn.apply(both, unet)(variables)
 

@@ -14,7 +14,7 @@ from radiodiff_jax.models.discriminator import Discriminator
 from radiodiff_jax.models.initialisers import first_values
 from radiodiff_jax.models.layers import BatchNorm
 from radiodiff_jax.models.perceptual import STAGES, perceptual_distance, perceptual_weights
-from radiodiff_jax.models.unet import UNet
+from radiodiff_jax.models.radiodiff import RadioDiffNetwork
 from radiodiff_jax.settings import AutoencoderConfig, PrecisionConfig
 from tests.micro import micro
 from tests.models.comparison import assert_close
@@ -25,13 +25,12 @@ def count(shapes) -> int:
 
 
 def unet_shapes(config, latent):
-    size = config.image_size
-    inputs = jnp.zeros((1, *latent, 3)), jnp.ones(1), jnp.zeros((1, *size, 3))
-    return jax.eval_shape(UNet(config.unet).init, {"params": jax.random.key(0)}, *inputs)
+    inputs = jnp.zeros((1, *latent, 3)), jnp.ones(1), jnp.zeros((1, *config.image_size, 3))
+    return jax.eval_shape(RadioDiffNetwork(config.backbone).init, {"params": jax.random.key(0)}, *inputs)
 
 
 def test_parameter_counts_of_the_paper():
-    vae, ldm = (load_config(kind, "paper", [], CONFIGS) for kind in ("vae", "ldm"))
+    vae, ldm = (load_config(kind, "paper", [], CONFIGS) for kind in ("vae", "generator"))
     image = jnp.zeros((1, *vae.image_size, 1))
     assert count(jax.eval_shape(Autoencoder(vae.autoencoder).init, jax.random.key(0), image)["params"]) == 55_307_453
     shapes = jax.eval_shape(lambda: Discriminator(vae.discriminator).init(jax.random.key(0), image, False))
@@ -44,10 +43,10 @@ def test_parameter_counts_of_the_paper():
 @pytest.mark.parametrize("preset", ["base", "small", "tiny"])
 def test_presets_fit_their_sizes_and_rectangles(preset):
     for size in ("[128,128]", "[64,128]"):
-        config = load_config("ldm", preset, [f"image_size={size}"], CONFIGS)
+        config = load_config("generator", preset, [f"image_size={size}"], CONFIGS)
         shapes = unet_shapes(config, tuple(side // 4 for side in config.image_size))
         assert shapes["params"]["attenuation_decoder"]["fourier"]["real"].shape[0] == config.image_size[0] // (
-            4 * 2 ** (len(config.unet.channel_multipliers) - 1)
+            4 * 2 ** (len(config.backbone.channel_multipliers) - 1)
         )
 
 
@@ -64,7 +63,7 @@ def test_bfloat16_keeps_float32_outputs_and_parameters():
     config = micro("ldm")
     shapes = ((2, 8, 8, 3), (2,), (2, 32, 32, 3))
     inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    unet = UNet(config.unet, 3, PrecisionConfig(compute="bfloat16"))
+    unet = RadioDiffNetwork(config.backbone, precision=PrecisionConfig(compute="bfloat16"))
     outputs, variables = jax.eval_shape(lambda *x: unet.init_with_output({"params": jax.random.key(0)}, *x), *inputs)
     assert {leaf.dtype for leaf in jax.tree.leaves((outputs, variables))} == {jnp.dtype("float32")}
 

@@ -9,7 +9,7 @@ import pytest
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import read_grey, write_grey
-from radiodiff_jax.reporting.data_exploration import explore, told_apart
+from radiodiff_jax.reporting.data_exploration import explore, pick_examples
 from radiodiff_jax.reporting.data_pages import ranges, write_data_index, write_data_page
 from tests.data.example_folder import write_example_folder
 
@@ -115,5 +115,5 @@ def test_ranges():
 
 def test_scenes_to_show_are_each_shown_once():
     rows = [{"rmse": value} for value in (1, 2, 3)]
-    assert [row["title"] for row in told_apart(rows)] == ["nearest", "median", "farthest"]
-    assert [row["rmse"] for row in told_apart(rows[:1])] == [1]
+    assert [row["title"] for row in pick_examples(rows)] == ["nearest", "median", "farthest"]
+    assert [row["rmse"] for row in pick_examples(rows[:1])] == [1]

@@ -13,8 +13,9 @@ from radiodiff_jax.inference.evaluation import evaluate, law_predictor
 from radiodiff_jax.inference.evaluation_files import named, write_evaluation
 from radiodiff_jax.inference.extremes import choose_extremes, extreme_maps
 from radiodiff_jax.radiomapseer import RadioMapFolder
+from radiodiff_jax.reporting.evaluation_figures import line_of
 from radiodiff_jax.reporting.evaluation_pages import write_evaluation_page
-from radiodiff_jax.reporting.evaluation_verdict import duels, verdict
+from radiodiff_jax.reporting.evaluation_verdict import DESCRIPTIONS, comparisons, ordered, verdict
 from tests.data.example_folder import write_example_folder
 
 
@@ -169,7 +170,7 @@ def test_verdict_uncertain(evaluated):
     law["maps"]["raw/all/rmse"] = [a + b for a, b in zip(model["maps"]["raw/all/rmse"], wobble, strict=True)]
     kind, title, sentences = verdict(result)
     assert kind == "warning" and "not certain" in title and "which holds 0" in " ".join(sentences)
-    (one,) = duels(result)
+    (one,) = comparisons(result)
     assert one.won == 6 and one.interval[0] < 0 < one.interval[1]
 
 
@@ -190,3 +191,75 @@ def test_an_autoencoder_alone(evaluated, tmp_path):
     text = write_evaluation_page(tmp_path / "test_steps0.json", tmp_path).read_text()
     assert "This run is an autoencoder" in text and "# Evaluation: test split\n" in text
     assert "Steps, quality and time" not in text and "Floor:" not in text and "| **autoencoder** |" in text
+
+
+def with_baselines(result, **errors):
+    """The result with copies of the distance law under other names (`_` for a space), their RMSE scaled."""
+    result = json.loads(json.dumps(result))
+    law = result["results"].pop("distance law")
+    for name, factor in errors.items():
+        result["results"][name.replace("_", " ")] = json.loads(json.dumps(law))
+        result = scaled(result, name.replace("_", " "), "raw/all/rmse", factor)
+    return result
+
+
+def test_baselines_have_one_order_whatever_the_order_in_the_file(evaluated):
+    names = {"other": 1, "path_estimate": 1, "distance_law": 1, "line-of-sight_estimate": 1}
+    known = ["distance law", "line-of-sight estimate", "path estimate"]
+    result = with_baselines(load(evaluated), **names)
+    assert ordered(result) == ["model", "autoencoder", *known, "other"]
+    assert [one.other for one in comparisons(result)] == known
+    former = with_baselines(load(evaluated), **{"line-of-sight_guess": 1, "distance_law": 1})
+    assert ordered(former)[2:] == ["distance law", "line-of-sight guess"] and len(comparisons(former)) == 2
+
+
+def test_a_baseline_looks_the_same_under_its_former_name():
+    assert line_of("line-of-sight guess") == line_of("line-of-sight estimate")
+    lines = [line_of(name) for name in DESCRIPTIONS] + [line_of("another")]
+    assert len(set(lines)) == len(lines)
+
+
+def test_a_page_lists_former_and_present_names(evaluated, tmp_path):
+    for name in ("line-of-sight guess", "line-of-sight estimate", "path estimate"):
+        result = with_baselines(load(evaluated), **{name: 1})
+        (tmp_path / "x.json").write_text(json.dumps(result))
+        text = write_evaluation_page(tmp_path / "x.json", tmp_path / "site").read_text()
+        assert f"- **{name}**: " in text and text.count(f"| {name} |") >= 4
+
+
+def test_verdict_names_every_better_baseline(evaluated):
+    worse = with_baselines(load(evaluated), **{"path_estimate": 0.01, "line-of-sight_guess": 0.02, "distance_law": 0.03})
+    kind, title, _ = verdict(worse)
+    assert kind == "danger"
+    assert title == (
+        "The model is worse than the distance law, the line-of-sight guess and the path estimate, which need no training"
+    )
+
+
+def regression_in_pixels(result):
+    """What the evaluation of a generator without autoencoder and without steps holds."""
+    result = with_baselines(result, **{"distance_law": 1, "line-of-sight_estimate": 1, "path_estimate": 1})
+    del result["results"]["autoencoder"], result["extremes"]
+    return result | {"steps": 1, "network_evaluations": 1, "run": "runs/pixel"}
+
+
+def test_a_generator_without_autoencoder_and_steps(evaluated, tmp_path):
+    (tmp_path / "test.json").write_text(json.dumps(regression_in_pixels(load(evaluated))))
+    text = write_evaluation_page(tmp_path / "test.json", tmp_path / "site").read_text()
+    assert "# Evaluation: test split\n" in text and "by one evaluation of its network" in text
+    for absent in ("diffusion", "autoencoder", "latent", "sampling step", "Steps, quality and time", "Floor"):
+        assert absent not in text, absent
+
+
+def test_one_step_of_two_evaluations_is_a_step(evaluated, tmp_path):
+    (tmp_path / "test.json").write_text(json.dumps(regression_in_pixels(load(evaluated)) | {"network_evaluations": 2}))
+    text = write_evaluation_page(tmp_path / "test.json", tmp_path / "site").read_text()
+    assert "took 1 sampling step, which is 2 evaluations" in text and "Only 1 sampling step evaluated so far" in text
+
+
+def test_one_evaluation_is_compared_with_more_steps_where_there_are_some(evaluated, tmp_path):
+    for steps in (1, 2):
+        result = regression_in_pixels(load(evaluated)) | {"steps": steps, "network_evaluations": steps}
+        (tmp_path / f"steps{steps}.json").write_text(json.dumps(result))
+    text = write_evaluation_page(tmp_path / "steps1.json", tmp_path / "site").read_text()
+    assert "| **1** (this page) | 1 |" in text and "| [2](evaluation-steps2.md) | 2 |" in text

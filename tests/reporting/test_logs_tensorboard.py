@@ -6,8 +6,8 @@ import pytest
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.reporting.runs.analysis import state
-from radiodiff_jax.reporting.runs.read_tensorboard import read_tensorboard
-from radiodiff_jax.reporting.runs.refreshing import make_sources
+from radiodiff_jax.reporting.runs.logs import read_tensorboard
+from radiodiff_jax.reporting.runs.refresh import make_sources
 
 
 def write_events(folder, rows):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.reporting.runs import report
 from radiodiff_jax.reporting.runs.analysis import continuity, phases, sessions, state
-from radiodiff_jax.reporting.runs.read_text_log import read_text_log
+from radiodiff_jax.reporting.runs.logs import read_text_log
+from radiodiff_jax.reporting.runs.refresh import report
 
 
 def vae_line(step: int, loss: float, prefix: str = "", factor: float = 0.0) -> str:

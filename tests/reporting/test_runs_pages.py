@@ -12,9 +12,10 @@ import pytest
 
 from experiments.training import CONFIGS
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.reporting.runs import report
-from radiodiff_jax.reporting.runs.refreshing import Settings, find_runs, make_sources, refresh
-from radiodiff_jax.reporting.runs.watch import watch
+from radiodiff_jax.reporting.runs.analysis import phases
+from radiodiff_jax.reporting.runs.page import introduction
+from radiodiff_jax.reporting.runs.refresh import ReportSettings, find_runs, make_sources, refresh, report, watch
+from radiodiff_jax.reporting.runs.run import read_folder
 from tests.reporting.run_folders import write_run
 
 UNDRAWN = "could not be drawn"
@@ -126,7 +127,7 @@ def test_the_table_and_the_comparison(site):
 
 
 def test_only_what_changed_is_made_again(short, tmp_path):
-    settings = Settings(tmp_path / "site", CONFIGS)
+    settings = ReportSettings(tmp_path / "site", CONFIGS)
 
     def again():
         sources = make_sources(find_runs(short))
@@ -168,7 +169,7 @@ def test_odd_files_cost_a_sentence_each(made, tmp_path):
     assert "The picture samples/4200.png cannot be read" in text and "samples/2800.npz cannot be read" in text
     assert "run.json cannot be read" in text and "from&#95;another&#95;version" in text
     assert "bad: bad.json is damaged." in text
-    assert "[test&#95;steps1](evaluation-test_steps1.md): model, 1 diffusion step, 96 maps" in text
+    assert "[test&#95;steps1](evaluation-test_steps1.md): model, 1 sampling step, 96 maps" in text
     assert "## Losses" in text and "figures/losses.light.svg" in text and "figures/sample-1400.png" in text
 
 
@@ -189,7 +190,7 @@ def test_an_empty_run_has_a_page(tmp_path):
 def test_a_run_that_vanishes_is_passed_over(short, tmp_path):
     sources = make_sources(find_runs(short))
     shutil.rmtree(short / "two")
-    made_now = refresh(sources, Settings(tmp_path / "site"), workers=1, progress=False)
+    made_now = refresh(sources, ReportSettings(tmp_path / "site"), workers=1, progress=False)
     assert sorted(card["slug"] for card in made_now) == ["one", "three"]
 
 
@@ -204,9 +205,9 @@ def test_watching_tells_each_refresh_once(short, tmp_path, monkeypatch, capsys):
         else:
             shutil.rmtree(run, ignore_errors=True)
 
-    monkeypatch.setattr("radiodiff_jax.reporting.runs.watch.time.sleep", change_then_delete)
-    monkeypatch.setattr("radiodiff_jax.reporting.runs.watch.REST", -1.0)
-    watch(lambda: make_sources([run]), Settings(tmp_path / "site", CONFIGS), polls=3)
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.time.sleep", change_then_delete)
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.REST", -1.0)
+    watch(lambda: make_sources([run]), ReportSettings(tmp_path / "site", CONFIGS), polls=3)
     first, second = capsys.readouterr().out.splitlines()
     assert "one: finished, step 10 of 10, page made in" in first and "step 777 of 10" in second and len(pauses) == 2
 
@@ -244,3 +245,58 @@ def test_evaluations_and_diagrams_are_kept_until_their_files_change(short, tmp_p
     os.utime(result, (time.time() + 5, time.time() + 5))
     report([short / "one"], tmp_path / "site")
     assert asked[2:] == ["write_evaluation_page"]
+
+
+def write_generator(folder, phase, space="pixel", **values):
+    """A run of a generator, as `write_run` makes one of the diffusion model."""
+    run = write_run(folder, "ldm", 40, resumes=0, **values)
+    run.joinpath("config.yaml").write_text(f"kind: generator\nspace: {{name: {space}}}\nobjective: {{name: {phase}}}\n")
+    for name in ("run.json", "metrics.jsonl", "events.jsonl"):
+        text = (run / name).read_text()
+        text = text.replace('"kind": "ldm"', '"kind": "generator"').replace('"phase": "ldm"', f'"phase": "{phase}"')
+        (run / name).write_text(text.replace("experiments.ldm", "experiments.train"))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("phase", "space", "sentence"),
+    [
+        ("regression", "pixel", "place, in pixel space, in one evaluation of its network, without noise."),
+        ("decoupled", "latent", "place, as a latent of an autoencoder, by a diffusion that"),
+        ("flow_matching", "pixel", "place, in pixel space, by following a flow from noise to the map."),
+        ("residual_flow", "latent", "place, as a latent of an autoencoder, by a flow from the output of a regression"),
+        ("of_tomorrow", "of_tomorrow", "and the transmitter's place."),
+    ],
+)
+def test_a_page_says_what_a_generator_is(tmp_path, phase, space, sentence):
+    run = read_folder(write_generator(tmp_path / "run", phase, space, samples=0))
+    assert run.kind == "generator" and [one.name for one in phases(run)] == [phase]
+    text = introduction(run)
+    assert text.startswith("This run trains a generator") and sentence in text
+
+
+def test_no_sentence_calls_every_generator_a_diffusion_model(tmp_path):
+    run = write_generator(tmp_path / "runs" / "pixel", "regression", arrays=True)
+    (run / "config.yaml").unlink()  # the phase then says what the objective is
+    (run / "evaluation").mkdir()
+    (run / "evaluation" / "test.json").write_text(json.dumps(EVALUATION | {"network_evaluations": 1}))
+    report([run], tmp_path / "site", presets=CONFIGS)
+    text = text_of(tmp_path / "site", "pixel")
+    assert "in one evaluation of its network" in text and "model, 1 network evaluation, 96 maps" in text
+    assert "| regression | 0 | 400 |" in text and UNDRAWN not in text
+    for absent in ("diffusion", "autoencoder", "latent", "sampling step"):
+        assert absent not in text, absent
+
+
+def test_generators_are_compared_with_their_objectives(tmp_path):
+    runs = [write_generator(tmp_path / "runs" / phase, phase) for phase in ("regression", "flow_matching")]
+    for run, evaluations in zip(runs, (1, 2), strict=True):
+        (run / "evaluation").mkdir()
+        (run / "evaluation" / "test.json").write_text(json.dumps(EVALUATION | {"network_evaluations": evaluations}))
+    runs.append(write_run(tmp_path / "runs" / "former", "ldm", 4))
+    report(runs, tmp_path / "site")
+    text = (tmp_path / "site" / "runs" / "compare.md").read_text()
+    assert "## Generator: 2 runs" in text and "Losses of different objectives are not comparable." in text
+    assert "](regression/index.md) | regression | finished" in text and "| flow matching | finished" in text
+    assert "| test | 96 | - | 0.02 |" in text and "| test | 96 | 1 | 0.02 |" in text
+    assert "## Diffusion model: 1 run\n" in text and "| run | `objective.name` |" in text

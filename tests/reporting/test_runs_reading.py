@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from radiodiff_jax.reporting.runs.analysis import SILENT_AFTER_S, continuity, phases, sessions, state, trend
-from radiodiff_jax.reporting.runs.read_folder import read_folder, read_records
-from radiodiff_jax.reporting.runs.run import columns, cut_back
-from radiodiff_jax.reporting.runs.thinning import thin
+from radiodiff_jax.reporting.runs.curves import thin
+from radiodiff_jax.reporting.runs.run import columns, cut_back, read_folder, read_records
 from tests.reporting.run_folders import write_run
 
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+from radiodiff_jax.inference.trained import RadioMapModel
 
 from experiments import dataset
 from experiments.training import CONFIGS
 from radiodiff_jax.data.sources import open_source
 from radiodiff_jax.inference.evaluation import evaluate_steps, guess_predictor
 from radiodiff_jax.inference.evaluation_files import write_evaluation
-from radiodiff_jax.inference.trained import RadioMapModel
-from radiodiff_jax.reporting.runs import report
+from radiodiff_jax.reporting.runs.refresh import report
 from tests.data.example_folder import write_example_folder
 from tests.reporting.run_folders import write_run
 

@@ -18,20 +18,23 @@ def on_four_devices(folder: Path) -> dict[str, list[float]]:
 
     from radiodiff_jax.training import devices
     from radiodiff_jax.training.compiled import compile_task
-    from radiodiff_jax.training.session import Ways
-    from radiodiff_jax.training.vae_task import make_vae_task
+    from radiodiff_jax.training.session import SessionOptions
+    from radiodiff_jax.training.vae_update import make_vae_update
     from tests.micro import micro
     from tests.training import toy
 
     four, one = devices.device_mesh(), Mesh(np.array(jax.devices()[:1]), (devices.AXIS,))
     assert four.size == 4
     rng = np.random.default_rng(0)
-    maps = [{"gain": rng.uniform(0, 1, (8, 32, 32, 1)).astype(np.float32)} for _ in range(3)]
+    maps = [
+        {"gain": rng.integers(0, 256, (8, 32, 32), np.uint8), "buildings": rng.random((8, 32, 32)) < 0.3}
+        for _ in range(3)
+    ]
     found = {}
 
-    def follow(name: str, task, mesh, batches, frozen, **ways) -> dict:
-        compiled = compile_task(task, 0, mesh, **ways)
-        state, frozen, found[name] = compiled.initialise(), devices.put_everywhere(frozen, mesh), []
+    def follow(name: str, task, mesh, batches, frozen, **options) -> dict:
+        compiled = compile_task(task, 0, mesh, **options)
+        state, frozen, found[name] = compiled.initialise(), devices.replicate(frozen, mesh), []
         for batch in batches:
             state, metrics = compiled.step(state, frozen, devices.put_batch(batch, mesh))
             found[name].append(float(metrics["loss"]))
@@ -43,17 +46,17 @@ def on_four_devices(folder: Path) -> dict[str, list[float]]:
     drawn, task, scale = [next(source) for _ in range(3)], toy.make_task(toy.make_config()), {"scale": 1.5}
     follow("toy, one device", task, one, drawn, scale)
     follow("toy, four devices", task, four, drawn, scale)
-    devices.SMALLEST_DIVIDED = 64
+    devices.SMALLEST_SHARDED = 64
     settings = "objective.discriminator_start=1", "autoencoder.channel_multipliers=[1,2]"
-    whole = follow("vae, one device", make_vae_task(micro("vae", *settings)), one, maps, {})
-    parts = follow("vae, four devices, fsdp", make_vae_task(micro("vae", *settings)), four, maps, {}, fsdp=True)
+    whole = follow("vae, one device", make_vae_update(micro("vae", *settings)), one, maps, {})
+    parts = follow("vae, four devices, fsdp", make_vae_update(micro("vae", *settings)), four, maps, {}, fsdp=True)
     sizes = [sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(tree)) for tree in (whole, parts)]
     found["share of the state"] = [sizes[1] / sizes[0]]
-    devices.SMALLEST_DIVIDED = 8
+    devices.SMALLEST_SHARDED = 8
     for run, fsdp in (("fsdp", True), ("whole", False)):
         summary = toy.run_toy(folder / run, toy.make_config(12, fsdp=fsdp))
         found[f"digest, {run}"] = [summary.digest]
-    toy.run_toy(folder / "switched", toy.make_config(12, fsdp=True), ways=Ways(until=7))
+    toy.run_toy(folder / "switched", toy.make_config(12, fsdp=True), options=SessionOptions(until=7))
     found["digest, switched"] = [toy.run_toy(folder / "switched", toy.make_config(12, fsdp=False)).digest]
     return found
 

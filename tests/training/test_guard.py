@@ -1,13 +1,15 @@
 """Updates that would do harm change nothing but counters; the others are untouched by the guard."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from radiodiff_jax.training.compiled import compile_task
-from radiodiff_jax.training.devices import device_mesh, put_batch, put_everywhere
-from radiodiff_jax.training.guard import PATIENCE, first_guard, guarded
+from radiodiff_jax.training.devices import device_mesh, put_batch, replicate
+from radiodiff_jax.training.guard import PATIENCE, first_guard, skip_bad_updates
 from tests.training.toy import make_batches, make_config, make_task
 
 
@@ -19,7 +21,7 @@ def test_update_that_is_not_finite_is_left_out():
     """Update 2 of a real training is poisoned: it moves the step and the schedule, and the next one goes on."""
     mesh, batches = device_mesh(), make_batches()
     compiled = compile_task(make_task(make_config(), poisoned_at=2), 0, mesh)
-    state, frozen, skipped, kept = compiled.initialise(), put_everywhere({"scale": 1.5}, mesh), [], []
+    state, frozen, skipped, kept = compiled.initialise(), replicate({"scale": 1.5}, mesh), [], []
     for _ in range(4):
         kept.append(jax.device_get(state))
         state, metrics = compiled.step(state, frozen, put_batch(next(batches), mesh))
@@ -36,19 +38,19 @@ def test_update_that_is_not_finite_is_left_out():
 
 
 def test_good_update_has_the_same_bits_as_without_guard():
-    task = make_task(make_config())
+    task, unguarded = make_task(make_config()), make_task(make_config(), guarded=False)
     state, batch = task.initialise(jax.random.key(0)), next(make_batches())
-    plain, _ = jax.jit(task.step)(state, {"scale": 1.5}, batch, jax.random.key(1))
-    careful, metrics = jax.jit(guarded(task.step, None))(state, {"scale": 1.5}, batch, jax.random.key(1))
-    assert same(plain, careful)
+    plain, _ = jax.jit(unguarded.step)(state, {"scale": 1.5}, batch, jax.random.key(1))
+    guarded, metrics = jax.jit(task.step)(state, {"scale": 1.5}, batch, jax.random.key(1))
+    assert same(plain, guarded)
     assert metrics["skipped"] == 0 and "skipped_spike" not in metrics
 
 
-def replace(state, frozen, batch, key):
+def step_to(state, batch, spike_factor=None):
     """A step whose batch is (loss, new parameter, new batch statistic)."""
     loss, value, statistic = batch
-    new = {"step": state["step"] + 1, "params": value, "batch_stats": statistic}
-    return new, {"loss": loss, "grad_norm": jnp.float32(1)}
+    new = state | {"step": state["step"] + 1, "params": value, "batch_stats": statistic}
+    return skip_bad_updates(state, new, {"loss": loss, "grad_norm": jnp.float32(1)}, spike_factor)
 
 
 def first_state(**more):
@@ -59,20 +61,19 @@ def first_state(**more):
     ("loss", "statistic", "expected"), [(1, 7, 7), (1, jnp.inf, 5), (jnp.nan, 7, 5), (jnp.inf, 7, 5)]
 )
 def test_any_number_that_is_not_finite_counts(loss, statistic, expected):
-    step = guarded(replace, None)
-    state, metrics = step(first_state(), {}, (jnp.float32(loss), jnp.float32(7), jnp.float32(statistic)), None)
+    state, metrics = step_to(first_state(), (jnp.float32(loss), jnp.float32(7), jnp.float32(statistic)))
     assert state["batch_stats"] == expected
     assert state["params"] == expected and state["step"] == 1
     assert metrics["skipped"] == (expected == 5)
 
 
 def test_spike_is_left_out_once_there_is_a_mean():
-    step = jax.jit(guarded(replace, 3.0))
+    step = jax.jit(functools.partial(step_to, spike_factor=3.0))
     state = first_state(guard=first_guard())
 
     def update(loss: float, value: float):
         nonlocal state
-        state, metrics = step(state, {}, (jnp.float32(loss), jnp.float32(value), jnp.float32(0)), jax.random.key(0))
+        state, metrics = step(state, (jnp.float32(loss), jnp.float32(value), jnp.float32(0)))
         return float(metrics["skipped"]), float(metrics["skipped_spike"])
 
     assert update(100.0, 0.0) == (0, 0)  # no mean yet: a spike passes

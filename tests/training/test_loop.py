@@ -17,14 +17,15 @@ import pytest
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.checkpoints import Checkpoints, load_for_inference, saved_steps
 from radiodiff_jax.training.compiled import compile_task
-from radiodiff_jax.training.devices import check_batch_size, device_mesh, put_batch, put_everywhere
+from radiodiff_jax.training.devices import check_batch_size, device_mesh, put_batch, replicate
 from radiodiff_jax.training.digest import parameters_digest
+from radiodiff_jax.training.flops import traced_flops
 from radiodiff_jax.training.json_lines import read_json_lines
 from radiodiff_jax.training.measured_step import MeasuredStep
 from radiodiff_jax.training.progress import TIMED
 from radiodiff_jax.training.run_lock import run_lock
-from radiodiff_jax.training.session import Session, Ways
-from radiodiff_jax.training.speed_limits import traced_operations
+from radiodiff_jax.training.session import Session, SessionOptions
+from radiodiff_jax.units import grey_to_gain
 from tests.golden_files import ROOT
 from tests.training.toy import BATCH, SIZE, WIDTH, Maps, make_batches, make_config, make_task, run_toy
 
@@ -80,7 +81,7 @@ def test_what_is_written(finished, capsys):
     assert [drawing[0] for drawing in drawings] == [run / "samples" / f"{step}.png" for step in (5, 10, 15, 20)]
     _, truth, output, buildings, title = drawings[-1]
     assert truth.shape == output.shape == buildings.shape == (2, 16, 16)
-    np.testing.assert_array_equal(truth[1], Maps()[1]["gain"][..., 0])
+    np.testing.assert_array_equal(truth[1], grey_to_gain(Maps()[1]["gain"]))
     assert "20 updates" in title
 
 
@@ -94,13 +95,13 @@ def test_validation_figures_are_means_over_real_maps(finished):
     """The filled-up map counts for nothing; the figures are those of the averaged weights."""
     run, _, _ = finished
     state, _ = load_for_inference(run)
-    condition = np.stack([Maps()[i]["condition"] for i in range(6)])
-    output = make_task(make_config()).predict(state, {"scale": 1.5}, {"condition": condition}, None)
-    truth = np.stack([Maps()[i]["gain"] for i in range(6)])
+    masks = {name: np.stack([Maps()[i][name] for i in range(6)]) for name in ("buildings", "cars")}
+    output = make_task(make_config()).predict(state, {"scale": 1.5}, masks, None)
+    truth = grey_to_gain(np.stack([Maps()[i]["gain"] for i in range(6)]))
     error = np.asarray(output, np.float64) - truth
     last = metrics_of(run)[-1]
-    np.testing.assert_allclose(last["validation/rmse"], np.sqrt((error**2).mean((1, 2, 3))).mean(), rtol=1e-5)
-    expected = ((error**2).sum((1, 2, 3)) / (truth**2).sum((1, 2, 3))).mean()
+    np.testing.assert_allclose(last["validation/rmse"], np.sqrt((error**2).mean((1, 2))).mean(), rtol=1e-5)
+    expected = ((error**2).sum((1, 2)) / (truth**2).sum((1, 2))).mean()
     np.testing.assert_allclose(last["validation/nmse"], expected, rtol=1e-5)
 
 
@@ -209,7 +210,7 @@ def test_one_compilation_serves_every_update(finished, tmp_path):
     run, _, _ = finished
     config, mesh = make_config(), device_mesh()
     compiled = compile_task(make_task(config), 0, mesh)
-    frozen, batches = put_everywhere({"scale": 1.5}, mesh), make_batches()
+    frozen, batches = replicate({"scale": 1.5}, mesh), make_batches()
     measured = MeasuredStep(compiled.step, "float32")
     state, batch = compiled.initialise(), put_batch(next(batches), mesh)
     measured.compile(state, frozen, batch)
@@ -230,7 +231,7 @@ def test_operations_are_those_of_the_matrix_products():
     traced = compiled.step.trace(compiled.initialise(), {"scale": 1.5}, next(make_batches()))
     forward = 2 * pixels * (3 * WIDTH + WIDTH)
     backward = 2 * pixels * (3 * WIDTH + 2 * WIDTH)  # to both kernels, and to the hidden layer
-    assert traced_operations(traced) == forward + backward
+    assert traced_flops(traced) == forward + backward
 
 
 def test_second_process_is_refused(finished, tmp_path):
@@ -274,7 +275,7 @@ def test_counting_in_a_row_goes_on_after_a_resume(tmp_path, monkeypatch):
 def test_part_of_a_session_for_a_look(finished, tmp_path):
     """Until some update, with a trace of updates on the way."""
     run = tmp_path / "run"
-    summary = run_toy(run, ways=Ways(until=9, profile_from=3))
+    summary = run_toy(run, options=SessionOptions(until=9, profile_from=3))
     assert (summary.step, summary.finished) == (9, False)
     assert saved_steps(run / "checkpoints") == [5, 9]
     with gzip.open(run / "profile" / "3" / "perfetto_trace.json.gz") as file:

@@ -9,17 +9,18 @@ import numpy as np
 import optax
 import pytest
 
+from radiodiff_jax.composition import compose, scene_of
 from radiodiff_jax.models import relation
 from radiodiff_jax.models.initialisers import first_values
 from radiodiff_jax.models.layers import BatchNorm, Convolution, rematerialised
 from radiodiff_jax.models.relation import RelationLayer
 from radiodiff_jax.models.swin import SwinBlock
-from radiodiff_jax.training.ldm_task import make_ldm_task, make_unet
-from radiodiff_jax.training.vae_task import Networks, make_vae_task
+from radiodiff_jax.training.update import make_update
+from radiodiff_jax.training.vae_update import Networks, make_vae_update
 from tests.micro import micro
 
 SMALLER = [  # than micro: one level, which compiles in half the time
-    "unet.channel_multipliers=[1]", "unet.relation_windows=[2]", "unet.swin.depths=[1]", "unet.swin.heads=[2]",
+    "backbone.channel_multipliers=[1]", "backbone.relation_windows=[2]", "backbone.swin.depths=[1]", "backbone.swin.heads=[2]",
 ]  # fmt: skip
 GAN = "objective.discriminator_start=0"
 
@@ -27,24 +28,25 @@ GAN = "objective.discriminator_start=0"
 def batch(count: int):
     rng = np.random.default_rng(0)
     return {
-        "gain": jnp.asarray(rng.uniform(0, 1, (count, 32, 32, 1)), jnp.float32),
-        "condition": jnp.asarray(rng.choice([-1.0, 1.0], (count, 32, 32, 3)), jnp.float32),
+        "gain": rng.integers(0, 256, (count, 32, 32), np.uint8),
+        "buildings": rng.random((count, 32, 32)) < 0.3,
+        "position": rng.integers(0, 32, (count, 2), np.int32),
     }
 
 
 def vae(*settings: str):
     """(task, a function that makes (first state, frozen))."""
-    task = make_vae_task(micro("vae", *settings))
+    task = make_vae_update(micro("vae", *settings))
     return task, lambda: (task.initialise(jax.random.key(0)), {})
 
 
 def ldm(*settings: str, autoencoder: tuple[str, ...] = ()):
     """As `vae`."""
     config = micro("vae", *autoencoder)
-    task = make_ldm_task(micro("ldm", *SMALLER, *settings), config)
+    task = make_update(compose(micro("ldm", *SMALLER, *settings), config))
 
     def start():
-        weights = make_vae_task(config).initialise(jax.random.key(1))["params"]["autoencoder"]
+        weights = make_vae_update(config).initialise(jax.random.key(1))["params"]["autoencoder"]
         return task.initialise(jax.random.key(0)), {"autoencoder": weights, "scale": jnp.float32(0.5)}
 
     return task, start
@@ -133,18 +135,19 @@ def assert_equal_to_rounding(found, expected, relative: float):
 
 
 def test_latent_diffusion_in_bfloat16_has_the_float32_outputs():
-    """C and noise of the U-Net at four times, as far from the float32 ones as 2 % of their size."""
+    """Both answers of the network at four times, as far from the float32 ones as 2 % of their size."""
     rng = np.random.default_rng(0)
     z, t = jnp.asarray(rng.normal(size=(4, 8, 8, 3)), jnp.float32), jnp.array([0.1, 0.4, 0.7, 1.0])
     found = []
     for compute in ("float32", "bfloat16"):
-        unet = make_unet(micro("ldm", *SMALLER, f"precision.compute={compute}"), micro("vae"))
-        shapes = (z, t, jnp.zeros((4, 32, 32, 3)))
-        variables = first_values(unet, {"params": jax.random.key(0)}, *shapes, prior=z)
+        generator = compose(micro("ldm", *SMALLER, f"precision.compute={compute}"), micro("vae"))
+        network, features = generator.network, generator.features(scene_of(batch(4)))
+        variables = generator.first_variables(jax.random.key(0))
         for decoder in ("attenuation_decoder", "noise_decoder"):
             head = variables["params"][decoder]["final_convolution"]
             head["kernel"] = jnp.ones_like(head["kernel"])  # it begins at zero
-        found.append(jax.jit(lambda v, unet=unet: unet.apply(v, z, t, batch(4)["condition"], prior=z))(variables))
+        inputs = jnp.concatenate([z, z], -1), t, features
+        found.append(jax.jit(network.apply)(variables, *inputs).values())
     for exact, half in zip(*found, strict=True):
         assert half.dtype == jnp.float32
         assert_equal_to_rounding(half, exact, 0.02)
@@ -183,7 +186,7 @@ def test_rematerialised_autoencoder_keeps_less_for_the_way_back():
         image, noise = jnp.zeros((4, 32, 32, 1)), jnp.zeros((4, 8, 8, 3))
 
         def pull(params, networks=networks, image=image, noise=noise):
-            return jax.vjp(lambda p: networks.to_hidden(p, image, noise), params)[1]
+            return jax.vjp(lambda p: networks.to_hidden(p, image, noise, jax.random.key(0)), params)[1]
 
         held = jax.tree.leaves(jax.eval_shape(pull, state["params"]["autoencoder"]))
         kept.append(sum(leaf.size * leaf.dtype.itemsize for leaf in held))
@@ -212,7 +215,7 @@ def test_latent_diffusion_accumulates_the_gradient_of_the_big_batch(monkeypatch)
     monkeypatch.setattr(relation, "BatchNorm", Running)
     run = []
     for parts in (1, 2):
-        task, start = ldm(f"optimizer.accumulate={parts}", "unet.relation_dropout=0.0")
+        task, start = ldm(f"optimizer.accumulate={parts}", "backbone.relation_dropout=0.0")
         run.append(gradients(jax.jit(task.step), *start(), 4))
     (whole, expected), (found, metrics) = run
     np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=1e-5)

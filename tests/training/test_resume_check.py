@@ -7,7 +7,7 @@ import pytest
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.resume_check import replay
-from radiodiff_jax.training.session import Ways
+from radiodiff_jax.training.session import SessionOptions
 from tests.training.toy import run_toy
 
 
@@ -20,7 +20,7 @@ def run(tmp_path_factory):
 
 def differences(run, updates=None):
     with replay(run, updates) as again:
-        run_toy(again.folder, ways=Ways(until=again.end))
+        run_toy(again.folder, options=SessionOptions(until=again.end))
         found = (again.start, again.end, again.differences())
     assert sorted(path.name for path in run.parent.iterdir()) == [run.name], "the copy is removed"
     return found

@@ -6,10 +6,11 @@ import numpy as np
 import optax
 import pytest
 
+from radiodiff_jax.composition import compose
 from radiodiff_jax.models.autoencoder import posterior_sample
 from radiodiff_jax.objectives import vae_gan
-from radiodiff_jax.training.ldm_task import make_ldm_task
-from radiodiff_jax.training.vae_task import Networks, gradients, make_vae_task
+from radiodiff_jax.training.update import make_update
+from radiodiff_jax.training.vae_update import Networks, make_vae_update, vae_gradients
 from tests.micro import micro
 
 SIZE = (32, 32)
@@ -19,15 +20,16 @@ SIZE = (32, 32)
 def batch():
     rng = np.random.default_rng(0)
     return {
-        "gain": jnp.asarray(rng.uniform(0, 1, (4, *SIZE, 1)), jnp.float32),
-        "condition": jnp.asarray(rng.choice([-1.0, 1.0], (4, *SIZE, 3)), jnp.float32),
+        "gain": rng.integers(0, 256, (4, *SIZE), np.uint8),
+        "buildings": rng.random((4, *SIZE)) < 0.3,
+        "position": rng.integers(0, 32, (4, 2), np.int32),
     }
 
 
 @pytest.fixture(scope="module")
 def vae():
     config = micro("vae", "objective.discriminator_start=1", "objective.kl_weight=0.01")
-    task = make_vae_task(config)
+    task = make_vae_update(config)
     return config, task, task.initialise(jax.random.key(0)), jax.jit(task.step)
 
 
@@ -53,13 +55,13 @@ def test_discriminator_rests_until_its_start(vae, batch):
 def test_one_backward_pass_gives_the_plain_gradients(vae, batch):
     """Against jax.grad of the whole loss, where the autoencoder runs forward as often as it likes."""
     config, _, state, _ = vae
-    networks, image = Networks(config), 2 * batch["gain"] - 1
+    networks, image = Networks(config), jnp.asarray(2 * batch["gain"][..., None] / np.float32(255) - 1)
     noise = jax.random.normal(jax.random.key(5), (4, 8, 8, 3))
     params, batch_stats, objective = state["params"], state["batch_stats"], config.objective
 
     @jax.jit
     def short():
-        return gradients(config, networks, params, batch_stats, None, image, noise, jnp.int32(1))
+        return vae_gradients(config, networks, params, batch_stats, None, image, noise, jnp.int32(1), jax.random.key(6))
 
     @jax.jit
     def plain(weight):
@@ -75,12 +77,12 @@ def test_one_backward_pass_gives_the_plain_gradients(vae, batch):
             nll = vae_gan.negative_log_likelihood(error, 0.0)
             return nll + objective.kl_weight * vae_gan.kl_loss(moments) - weight * logits.mean()
 
-        def judge(tree):
+        def discriminator_loss(tree):
             reconstruction = output(params["autoencoder"])[0]
             logits = [networks.discriminate(tree, batch_stats, x)[0] for x in (image, reconstruction)]
             return vae_gan.discriminator_loss(*logits, "hinge")
 
-        return jax.value_and_grad(generator)(params["autoencoder"]), jax.grad(judge)(params["discriminator"])
+        return jax.value_and_grad(generator)(params["autoencoder"]), jax.grad(discriminator_loss)(params["discriminator"])
 
     found, _, metrics = short()
     (loss, autoencoder), discriminator = plain(metrics["d_weight"])
@@ -93,7 +95,7 @@ def test_one_backward_pass_gives_the_plain_gradients(vae, batch):
 @pytest.fixture(scope="module")
 def ldm(vae):
     config = micro("ldm", "optimizer.accumulate=2")
-    task = make_ldm_task(config, vae[0])
+    task = make_update(compose(config, vae[0]))
     frozen = {"autoencoder": vae[2]["params"]["autoencoder"], "scale": jnp.float32(0.5)}
     return task, frozen, task.initialise(jax.random.key(0)), jax.jit(task.step), jax.jit(task.predict)
 
@@ -117,7 +119,7 @@ def test_latent_diffusion_step(ldm, batch):
 def test_prediction_of_a_map_does_not_depend_on_its_batch(ldm, batch):
     task, frozen, state, _, predict = ldm
     whole = predict(state, frozen, batch, jax.random.key(3))
-    assert whole.shape == (4, *SIZE, 1)
+    assert whole.shape == (4, *SIZE)
     assert float(whole.min()) >= 0 and float(whole.max()) <= 1
     part = jax.jit(task.predict)(state, frozen, {k: v[:2] for k, v in batch.items()}, jax.random.key(3))
     np.testing.assert_allclose(part, whole[:2], atol=1e-5)

@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.training.session import Ways
+from radiodiff_jax.training.session import SessionOptions
 from tests.training.toy import make_config, run_toy
 
 MISSING = importlib.util.find_spec("tensorboard") is None
@@ -22,7 +22,7 @@ def test_curves_go_on_after_a_resume(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     config = make_config(tensorboard=True, checkpoint_every=5)
-    run_toy(tmp_path / "run", config, ways=Ways(until=9))
+    run_toy(tmp_path / "run", config, options=SessionOptions(until=9))
     (tmp_path / "run" / "checkpoints" / "9").rename(tmp_path / "lost")  # as if killed before it was saved
     run_toy(tmp_path / "run", config)
     curves = EventAccumulator(str(tmp_path / "run" / "tensorboard"), purge_orphaned_data=True).Reload()

@@ -10,19 +10,20 @@ import pytest
 
 from radiodiff_jax.models.autoencoder import Autoencoder, posterior_sample
 from radiodiff_jax.models.discriminator import Discriminator
+from radiodiff_jax.models.radiodiff import RadioDiffBackbone, RadioDiffNetwork
 from radiodiff_jax.models.torch_weights import export_weights, import_weights
-from radiodiff_jax.models.unet import UNet
-from radiodiff_jax.objectives import decoupled_diffusion as diffusion
+from radiodiff_jax.objectives import decoupled as diffusion
 from radiodiff_jax.objectives import vae_gan
+from radiodiff_jax.objectives.decoupled import Decoupled
+from radiodiff_jax.objectives.objective import Noised
 from radiodiff_jax.settings import (
     AutoencoderConfig,
-    DiffusionObjectiveConfig,
     DiscriminatorConfig,
     GANObjectiveConfig,
     OptimizerConfig,
     SwinConfig,
-    UNetConfig,
 )
+from radiodiff_jax.spaces.latent import to_gain
 from radiodiff_jax.training.optimizer import optimizer
 from tests.golden_files import golden
 from tests.models.comparison import assert_close, nhwc, state_dict
@@ -115,10 +116,10 @@ def test_vae_gan(traces):
 def test_latent_diffusion(traces):
     """Three optimizer steps of two micro-batches each, batch normalisation in training mode, no dropout."""
     file = golden("unet_small")
-    config = UNetConfig(
+    config = RadioDiffBackbone(
         base_channels=16, relation_dropout=0.0, swin=SwinConfig(16, (2, 2, 2, 2), (1, 2, 4, 8), stochastic_depth=0.0)
     )
-    unet, objective = UNet(config), DiffusionObjectiveConfig()
+    unet, objective = RadioDiffNetwork(config), Decoupled()
     condition = jnp.asarray(nhwc(file["A/cond"]))
     z = nhwc(traces["ldm/z0"][0, 0])
     shapes = jax.eval_shape(lambda: unet.init({"params": jax.random.key(0)}, z, jnp.ones(2), condition))
@@ -134,8 +135,10 @@ def test_latent_diffusion(traces):
         def loss(params):
             v = {"params": params, "batch_stats": batch_stats, "constants": variables["constants"]}
             x = diffusion.forward_process(x0, noise, -x0, t)
-            (c, n), changed = unet.apply(v, x, t, condition, True, mutable=["batch_stats"])
-            return diffusion.diffusion_loss(objective, c, n, x0, noise, t)[0], changed["batch_stats"]
+            raw, changed = unet.apply(v, x, t, condition, True, mutable=["batch_stats"])
+            noised = Noised(x, t, {"attenuation": -x0, "noise": noise})
+            loss, _ = objective.loss(objective.precondition(raw, x, t, None), noised, None)
+            return loss.mean(), changed["batch_stats"]
 
         return jax.value_and_grad(loss, has_aux=True)(params)
 
@@ -161,7 +164,7 @@ def test_latent_diffusion(traces):
 def test_sampling_end_to_end(traces, steps):
     """Real small networks, all noise given: every latent of the trajectory and the final image."""
     file, vae_file = golden("unet_small"), golden("vae_small")
-    unet = UNet(UNetConfig(base_channels=16, swin=SwinConfig(16, (2, 2, 2, 2), (1, 2, 4, 8))))
+    unet = RadioDiffNetwork(RadioDiffBackbone(base_channels=16, swin=SwinConfig(16, (2, 2, 2, 2), (1, 2, 4, 8))))
     autoencoder = Autoencoder(AutoencoderConfig(base_channels=32))
     condition = jnp.asarray(nhwc(file["A/cond"]))
     start = jnp.asarray(nhwc(traces[f"e2e_N{steps}/x_init"]))
@@ -171,16 +174,14 @@ def test_sampling_end_to_end(traces, steps):
     decoder = import_weights("vae", shapes, state_dict(vae_file, "sd/"), "golden")
     features = jax.jit(lambda c: unet.apply(variables, c, method="encode_condition"))(condition)
 
-    @functools.partial(jax.jit, static_argnums=(2, 3))
-    def denoiser(x, t, attenuation, noise):
-        return unet.apply(variables, x, t, features, attenuation=attenuation, noise=noise, method="denoise")
+    @functools.partial(jax.jit, static_argnums=2)
+    def predict(x, t, wanted):
+        raw = unet.apply(variables, x, t, features, False, wanted, method="denoise")
+        return Decoupled().precondition(raw, x, t, None)
 
-    eps = [nhwc(x) for x in traces[f"e2e_N{steps}/eps"]]
-    record = []
-    z = diffusion.sample(
-        denoiser, start, eps.__getitem__, steps, 1e-4, record=record
-    )
+    draws = jnp.stack([start, *map(nhwc, traces[f"e2e_N{steps}/eps"])])
+    z, record = diffusion.trajectory(predict, lambda i: draws[i], steps, 1e-4)
     for i, expected in enumerate(traces[f"e2e_N{steps}/z_steps"]):
-        assert_close(record[i][5], nhwc(expected), 1e-4, f"latent after evaluation {i}")
+        assert_close(record.following[i], nhwc(expected), 1e-4, f"latent after evaluation {i}")
     image = jax.jit(lambda z: autoencoder.apply(decoder, z, method="decode"))(z / 0.3)
-    assert_close(diffusion.latent_to_gain(image), nhwc(traces[f"e2e_N{steps}/image"]), 1e-4)
+    assert_close(to_gain(image)[..., None], nhwc(traces[f"e2e_N{steps}/image"]), 1e-4)

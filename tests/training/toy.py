@@ -14,13 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from radiodiff_jax.config import VAEConfig
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.settings import DataConfig, EMAConfig, OptimizerConfig, TrainingConfig
 from radiodiff_jax.training import ema
+from radiodiff_jax.training.guard import first_guard, skip_bad_updates
 from radiodiff_jax.training.loop import Summary, train
 from radiodiff_jax.training.optimizer import learning_rate, optimizer
 from radiodiff_jax.training.task import Task
+from radiodiff_jax.units import grey_to_gain
 
 SIZE, BATCH, WIDTH, SECOND_PHASE = 16, 4, 8, 7
 
@@ -38,7 +39,7 @@ def make_config(steps: int = 20, **training) -> VAEConfig:
 
 
 @functools.cache
-def make_task(config: VAEConfig, poisoned_at: int | None = None, poisoned_for: int = 1) -> Task:
+def make_task(config: VAEConfig, poisoned_at: int | None = None, poisoned_for: int = 1, guarded: bool = True) -> Task:
     """A two-layer pixelwise network with dropout; `poisoned_for` losses from `poisoned_at` (from 0) are no numbers."""
     update = optimizer(config.optimizer, config.training.steps)
     rate = learning_rate(config.optimizer, config.training.steps)
@@ -50,20 +51,22 @@ def make_task(config: VAEConfig, poisoned_at: int | None = None, poisoned_for: i
             "two": {"kernel": jax.random.normal(second, (WIDTH, 1)) / WIDTH, "bias": jnp.zeros(1)},
         }
         online = {"params": params, "batch_stats": {"mean": jnp.zeros(WIDTH)}}
+        guard = {} if config.training.spike_factor is None else {"guard": first_guard()}
         return {
-            "step": jnp.zeros((), jnp.int32), **online, "optimizer": update.init(params), "ema": ema.initialise(online)
-        }
+            "step": jnp.zeros((), jnp.int32), **online, "optimizer": update.init(params), "ema": ema.initialise(online),
+            **guard,
+        }  # fmt: skip
 
     def apply(params, mean, condition, keep):
         hidden = jnp.tanh(condition @ params["one"]["kernel"] + params["one"]["bias"] - mean)
         return (hidden * keep) @ params["two"]["kernel"] + params["two"]["bias"], hidden
 
     def step(state, frozen, batch, key):
-        keep = jax.random.bernoulli(key, 0.8, (*batch["gain"].shape[:-1], WIDTH)) / 0.8
+        keep, gain = jax.random.bernoulli(key, 0.8, (*batch["gain"].shape, WIDTH)) / 0.8, grey_to_gain(batch["gain"])
 
         def loss(params):
-            output, hidden = apply(params, state["batch_stats"]["mean"], batch["condition"], keep)
-            return jnp.mean((frozen["scale"] * output - batch["gain"]) ** 2), hidden.mean((0, 1, 2))
+            output, hidden = apply(params, state["batch_stats"]["mean"], condition_of(batch), keep)
+            return jnp.mean((frozen["scale"] * output[..., 0] - gain) ** 2), hidden.mean((0, 1, 2))
 
         (value, mean), gradients = jax.value_and_grad(loss, has_aux=True)(state["params"])
         change, optimizer_state = update.update(gradients, state["optimizer"], state["params"])
@@ -75,17 +78,24 @@ def make_task(config: VAEConfig, poisoned_at: int | None = None, poisoned_for: i
             poisoned = (state["step"] >= poisoned_at) & (state["step"] < poisoned_at + poisoned_for)
             value = jnp.where(poisoned, jnp.nan, value)
         metrics = {"loss": value, "grad_norm": optax.tree.norm(gradients), "learning_rate": rate(state["step"])}
-        return {
+        new = state | {
             "step": state["step"] + 1, **online, "optimizer": optimizer_state,
             "ema": ema.update(config.ema, state["ema"], online),
-        }, metrics  # fmt: skip
+        }  # fmt: skip
+        return skip_bad_updates(state, new, metrics, config.training.spike_factor) if guarded else (new, metrics)
 
     def predict(state, frozen, batch, key):
         source = state["ema"]["average"]
-        output, _ = apply(source["params"], source["batch_stats"]["mean"], batch["condition"], 1.0)
-        return frozen["scale"] * output
+        output, _ = apply(source["params"], source["batch_stats"]["mean"], condition_of(batch), 1.0)
+        return frozen["scale"] * output[..., 0]
 
     return Task("toy", initialise, step, predict, lambda number: "first" if number < SECOND_PHASE else "second")
+
+
+def condition_of(batch):
+    """[batch, height, width, 3]: buildings, cars and their product, each -1 or 1."""
+    both = [jnp.where(batch[name], 1.0, -1.0) for name in ("buildings", "cars")]
+    return jnp.stack([*both, both[0] * both[1]], -1)
 
 
 class Maps:
@@ -100,8 +110,9 @@ class Maps:
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         time.sleep(self.seconds)
         random = np.random.default_rng(index)
-        condition = random.choice(np.float32([-1, 1]), (SIZE, SIZE, 3))
-        return {"gain": (condition.mean(-1, keepdims=True) + 1) / 2, "condition": condition}
+        buildings, cars = random.random((2, SIZE, SIZE)) < 0.5
+        gain = (85 * (buildings.astype(int) + cars + 1)).astype(np.uint8)
+        return {"gain": gain, "buildings": buildings, "cars": cars, "position": random.integers(0, SIZE, 2, np.int32)}
 
 
 def make_batches(seconds: float = 0.0) -> grain.DatasetIterator:

@@ -11,8 +11,8 @@ from jaxtyping import Bool
 from tqdm import tqdm
 
 from radiodiff_jax.data.splits import chosen_rule, split_maps
-from radiodiff_jax.distance_law import distance_law
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.propagation import distance_law
 from radiodiff_jax.radiomapseer import Pair, RadioMapFolder
 from radiodiff_jax.units import METRES_PER_PIXEL, NOISE_FLOOR, gain_to_db, grey_to_gain
 

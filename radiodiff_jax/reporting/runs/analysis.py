@@ -1,5 +1,6 @@
-"""What can be said about a run from its numbers alone: state, phases, sessions, best figures, speed, trend."""
+"""What metrics mean, and what a run's numbers say: state, phases, sessions, best figures, trend, resumes."""
 
+import re
 import time
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,17 +8,101 @@ from typing import NamedTuple
 
 import numpy as np
 
-from radiodiff_jax.reporting.markdown import counted
+from radiodiff_jax.reporting.markdown import change, count, moment, number
 from radiodiff_jax.reporting.runs.run import EMPTY, Row, Run, Series, is_number
-from radiodiff_jax.reporting.runs.words import change, count, duration, meaning, moment, number
+
+
+class Meaning(NamedTuple):
+    """What a metric is. `better`: "lower", "higher" or "" where neither is; `phase`: the only one in which it counts."""
+
+    label: str
+    unit: str = ""
+    better: str = ""
+    sentence: str = ""
+    phase: str = ""
+
+
+GAIN = "gain"
+MEANINGS = {
+    "loss": Meaning("total loss", "", "lower", "what the optimizer minimises"),
+    "nll_loss": Meaning("likelihood loss", "", "lower", "reconstruction error summed over the pixels of a map"),
+    "rec_loss": Meaning("reconstruction loss", "", "lower", "reconstruction error of a pixel, L1 + L2, maps in [-1, 1]"),
+    "kl_loss": Meaning("KL divergence", "nats a map", "", "information that the latent carries beyond the prior"),
+    "g_loss": Meaning("generator loss", "", "", "minus the discriminator's mean answer to reconstructions", "vae_gan"),
+    "disc_loss": Meaning("discriminator loss", "", "", "hinge loss of telling truth from reconstruction", "vae_gan"),
+    "d_weight": Meaning("adversarial weight", "", "", "share of the adversarial gradient, set by both gradients",
+                        "vae_gan"),
+    "logits_real": Meaning("answer to truth", "", "", "mean answer of the discriminator to true maps", "vae_gan"),
+    "logits_fake": Meaning("answer to output", "", "", "mean answer of the discriminator to reconstructions", "vae_gan"),
+    "loss_c": Meaning("loss of C", "", "lower", "error of the predicted attenuation C = -x0"),
+    "loss_noise": Meaning("loss of the noise", "", "lower", "error of the predicted noise"),
+    "loss_simple": Meaning("simple loss", "", "lower", "the original's unweighted diffusion loss"),
+    "loss_vlb": Meaning("VLB loss", "", "lower", "the original's second diffusion loss"),
+    "logvar": Meaning("log variance", "", "", "of the reconstruction likelihood"),
+    "disc_factor": Meaning("adversarial factor", "", "", "0 until the discriminator takes part"),
+    "loss_l1": Meaning("L1 loss", "", "lower", "mean absolute error of what the network predicts"),
+    "loss_l2": Meaning("L2 loss", "", "lower", "mean squared error of what the network predicts"),
+    "grad_norm": Meaning("gradient norm", "", "", "global norm of the gradient before clipping"),
+    "learning_rate": Meaning("learning rate", "", "", "as the schedule sets it"),
+    "examples_per_s": Meaning("speed", "examples/s", "higher", "maps trained on in a second, without validation"),
+    "step_ms": Meaning("time of an update", "ms", "lower", "with waiting for data, without validation and saving"),
+    "teraflops_per_s": Meaning("FLOP rate", "TFLOP/s", "higher", "convolutions, matrix products and transforms of all "
+                               "devices, as the traced update counts them"),
+    "mfu": Meaning("utilisation", "share", "higher", "FLOP rate relative to the limit in the device's data sheet"),
+    "device_memory_gb": Meaning("device memory", "GB", "lower", "the most in use so far on one device"),
+    "skipped_updates": Meaning("skipped updates", "", "lower", "left out because loss or gradient were not finite or a "
+                               "spike, since the last logged step"),
+    "input_wait_ms": Meaning("waiting for data", "ms/update", "lower", "time of an update that the loop waits for data"),
+    "input_wait_share": Meaning("waiting for data", "share", "lower", "share of the time that the loop waits for data"),
+    "validation/rmse": Meaning("validation RMSE", GAIN, "lower", "root mean square error, gain in [0, 1], all pixels, "
+                               "mean over maps"),
+    "validation/nmse": Meaning("validation NMSE", "", "lower", "squared error relative to the map's squared gain"),
+    "validation/ssim": Meaning("validation SSIM", "", "higher", "structural similarity to the truth; 1 is equal"),
+}  # fmt: skip
+PHASES = {
+    "vae": "autoencoder alone (VAE)", "vae_gan": "autoencoder against discriminator (VAE-GAN)",
+    "ldm": "latent diffusion (LDM)", "decoupled": "decoupled diffusion", "regression": "regression",
+    "flow_matching": "flow matching", "residual_flow": "flow of a regression's residual",
+}  # fmt: skip
+PHASES_SHORT = {"vae": "VAE", "vae_gan": "VAE-GAN", "ldm": "LDM", "flow_matching": "flow matching",
+                "residual_flow": "residual flow"}  # fmt: skip
+
+
+def phase_name(phase: str, short: bool = False) -> str:
+    """A phase in plain text, its own name if it is not a known one; "-" for none."""
+    return (PHASES_SHORT if short else {}).get(phase) or PHASES.get(phase) or phase or "-"
+
+
+def meaning(name: str) -> Meaning:
+    """What is known of a metric; for an unknown one its own name."""
+    if name in MEANINGS:
+        return MEANINGS[name]
+    other = re.fullmatch(r"(validation/\w+)_(\d+)_steps", name)
+    if other and other[1] in MEANINGS:
+        known = MEANINGS[other[1]]
+        return known._replace(
+            label=f"{known.label}, {other[2]} steps", sentence=f"{known.sentence}; by {other[2]} sampling steps"
+        )
+    return Meaning(name, better="lower" if "loss" in name else "", sentence="as logged")
+
+
+def is_loss(name: str) -> bool:
+    """Whether a metric is a training loss."""
+    return "loss" in name and not name.startswith("validation/")
+
+
+def axis_label(name: str) -> str:
+    """Label with unit."""
+    known = meaning(name)
+    return f"{known.label} ({known.unit})" if known.unit else known.label
+
 
 SILENT_AFTER_S = 1800.0  # a training that writes nothing for so long is not called running any more
 ENDINGS = ("finished", "failed", "interrupted", "preempted", "followed", "broke off")
 SKIPPED = ("skipped_nonfinite", "skipped_spike")  # events of updates that were left out
 QUARTERS = 4
 TREND_VALUES = 8  # fewer are compared first with last
-RECENT_ROWS = 50  # rows that the time left is estimated from
-DONE_WITHIN = 1.5  # log intervals before the planned end at which a log without a last word counts as finished
+DONE_WITHIN = 1.5  # log intervals before the planned end at which a log without an ending counts as finished
 
 
 class State(NamedTuple):
@@ -28,7 +113,7 @@ class State(NamedTuple):
 
 
 def state(run: Run, now: float | None = None) -> State:
-    """How the run stands at the time `now` (seconds since 1970)."""
+    """The state at the time `now` (seconds since 1970), by the last event and the age of the newest line."""
     age = (time.time() if now is None else now) - run.written
     last = next((event for event in reversed(run.events) if event["event"] in (*ENDINGS, "started", "resumed")), None)
     word, place = last["event"] if last else None, f"after {count(run.last_step)} of {_planned(run)} steps"
@@ -159,21 +244,6 @@ def best(run: Run, name: str) -> Best | None:
     return Best(float(series.values[place]), int(series.steps[place]))
 
 
-def seconds_per_step(run: Run) -> float | None:
-    """Over the newest rows, with validation and saving; a pause between sessions does not count."""
-    rows = longest(run)
-    recent = rows.where(np.isfinite(rows.seconds)).where(slice(-RECENT_ROWS, None))
-    if len(recent) < 2 or recent.steps[-1] <= recent.steps[0] or recent.seconds[-1] <= recent.seconds[0]:
-        return None
-    return float((recent.seconds[-1] - recent.seconds[0]) / (recent.steps[-1] - recent.steps[0]))
-
-
-def seconds_left(run: Run) -> float | None:
-    """At the speed of the newest rows."""
-    pace = seconds_per_step(run)
-    return None if pace is None or not run.planned else max(run.planned - run.last_step, 0) * pace
-
-
 def trend(run: Run, name: str) -> str:
     """One sentence: the median of the last quarter of a metric's values against the quarter before."""
     series = counting(run, name)
@@ -181,8 +251,8 @@ def trend(run: Run, name: str) -> str:
     if len(series) < 2:
         return ""
     if len(series) < TREND_VALUES:
-        told = change(float(series.values[0]), float(series.values[-1]))
-        return f"The {label} {told} from the first of its {len(series)} values to the last."
+        difference = change(float(series.values[0]), float(series.values[-1]))
+        return f"The {label} {difference} from the first of its {len(series)} values to the last."
     before, after = (float(np.median(part)) for part in (series.values[-2 * size : -size], series.values[-size:]))
     return (
         f"The {label} {change(before, after)} over the last quarter (median {number(after)} of {size} values, steps "
@@ -221,21 +291,3 @@ def continuity(run: Run, name: str = "loss") -> list[Continuity]:
             same = (int(again["step"]), *again[name]) if name in again else None
             found.append(Continuity(int(event["step"]), *sides, typical, same))
     return found
-
-
-def non_finite(run: Run) -> dict[str, int]:
-    """{what: how often}: skipped updates, metrics that were no finite numbers, a training that ended by it."""
-    found = {
-        "skipped update": len(marked_steps(run, "skipped_nonfinite")),
-        "logged value that is no finite number": sum(int(np.isnan(one.values).sum()) for one in run.series.values()),
-        "failure": sum(event["event"] == "failed" and "finite" in str(event.get("reason")) for event in run.events),
-    }
-    return {what: times for what, times in found.items() if times}
-
-
-def eta_sentence(run: Run) -> str:
-    """How long the rest takes, if that can be told."""
-    left = seconds_left(run)
-    if left is None:
-        return ""
-    return f"About {duration(left)} are left at the speed of the newest {counted(RECENT_ROWS, 'row')}."

@@ -1,47 +1,116 @@
-"""Sections of a run page that are curves."""
+"""Sections of a run page that are curves, each with its figure (a pair of SVG files)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from radiodiff_jax.reporting.markdown import counted, figure, table
-from radiodiff_jax.reporting.runs import run_figures
-from radiodiff_jax.reporting.runs.analysis import SKIPPED, best, continuity, marked_steps
-from radiodiff_jax.reporting.runs.run import Run
-from radiodiff_jax.reporting.runs.thinning import BUCKETS
-from radiodiff_jax.reporting.runs.words import count, decibels, duration, meaning, number, percent
+from radiodiff_jax.reporting.markdown import count, counted, decibels, duration, figure, number, percent, table
+from radiodiff_jax.reporting.runs.analysis import (
+    SKIPPED,
+    Continuity,
+    axis_label,
+    best,
+    continuity,
+    counting,
+    is_loss,
+    marked_steps,
+    meaning,
+)
+from radiodiff_jax.reporting.runs.curves import (
+    BUCKETS,
+    draw_curve,
+    draw_marks,
+    grid,
+    legend,
+    marks,
+    panels,
+    reference_line,
+    set_scale,
+    set_title,
+    thin,
+    tidy,
+)
+from radiodiff_jax.reporting.runs.run import Run, Series, is_number
+from radiodiff_jax.reporting.style import BLUE, DASHES, GREEN, SERIES, VERMILION, save_svg_pair
 
 TOO_SHORT = "There are fewer than two logged values, so there is no curve to draw yet."
-
-
-def stem(folder: Path, name: str) -> tuple[Path, str]:
-    """(where a figure is written, how the page names it)."""
-    return folder / "figures" / name, f"figures/{name}"
+NARROW = 5.0  # times from the lowest to the highest, below which no logarithmic axis is needed for normalised losses
+FIRST = 5  # values whose median a loss is divided by
+AROUND = 25  # logged rows either side of a resume
+MOST_RESUMES = 4  # in the figure
 
 
 def losses_section(run: Run, folder: Path) -> str:
     """Every loss on its own axis, and all in one picture."""
     path, link = stem(folder, "losses")
-    drawn = run_figures.draw_losses(path, run)
-    if not drawn:
+    shown = draw_losses(path, run)
+    if not shown:
         return TOO_SHORT if run.series else ""
     parts = [
         figure(
-            link, f"Curves of {_labels(drawn)} over the training steps", f"Each loss on its own axis.{_thinned(run)}"
+            link, f"Curves of {_labels(shown)} over the training steps", f"Each loss on its own axis.{_thinned(run)}"
         )
     ]
     path, link = stem(folder, "losses-normalised")
-    together, left_out = run_figures.draw_normalised(path, run)
+    together, left_out = draw_normalised(path, run)
     if together:
         without = f" Not drawn, because not all of its values are positive: {_labels(left_out)}." if left_out else ""
         parts.append(figure(link, f"{_labels(together)}, each relative to its start",
                             "All losses in one picture (medians), each divided by the median of its first "
-                            f"{run_figures.FIRST} values.{without}"))  # fmt: skip
+                            f"{FIRST} values.{without}"))  # fmt: skip
     for event, why in zip(SKIPPED, ("a loss or gradient was not finite", "the loss jumped"), strict=True):
         skipped = len(marked_steps(run, event))
         if skipped:
             parts.append(f"{counted(skipped, 'step was', 'steps were')} skipped, because {why}.")
     return "\n\n".join(parts)
+
+
+def draw_losses(stem: Path, run: Run) -> list[str]:
+    """Every loss on an axis of its own."""
+    series = drawable(run, loss_names(run))
+    if series:
+        panels(stem, run, series, {name: axis_label(name) for name in series})
+    return list(series)
+
+
+def draw_normalised(stem: Path, run: Run) -> tuple[list[str], list[str]]:
+    """All losses in one picture, each divided by the median of its first values: (shown, left out: not all positive)."""
+    series = drawable(run, loss_names(run))
+    positive = {name: one for name, one in series.items() if one.values.min() > 0}
+    left_out = [name for name in series if name not in positive]
+    if len(positive) < 2:
+        return [], left_out
+    curves = {
+        name: thin(replace(one, values=one.values / np.median(one.values[:FIRST]))) for name, one in positive.items()
+    }
+    found = marks(run)
+
+    def draw() -> Figure:
+        figure, (axes,) = grid(1, 1, height=2.8, legend_rows=2)
+        handles = []
+        for position, (name, curve) in enumerate(curves.items()):
+            colour, dashes = SERIES[position % len(SERIES)], DASHES[position % len(DASHES)]
+            draw_curve(axes, curve, colour, dashes=dashes, band=False)
+            handles.append(Line2D([], [], color=colour, linestyle=dashes, label=meaning(name).label))
+        set_scale(axes, list(curves.values()), ratio=NARROW)
+        axes.set_ylabel("loss relative to its start")
+        draw_marks(axes, found)
+        tidy(axes, run.last_step)
+        legend(figure, handles, found, columns=4)
+        return figure
+
+    save_svg_pair(stem, draw)
+    return list(positive), left_out
+
+
+def loss_names(run: Run) -> list[str]:
+    """The training losses, the total first."""
+    losses = [name for name in run.series if is_loss(name)]
+    return sorted(losses, key=lambda name: name != "loss")
 
 
 def _thinned(run: Run) -> str:
@@ -52,66 +121,117 @@ def _thinned(run: Run) -> str:
             "lowest to the highest value, so that no spike is lost.")  # fmt: skip
 
 
-def _labels(names: list[str]) -> str:
-    return ", ".join(meaning(name).label for name in names)
-
-
 def validation_section(run: Run, folder: Path) -> str:
     """Figures of merit on the fixed validation maps."""
     path, link = stem(folder, "validation")
     if not any(name.startswith("validation/") for name in run.series):
         return "No validation has been logged." if run.origin == "run folder" else ""
-    drawn = run_figures.draw_validation(path, run)
-    if not drawn:
+    shown = draw_validation(path, run)
+    if not shown:
         return "There is one validation so far; its figures are in the table below."
     top = best(run, "validation/rmse")
-    told = f" Best RMSE: {number(top.value)} ({decibels(top.value)}) at step {count(top.step)}." if top else ""
-    return figure(link, f"Curves of {_labels(drawn)} over the training steps",
-                  f"On a fixed set of validation maps, raw protocol, all pixels; the best value is ringed.{told}")  # fmt: skip
+    text = f" Best RMSE: {number(top.value)} ({decibels(top.value)}) at step {count(top.step)}." if top else ""
+    return figure(link, f"Curves of {_labels(shown)} over the training steps",
+                  f"On a fixed set of validation maps, raw protocol, all pixels; the best value is ringed.{text}")  # fmt: skip
 
 
-def steering_section(run: Run, folder: Path) -> str:
+def draw_validation(stem: Path, run: Run) -> list[str]:
+    """The figures of merit on the validation maps, the best value of each ringed."""
+    series = drawable(run, [name for name in run.series if name.startswith("validation/")])
+    if not series:
+        return []
+
+    def ring(name: str, axes: Axes) -> None:
+        top = best(run, name)
+        if top:
+            axes.plot([top.step], [top.value], "o", markersize=8, markerfacecolor="none", markeredgecolor=VERMILION,
+                      markeredgewidth=1.6, clip_on=False)  # fmt: skip
+
+    panels(stem, run, series, {name: axis_label(name) for name in series}, GREEN, columns=min(3, len(series)),
+           decorate=ring)  # fmt: skip
+    return list(series)
+
+
+def optimizer_section(run: Run, folder: Path) -> str:
     """Learning rate, gradient norm, adversarial weight."""
-    path, link = stem(folder, "steering")
-    drawn = run_figures.draw_steering(path, run)
-    if not drawn:
+    path, link = stem(folder, "optimizer")
+    shown = draw_optimizer(path, run)
+    if not shown:
         return TOO_SHORT if run.series and run.origin == "run folder" else ""
-    return figure(link, f"Curves of {_labels(drawn)} over the training steps",
+    return figure(link, f"Curves of {_labels(shown)} over the training steps",
                   "What the optimizer is given: values are means over the steps since the last logged one.")  # fmt: skip
+
+
+def draw_optimizer(stem: Path, run: Run) -> list[str]:
+    """Learning rate, gradient norm with the clipping limit, the adversarial weight and the discriminator's answers."""
+    series = drawable(run, ["learning_rate", "grad_norm", "d_weight", "logits_real", "logits_fake"])
+    if not series:
+        return []
+    optimizer = (run.settings or {}).get("optimizer")
+    limit = optimizer.get("clip_norm") if isinstance(optimizer, dict) else None
+
+    def clip(name: str, axes: Axes) -> None:
+        # A limit far above all values would press the curve flat.
+        if name == "grad_norm" and is_number(limit) and limit < 3 * series[name].values.max():
+            reference_line(axes, limit, f"clipped at {number(limit)}")
+
+    panels(stem, run, series, {name: axis_label(name) for name in series}, decorate=clip)
+    return list(series)
 
 
 def speed_section(run: Run, folder: Path) -> str:
     """Examples a second and time over steps."""
     path, link = stem(folder, "speed")
-    if not run_figures.draw_speed(path, run):
+    if not draw_speed(path, run):
         return TOO_SHORT if run.series and run.origin == "run folder" else ""
     speed = run.metric("examples_per_s")
-    told = ""
+    text = ""
     if len(speed) > 1:
         low, middle, high = np.percentile(speed.values, [5, 50, 95])
-        told = f"{number(middle, 3)} examples/s (median); 9 of 10 values are between {number(low, 3)} and {number(high, 3)}."
-    told += _arithmetic(run)
+        text = f"{number(middle, 3)} examples/s (median); 9 of 10 values are between {number(low, 3)} and {number(high, 3)}."
+    text += _flop_sentences(run)
     caption = "Speed is measured without validation, saving and compilation; the time includes them."
     if run.origin != "run folder":
         caption = "Training time as the stamps in the log add up; pauses of more than an hour do not count."
-    return (f"{told}\n\n" if told else "") + figure(link, "Speed and training time over the training steps", caption)
+    return (f"{text}\n\n" if text else "") + figure(link, "Speed and training time over the training steps", caption)
 
 
-def _arithmetic(run: Run) -> str:
-    """What an update costs, in sentences; nothing for runs that do not tell."""
+def draw_speed(stem: Path, run: Run) -> bool:
+    """Examples a second and training time over the steps."""
+    series = drawable(run, ["examples_per_s", "input_wait_share"])
+    rows = max(run.series.values(), key=len, default=None)
+    if rows is not None:
+        known = rows.where(np.isfinite(rows.seconds))
+        if len(known) > 1:
+            hours = known.seconds[-1] > 2 * 3600
+            scaled = known.seconds / (3600 if hours else 60)
+            series["time"] = Series(known.steps, known.seconds, scaled, known.phases)
+    if not series:
+        return False
+    labels = {name: axis_label(name) for name in series if name != "time"}
+    if "time" in series:
+        labels["time"] = f"training time ({'h' if hours else 'min'})"
+
+    panels(stem, run, series, labels, linear=True)
+    return True
+
+
+def _flop_sentences(run: Run) -> str:
+    """What an update costs, in sentences; nothing for runs that have not counted it."""
     compiled = [event for event in run.events if event["event"] == "compiled"]
     rate, share, memory = (run.metric(name).values for name in ("teraflops_per_s", "mfu", "device_memory_gb"))
     if not compiled or not len(rate):
         return ""
     last = compiled[-1]
-    told = (
-        f" An update is {number(last['operations'] / 1e9, 3)} GFLOP of convolutions, matrix products and transforms, done "
+    flops = last["flops"] if "flops" in last else last["operations"]  # as older runs call them
+    text = (
+        f" An update is {number(flops / 1e9, 3)} GFLOP of convolutions, matrix products and transforms, done "
         f"at {number(1000 * float(np.median(rate)), 3)} GFLOP/s (median)"
     )
     if len(share):
-        told += f", {percent(float(np.median(share)))} of the limit in the device's data sheet"
-    told += f". Compiling it took {duration(last['seconds'])}."
-    return told + (f" At most {number(float(memory.max()), 3)} GB of a device were in use." if len(memory) else "")
+        text += f", {percent(float(np.median(share)))} of the limit in the device's data sheet"
+    text += f". Compiling it took {duration(last['seconds'])}."
+    return text + (f" At most {number(float(memory.max()), 3)} GB of a device were in use." if len(memory) else "")
 
 
 def continuity_section(run: Run, folder: Path) -> str:
@@ -142,8 +262,46 @@ def continuity_section(run: Run, folder: Path) -> str:
         ]
         parts.append("\n".join(again))
         path, link = stem(folder, "resumes")
-        run_figures.draw_continuity(path, run, resumes)
+        draw_continuity(path, run, resumes)
         parts.append(figure(link, "Total loss around the resumes", "The logged values around the newest resumes."))
     if missing:
         parts.append(f"{counted(missing, 'resume has', 'resumes have')} no logged loss on both sides yet.")
     return "\n\n".join(part for part in parts if part)
+
+
+def draw_continuity(stem: Path, run: Run, resumes: list[Continuity], name: str = "loss") -> None:
+    """The logged values around the newest resumes."""
+    series, shown = run.metric(name), resumes[-MOST_RESUMES:]
+
+    def draw() -> Figure:
+        figure, axes = grid(len(shown), columns=2, shared=False)
+        for one, resume in zip(axes, shown, strict=True):
+            place = int(np.searchsorted(series.steps, resume.step, side="right"))
+            near = series.where(slice(max(place - AROUND, 0), place + AROUND))
+            one.plot(near.steps, near.values, color=BLUE, marker="o", markersize=3, linewidth=1.0)
+            one.plot([resume.before.step, resume.after.step], [resume.before.value, resume.after.value], color=VERMILION,
+                     linewidth=2.0, marker="o", markersize=5)  # fmt: skip
+            set_scale(one, [thin(near)])
+            draw_marks(one, {"resumed": [resume.step]})
+            set_title(one, f"{meaning(name).label} around step {resume.step:,}")
+            tidy(one)
+        either = Line2D([], [], color=VERMILION, linewidth=2.0, marker="o", markersize=5, label="either side")
+        legend(figure, [Line2D([], [], color=BLUE, label="logged value"), either], {"resumed": [0]})
+        return figure
+
+    save_svg_pair(stem, draw)
+
+
+def drawable(run: Run, names: list[str]) -> dict[str, Series]:
+    """The metrics that have a curve: two values or more in the phase in which they count, not all 0."""
+    found = {name: counting(run, name) for name in names}
+    return {name: series for name, series in found.items() if len(series) > 1 and series.values.any()}
+
+
+def stem(folder: Path, name: str) -> tuple[Path, str]:
+    """(where a figure is written, how the page names it)."""
+    return folder / "figures" / name, f"figures/{name}"
+
+
+def _labels(names: list[str]) -> str:
+    return ", ".join(meaning(name).label for name in names)

@@ -1,7 +1,11 @@
-"""Drawing of curves: fixed places for the axes (quicker than a layout engine), thinned lines, marks of phases and resumes."""
+"""Drawing of curves: thinned so that no spike is lost, on axes at fixed places, with marks of phases and resumes.
+
+Fixed places, since a layout engine takes several times as long for the same.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,8 +15,38 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocat
 
 from radiodiff_jax.reporting.runs.analysis import SKIPPED, marked_steps, phases
 from radiodiff_jax.reporting.runs.run import Run, Series
-from radiodiff_jax.reporting.runs.thinning import Thin, thin
 from radiodiff_jax.reporting.style import BLUE, INK, MUTED, VERMILION, save_svg_pair
+
+BUCKETS = 400  # two points each in the band: a curve of at most 800
+
+
+class Thin(NamedTuple):
+    """Arrays [buckets]; `low` and `high` are `middle` where nothing was thinned."""
+
+    steps: np.ndarray
+    seconds: np.ndarray
+    low: np.ndarray
+    middle: np.ndarray
+    high: np.ndarray
+    is_thinned: bool
+
+
+def thin(series: Series, buckets: int = BUCKETS) -> Thin:
+    """Cut a series of finite values into at most `buckets` runs of equally many; the middle is the median."""
+    count = len(series)
+    if count <= buckets:
+        return Thin(series.steps, series.seconds, series.values, series.values, series.values, False)
+    edges = np.linspace(0, count, buckets + 1).astype(int)
+    starts, sizes = edges[:-1], np.diff(edges)
+    bucket = np.repeat(np.arange(buckets), sizes)
+    ordered = series.values[np.lexsort((series.values, bucket))]
+    middle = (ordered[starts + (sizes - 1) // 2] + ordered[starts + sizes // 2]) / 2
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(values, starts) / sizes
+
+    return Thin(mean(series.steps), mean(series.seconds), ordered[starts], middle, ordered[edges[1:] - 1], True)
+
 
 WIDTH = 7.6  # inches
 PANEL_HEIGHT = 1.65
@@ -20,12 +54,11 @@ LEFT, RIGHT, GAP_X, GAP_Y, BOTTOM, TOP = 0.72, 0.25, 0.8, 0.4, 0.82, 0.3  # inch
 UNSHARED = 0.42  # inches more between rows of panels that are all numbered
 FEW = 40  # points of a curve that are marked one by one
 LOG_RATIO = 30.0  # between the largest value and the smallest middle one: from there on a logarithmic axis
-MARKS_DRAWN = 60  # of one kind; more would be a grey wall
+MOST_MARKS = 60  # of one kind; more would be a grey wall
 FEW_DECADES = 2.0
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 STEPS_LABEL = "step (updates)"
-
-# kind of mark -> (colour, dashes, words)
+# kind of mark -> (colour, dashes, label)
 MARKS = {
     "phase": (INK, "-", "new phase"),
     "resumed": (MUTED, (0, (5, 2)), "resume"),
@@ -48,9 +81,9 @@ def marks(run: Run) -> dict[str, list[int]]:
 def _spread(steps: list[int]) -> list[int]:
     """At most so many, the first and the last among them."""
     unique = sorted(set(steps))
-    if len(unique) <= MARKS_DRAWN:
+    if len(unique) <= MOST_MARKS:
         return unique
-    return [unique[i] for i in np.linspace(0, len(unique) - 1, MARKS_DRAWN).astype(int)]
+    return [unique[i] for i in np.linspace(0, len(unique) - 1, MOST_MARKS).astype(int)]
 
 
 def grid(
@@ -64,13 +97,13 @@ def grid(
     rows = -(-count // columns)
     bottom, between = BOTTOM + 0.2 * (legend_rows - 1), GAP_Y if shared else GAP_Y + UNSHARED
     width = (WIDTH - LEFT - RIGHT - (columns - 1) * GAP_X) / columns
-    whole = bottom + TOP + rows * height + (rows - 1) * between
-    figure = Figure(figsize=(WIDTH, whole))
+    total = bottom + TOP + rows * height + (rows - 1) * between
+    figure = Figure(figsize=(WIDTH, total))
     axes = []
     for number in range(count):
         row, column = divmod(number, columns)
         left, low = LEFT + column * (width + GAP_X), bottom + (rows - 1 - row) * (height + between)
-        axes.append(figure.add_axes((left / WIDTH, low / whole, width / WIDTH, height / whole)))
+        axes.append(figure.add_axes((left / WIDTH, low / total, width / WIDTH, height / total)))
         axes[-1].xaxis.set_label_coords(0.5, -0.32 / height)
         axes[-1].yaxis.set_label_coords(-0.55 / width, 0.5)
         if number + columns >= count:
@@ -80,10 +113,10 @@ def grid(
     return figure, axes
 
 
-def draw_curve(axes: Axes, curve: Thin, colour: str, along: np.ndarray | None = None, dashes="-", label: str = "",
+def draw_curve(axes: Axes, curve: Thin, colour: str, x: np.ndarray | None = None, dashes="-", label: str = "",
                band: bool = True, few: int = FEW) -> None:  # fmt: skip
-    """The middle as a line, lowest to highest as a band; up to `few` points are marked."""
-    x = curve.steps if along is None else along
+    """The middle as a line over `x` (default: the steps), lowest to highest as a band; up to `few` points are marked."""
+    x = curve.steps if x is None else x
     marked = {"marker": "o", "markersize": 3.5} if len(x) <= few else {}
     if band and curve.is_thinned:
         axes.fill_between(x, curve.low, curve.high, color=colour, alpha=0.25, linewidth=0)
@@ -173,8 +206,8 @@ def panels(stem: Path, run: Run, series: dict[str, Series], labels: dict[str, st
     return stem
 
 
-def reference_line(axes: Axes, value: float, words: str) -> None:
+def reference_line(axes: Axes, value: float, label: str) -> None:
     """A horizontal dashed line with its name."""
     axes.axhline(value, color=MUTED, linestyle=(0, (5, 2)), linewidth=1.0)
-    axes.annotate(words, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8,
+    axes.annotate(label, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8,
                   color=MUTED)  # fmt: skip

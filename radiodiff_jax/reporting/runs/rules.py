@@ -8,17 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from radiodiff_jax.reporting.markdown import counted
-from radiodiff_jax.reporting.runs.analysis import counting, marked_steps, non_finite
+from radiodiff_jax.reporting.markdown import count, counted, number, percent
+from radiodiff_jax.reporting.runs.analysis import counting, marked_steps
 from radiodiff_jax.reporting.runs.run import Run, is_number
-from radiodiff_jax.reporting.runs.words import count, number, percent
 
 ENOUGH_VALIDATIONS = 8
 ENOUGH_ROWS = 20
 
 
 class Advice(NamedTuple):
-    """What a rule found: `rule` in words, what was measured, what may be done."""
+    """What a rule found: the `rule` as a sentence, what was measured, what may be done."""
 
     rule: str
     found: str
@@ -160,7 +159,7 @@ CLIPPED_SHARE = 0.9  # of the logged values
 
 
 def always_clipped(run: Run) -> Advice | None:
-    """Nearly every update is clipped, so that the gradient's length has no say."""
+    """Nearly every update is clipped, so that the gradient's length does not matter."""
     series = run.metric("grad_norm")
     optimizer = (run.settings or {}).get("optimizer")
     limit = optimizer.get("clip_norm") if isinstance(optimizer, dict) else None
@@ -200,3 +199,13 @@ RULES: tuple[Callable[[Run], Advice | None], ...] = (
 def advice(run: Run) -> list[Advice]:
     """What the rules found, worst first."""
     return [found for rule in RULES if (found := rule(run)) is not None]
+
+
+def non_finite(run: Run) -> dict[str, int]:
+    """{what: how often}: skipped updates, metrics that were no finite numbers, a training that ended by it."""
+    found = {
+        "skipped update": len(marked_steps(run, "skipped_nonfinite")),
+        "logged value that is no finite number": sum(int(np.isnan(one.values).sum()) for one in run.series.values()),
+        "failure": sum(event["event"] == "failed" and "finite" in str(event.get("reason")) for event in run.events),
+    }
+    return {what: times for what, times in found.items() if times}

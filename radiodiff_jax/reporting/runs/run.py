@@ -1,5 +1,9 @@
-"""A training as its page needs it, whatever it was read from: plain values and NumPy columns."""
+"""A training as its page needs it, and a run folder (see training/run_folder.py) read as one.
 
+Readers never raise for what a file holds: what cannot be read is a sentence in `Run.problems`.
+"""
+
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -8,9 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from radiodiff_jax.config_files import read_yaml
+from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.evaluation_files import is_number
 
 Row = dict[str, Any]
+KINDS = {"vae": "autoencoder", "generator": "generator", "ldm": "diffusion model", "unknown": "other"}
+"""What a run trains; "ldm" is what the first versions called their latent diffusion."""
 KEYS = ("step", "phase", "time_s", "planned", "when", "bar", "after")  # of a row; every other key is a metric
 
 
@@ -54,7 +62,7 @@ class Run:
     name: str
     path: Path
     origin: str  # "run folder", "text log" or "TensorBoard file"
-    kind: str = "unknown"  # "vae", "ldm"
+    kind: str = "unknown"  # one of KINDS
     series: dict[str, Series] = field(default_factory=dict)
     events: tuple[Row, ...] = ()
     settings: dict[str, Any] | None = None  # as in config.yaml
@@ -71,8 +79,15 @@ class Run:
         """The finite values of a metric; an empty series if there are none."""
         return self.series[name].finite() if name in self.series else EMPTY
 
+    @property
+    def parameters(self) -> int | None:
+        """Number of parameters of all networks that are trained."""
+        counts = self.details.get("parameters")
+        total = counts.get("total") if isinstance(counts, dict) else None
+        return int(total) if is_number(total) else None
+
     def with_problems(self, *sentences: str) -> "Run":
-        """The run with more to tell."""
+        """The run with further problems."""
         return replace(self, problems=(*self.problems, *sentences))
 
 
@@ -136,3 +151,142 @@ def cut_back(rows: Iterable[Row]) -> tuple[list[Row], list[Repeated]]:
             resumes.append(Repeated(reached, before, row["step"] if again else None, again, row))
         kept.append(row)
     return kept, resumes
+
+
+GROWING = ("metrics.jsonl", "events.jsonl")
+FILES = ("config.yaml", *GROWING, "run.json")
+LINES_NAMED = 3  # damaged lines whose numbers are given
+
+
+def is_run_folder(path: Path) -> bool:
+    """Whether there is anything of a run in a folder."""
+    return path.is_dir() and any((path / name).is_file() for name in FILES)
+
+
+def input_files(path: Path) -> list[Path]:
+    """Every file that the page of a run folder is made from."""
+    single = [path / name for name in FILES]
+    many = [path.glob("samples/[0-9]*.*"), path.glob("evaluation/*.*")]
+    return [*(one for one in single if one.is_file()), *sorted(one for some in many for one in some)]
+
+
+def read_folder(path: Path) -> Run:
+    """Read everything but pictures."""
+    rows, problems = read_records(path / "metrics.jsonl")
+    events, more = read_records(path / "events.jsonl")
+    problems += more
+    usable = [row for row in rows if is_number(row.get("step"))]
+    if len(usable) < len(rows):
+        problems.append(f"{_lines(len(rows) - len(usable))} of metrics.jsonl name no step and were left out.")
+    rows, backwards = cut_back(usable)
+    if backwards:
+        problems.append(f"The steps in metrics.jsonl go back {len(backwards)} times; what is repeated was left out.")
+    series, odd = columns(rows)
+    if odd:
+        problems.append(f"Left out, because they are no numbers: {', '.join(odd)}.")
+    settings, sentence = read_settings(path / "config.yaml")
+    problems += sentence
+    details, sentence = read_details(path / "run.json")
+    problems += sentence
+    steps = [row["step"] for row in rows] + [event["step"] for event in events if is_number(event.get("step"))]
+    seconds = [row["time_s"] for row in rows if is_number(row.get("time_s"))]
+    return Run(
+        name=path.name,
+        path=path,
+        origin="run folder",
+        kind=next((kind for kind in (details.get("kind"), (settings or {}).get("kind")) if kind in KINDS), "unknown"),
+        series=series,
+        events=tuple(event for event in events if isinstance(event.get("event"), str)),
+        settings=settings,
+        details=details,
+        planned=planned_steps(settings, events),
+        last_step=int(max(steps, default=0)),
+        seconds=max(seconds, default=None),
+        samples=find_samples(path / "samples"),
+        evaluations=tuple(sorted((path / "evaluation").glob("*.json"))),
+        written=max((modified(path / name) for name in GROWING), default=0.0),
+        problems=tuple(problems),
+    )
+
+
+def read_records(path: Path) -> tuple[list[Row], list[str]]:
+    """(the objects of a JSON lines file, sentences about what is missing or damaged)."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return [], [f"There is no {path.name} yet."]
+    except OSError as error:
+        return [], [f"{path.name} cannot be read ({error.strerror})."]
+    last, lines = lines[-1], [line for line in lines[:-1] if line.strip()]
+    problems = [f"The last line of {path.name} is unfinished and was left out."] if last.strip() else []
+    try:
+        found = json.loads(b"[" + b",".join(lines) + b"]")  # one call: several times as quick as one a line
+    except (ValueError, RecursionError):
+        found = []
+    if len(found) != len(lines):
+        found = [_parsed(line) for line in lines]
+    bad = [number for number, value in enumerate(found, start=1) if not isinstance(value, dict)]
+    if bad:
+        named = ", ".join(map(str, bad[:LINES_NAMED])) + (", ..." if len(bad) > LINES_NAMED else "")
+        problems.append(f"{_lines(len(bad))} of {path.name} ({named}) could not be read and were left out.")
+    return [value for value in found if isinstance(value, dict)], problems
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count} lines"
+
+
+def read_settings(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """(config.yaml as nested mappings, or None, with a sentence why)."""
+    if not path.is_file():
+        return None, ["There is no config.yaml, so the settings are not known."]
+    try:
+        return read_yaml(path), []
+    except UserError as error:
+        return None, [f"{error}."]
+
+
+def read_details(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """(run.json, or nothing, with a sentence why)."""
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}, ["There is no run.json, so the environment is not known."]
+    except (OSError, ValueError, RecursionError) as error:
+        return {}, [f"run.json cannot be read ({error})."]
+    return (found, []) if isinstance(found, dict) else ({}, ["run.json holds no object."])
+
+
+def planned_steps(settings: dict[str, Any] | None, events: list[Row]) -> int | None:
+    """Steps that the newest session was to reach, else those in the settings."""
+    planned = [event["steps"] for event in events if is_number(event.get("steps"))]
+    training = (settings or {}).get("training")
+    configured = training.get("steps") if isinstance(training, dict) else None
+    if planned:
+        return int(planned[-1])
+    return int(configured) if is_number(configured) else None
+
+
+def find_samples(folder: Path) -> tuple[Sample, ...]:
+    """The samples by step; arrays lie beside the picture as STEP.npz."""
+    found = [
+        Sample(int(picture.stem), picture, arrays if (arrays := picture.with_suffix(".npz")).is_file() else None)
+        for picture in folder.glob("*.png")
+        if picture.stem.isdecimal()
+    ]
+    return tuple(sorted(found, key=lambda sample: sample.step))
+
+
+def modified(path: Path) -> float:
+    """When a file changed last, seconds since 1970; 0 if there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

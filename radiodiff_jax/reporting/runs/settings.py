@@ -1,17 +1,19 @@
-"""A run's settings as Markdown: what differs from its preset, and all of them."""
+"""How a run was set up: its settings beside those of its preset, its networks, its environment."""
 
+import hashlib
 import shlex
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from radiodiff_jax.config_files import TRUNKS, build_config, flatten, load_config, shipped_names, to_tree
+from radiodiff_jax.config_files import TRUNKS, build_config, flatten, load_config, read_config, shipped_names, to_tree
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.reporting.markdown import plain, table
+from radiodiff_jax.files import write_text
+from radiodiff_jax.reporting.markdown import code, moment, plain, table
 from radiodiff_jax.reporting.runs.run import Run
-from radiodiff_jax.reporting.runs.words import code
 
 ABSENT = object()
 
@@ -45,15 +47,15 @@ def preset_of(run: Run, settings: dict[str, Any], presets: Path | None) -> tuple
 def named_config(command: str) -> str | None:
     """What follows --config in a command; "tiny", the default, for a command of ours without it."""
     try:
-        words = shlex.split(command)
+        arguments = shlex.split(command)
     except ValueError:
         return None
-    for word, following in pairwise([*words, ""]):
-        if word == "--config":
+    for argument, following in pairwise([*arguments, ""]):
+        if argument == "--config":
             return following
-        if word.startswith("--config="):
-            return word.removeprefix("--config=")
-    return "tiny" if any(word.startswith("experiments.") for word in words) else None
+        if argument.startswith("--config="):
+            return argument.removeprefix("--config=")
+    return "tiny" if any(argument.startswith("experiments.") for argument in arguments) else None
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -65,7 +67,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Any
     ]
 
 
-def shown(value: Any) -> str:
+def as_cell(value: Any) -> str:
     """A setting as YAML in a table cell."""
     if value is ABSENT:
         return "(absent)"
@@ -84,7 +86,7 @@ def settings_section(run: Run, presets: Path | None) -> str:
     if preset is not None:
         name, base, named = preset
         which = f"the preset `{name}`" + ("" if named else ", the nearest one (the command names none of ours)")
-        rows = [[code(key), shown(old), shown(new)] for key, old, new in differences(base, settings)]
+        rows = [[code(key), as_cell(old), as_cell(new)] for key, old, new in differences(base, settings)]
         if rows:
             parts += [f"What differs from {which}:", table(["setting", f"preset {name}", "this run"], rows, 3)]
         else:
@@ -92,3 +94,68 @@ def settings_section(run: Run, presets: Path | None) -> str:
     full = yaml.safe_dump(run.settings, sort_keys=False, default_flow_style=None)
     block = "".join(f"    {line}\n" for line in f"```yaml\n{full}```".splitlines())
     return "\n\n".join([*parts, f'??? note "All settings (config.yaml)"\n\n{block}'])
+
+
+def architecture_section(run: Run, folder: Path) -> str:
+    """The model of the run's settings as a diagram. It is kept, since it takes JAX and a trace of the model to make."""
+    if run.settings is None or run.kind not in TRUNKS:
+        return ""
+    config = build_config(run.kind, run.settings, str(run.path / "config.yaml"))
+    of_vae = run.path / "autoencoder" / "config.yaml"  # a diffusion run keeps its autoencoder
+    configs = [config, *([read_config(of_vae)] if of_vae.is_file() else [])]
+    key = hashlib.sha256(f"{code_digest()} {configs}".encode()).hexdigest()
+    kept = folder / ".architecture"
+    if kept.is_file():
+        before, _, text = kept.read_text(encoding="utf-8").partition("\n")
+        if before == key:
+            return text
+    # Imported here: it loads JAX and the models.
+    from radiodiff_jax.reporting.architecture import run_architecture
+
+    text = run_architecture(*configs)
+    write_text(kept, f"{key}\n{text}")
+    return text
+
+
+def environment_section(run: Run) -> str:
+    """Command, versions, devices, commit, parameters, data."""
+    details = run.details
+    if not details:
+        return "" if run.origin != "run folder" else "Not known: there is no readable run.json."
+    rows = [
+        ("started", moment(details.get("started"))),
+        ("git commit", plain(details.get("git_commit") or "not known (no repository)")),
+        ("devices", plain(", ".join(map(str, details.get("devices") or [])) or "not known")),
+        ("processes", plain(details.get("processes", "not known"))),
+        ("data fingerprint", code(details.get("data_fingerprint"))),
+    ]
+    digest = next((event.get("digest") for event in reversed(run.events) if event["event"] == "finished"), None)
+    if digest:
+        rows.append(("parameters' digest", f"{code(digest)} (equal for two runs that ended with the same bits)"))
+    versions = details.get("versions")
+    if isinstance(versions, dict):
+        rows += [(f"{plain(name)}", plain(version)) for name, version in versions.items()]
+    known = ("kind", "command", "started", "git_commit", "versions", "devices", "processes", "parameters",
+             "data_fingerprint")  # fmt: skip
+    rows += [(plain(name), plain(value)) for name, value in details.items() if name not in known]
+    parts = [table(["what", "value"], rows, 2)]
+    if details.get("command"):
+        parts.insert(0, f"```sh\n{' '.join(str(details['command']).split())}\n```")
+    parameters = details.get("parameters")
+    if isinstance(parameters, dict) and len(parameters) > 1:
+        counts = [[code(name), plain(f"{value:,}" if isinstance(value, int) else value)]
+                  for name, value in parameters.items()]  # fmt: skip
+        parts.append(table(["trained module", "parameters"], counts))
+    return "\n\n".join(parts)
+
+
+PACKAGE = Path(__file__).parents[2]
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 over the source of the whole package: diagrams come from the models, meanings from the objectives."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

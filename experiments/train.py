@@ -1,0 +1,17 @@
+"""Train any generator: a space, a backbone and an objective, by default a regression in pixels."""
+
+from experiments.command import run_command
+from experiments.training import parse_training, read_settings, train_generator
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, call, print."""
+    example = "python -m experiments.train --config pixel-small --data RadioMapSeer --run runs/pixel"
+    arguments = parse_training("train", "generator", "pixel-tiny", __doc__, example, argv)
+    if train_generator(arguments, read_settings("generator", arguments)):
+        print(f"next: python -m experiments.evaluate --run {arguments.run} --data {arguments.data or 'DIR'}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

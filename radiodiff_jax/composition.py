@@ -1,0 +1,139 @@
+"""Space x backbone x objective, put together: a generator as pure functions of its variables, without any files.
+
+    scene --> features, estimate --> network at 0..N noise levels --> space.decode --> path gain map
+
+`frozen` is a tree of arrays that a generator reads and never trains: {} for pixels, "autoencoder" and "scale" for a
+latent space, "base" (variables) for an objective that starts from a regression run.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from radiodiff_jax.config import GeneratorConfig
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.features import Scene, estimate_gain, feature_channels, feature_image
+from radiodiff_jax.models.backbone import Answers
+from radiodiff_jax.models.initialisers import first_values
+from radiodiff_jax.objectives.objective import Coordinates, NoiseAt, Objective, Times
+from radiodiff_jax.settings import VAEConfig
+from radiodiff_jax.spaces.space import Space
+from radiodiff_jax.units import grey_to_gain
+
+Tree = Any
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The three choices of a configuration; see the module for what the functions have in common."""
+
+    config: GeneratorConfig
+    space: Space
+    objective: Objective
+    network: nn.Module
+    base: "Composition | None" = None
+    """The regression that the objective starts from, if it does."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(h, w, channels) of the coordinates of a map."""
+        height, width = self.config.image_size
+        return height // self.space.factor, width // self.space.factor, self.space.channels
+
+    @property
+    def starts_at_estimate(self) -> bool:
+        """Whether predictions are corrections of an estimate."""
+        return self.objective.needs_base or self.config.estimate != "none"
+
+    def first_variables(self, key: PRNGKeyArray) -> Tree:
+        """The network's variables before any training, without running it."""
+        height, width, channels = self.shape
+        joined = channels * (2 if self.starts_at_estimate else 1)
+        x = jax.ShapeDtypeStruct((1, height, width, joined), jnp.float32)
+        t = jax.ShapeDtypeStruct((1,), jnp.float32)
+        image = (1, *self.config.image_size, feature_channels(self.config.features))
+        features = jax.ShapeDtypeStruct(image, jnp.float32)
+        noised = (x, t) if self.objective.noisy else (None, None)
+        return first_values(self.network, {"params": key}, *noised, features)
+
+    def features(self, scene: Scene) -> Float[Array, "batch height width channels"]:
+        """What the network is told of the scene."""
+        return feature_image(self.config.features, scene)
+
+    def estimate(self, frozen: Tree, scene: Scene) -> Coordinates | None:
+        """Where the prediction starts: the base's output, the encoded first estimate, or nothing."""
+        if self.base is not None:
+            return lax.stop_gradient(self.base.predict_x0(frozen["base"], frozen, scene, no_noise, 1))
+        if self.config.estimate == "none":
+            return None
+        gain = estimate_gain(self.config.estimate, scene)[..., 0]
+        return lax.stop_gradient(self.space.encode_mean(frozen, gain, scene.buildings))
+
+    def network_input(self, x: Coordinates | None, estimate: Coordinates | None) -> Coordinates | None:
+        """The noised map, with the estimate as further channels; None where the network is shown no map."""
+        return x if x is None or estimate is None else jnp.concatenate([x, estimate], -1)
+
+    def predict_x0(self, variables: Tree, frozen: Tree, scene: Scene, noise_at: NoiseAt, steps: int) -> Coordinates:
+        """Sample a map in the coordinates of the space; what depends on the scene alone is computed once."""
+        estimate = self.estimate(frozen, scene)
+        condition = self.network.apply(variables, self.features(scene), method="encode_condition")
+
+        def predict(x: Coordinates | None, t: Times | None, wanted: tuple[str, ...]) -> dict[str, Coordinates]:
+            inputs = self.network_input(x, estimate)
+            raw = self.network.apply(variables, inputs, t, condition, False, wanted, method="denoise")
+            return self.objective.precondition(raw, x, t, estimate)
+
+        return self.objective.sample(predict, noise_at, steps, estimate)
+
+    def predict_gain(
+        self, variables: Tree, frozen: Tree, scene: Scene, key: PRNGKeyArray, steps: int
+    ) -> Float[Array, "batch height width"]:
+        """Path gain in [0, 1], by `steps` steps. The noise of map i depends on (key, i) alone, so that a map comes out
+        the same in any batch."""
+        noise_at = noise_of_maps(key, scene.buildings.shape[0], self.shape)
+        return self.space.decode(frozen, self.predict_x0(variables, frozen, scene, noise_at, steps), scene.buildings)
+
+
+def compose(config: GeneratorConfig, autoencoder: VAEConfig | None = None, base: GeneratorConfig | None = None) -> Composition:
+    """The generator of a configuration, over an autoencoder and a base regression where it needs them.
+
+    Raises UserError for sizes that the network cannot halve as often as it wants to.
+    """
+    space = config.space.open(autoencoder)
+    starts = config.estimate != "none" or config.objective.needs_base
+    answers = Answers(config.objective.heads, space.channels, space.factor, config.objective.noisy, starts)
+    config.backbone.check(answers)
+    multiple = config.backbone.multiple(space.factor)
+    if any(side % multiple for side in config.image_size):
+        raise UserError(
+            f"image_size {list(config.image_size)}: with backbone {config.backbone.name} over cells of {space.factor} x "
+            f"{space.factor} pixels both sides must be multiples of {multiple}"
+        )
+    network = config.backbone.build(answers, config.precision)
+    return Composition(config, space, config.objective, network, None if base is None else compose(base, autoencoder))
+
+
+def scene_of(batch: dict[str, Array]) -> Scene:
+    """The scene of a batch as `data/pipeline.py` makes it."""
+    gain = grey_to_gain(batch["gain"]) if "observed" in batch else None
+    return Scene(batch["buildings"], batch["position"], batch.get("cars"), batch.get("observed"), gain)
+
+
+def noise_of_maps(key: PRNGKeyArray, count: int, shape: tuple[int, int, int]) -> NoiseAt:
+    """Number of a draw -> N(0, 1) for `count` maps, each from a key of its own."""
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(count))
+    return lambda number: jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, number), shape))(keys)
+
+
+def no_noise(number: Array | int) -> Coordinates:
+    """For objectives that draw none."""
+    raise NotImplementedError("a regression draws no noise")
+
+
+Predictor = Callable[..., Float[Array, "batch height width"]]

@@ -1,0 +1,38 @@
+"""A predicted radio map."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from radiodiff_jax.images import write_grey
+from radiodiff_jax.units import DB_PER_GAIN, gain_to_db, gain_to_grey
+
+
+@dataclass(frozen=True)
+class RadioMap:
+    """Path gain at every pixel of a scene; 1 pixel = 1 m."""
+
+    gain: Float[np.ndarray, "height width"]
+    """In [0, 1] = grey / 255; 0 is no signal or inside a building."""
+    buildings: Bool[np.ndarray, "height width"]
+    transmitter: tuple[int, int]
+    """Row, column."""
+    deviation: Float[np.ndarray, "height width"] | None = None
+    """Standard deviation of the gain over the samples, where there are several."""
+
+    @property
+    def db(self) -> Float[np.ndarray, "height width"]:
+        """Path gain in dB, float32; -147 dB is no signal or inside a building."""
+        return gain_to_db(self.gain).astype(np.float32)
+
+    @property
+    def deviation_db(self) -> Float[np.ndarray, "height width"] | None:
+        """Standard deviation over the samples in dB."""
+        return None if self.deviation is None else DB_PER_GAIN * self.deviation
+
+    def to_png(self, path: str | Path) -> Path:
+        """Write an 8-bit grey PNG as RadioMapSeer has them, whole or not at all."""
+        write_grey(Path(path), gain_to_grey(self.gain))
+        return Path(path)

@@ -1,0 +1,1 @@
+"""Coordinates in which a map is predicted: pixels, or the latent of an autoencoder."""

@@ -1,0 +1,215 @@
+"""What a generator builds on, copied into its run folder once, so that the run is whole by itself.
+
+    RUN/autoencoder/config.yaml     settings of the autoencoder of a latent space
+    RUN/autoencoder/weights/        its parameters (Orbax); the averaged ones where its settings ask for them
+    RUN/autoencoder/latent.json     {"scale": factor on the latents, "source": run it came from, "step": its step}
+    RUN/base/config.yaml            settings of the regression that a residual flow starts from
+    RUN/base/weights/               its variables
+    RUN/base/source.json            {"source", "step"}
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from radiodiff_jax.composition import Composition, compose
+from radiodiff_jax.config import GeneratorConfig
+from radiodiff_jax.config_files import read_config, write_config
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.files import write_json
+from radiodiff_jax.models.autoencoder import Autoencoder, posterior_sample, split_moments
+from radiodiff_jax.settings import VAEConfig
+from radiodiff_jax.spaces.latent import Latent
+from radiodiff_jax.training.checkpoints import LATEST, load_for_inference
+from radiodiff_jax.training.distributed import any_process, barrier, is_main_process
+from radiodiff_jax.training.task import Batch
+from radiodiff_jax.units import grey_to_gain
+
+Tree = Any
+
+
+class Adopted(NamedTuple):
+    """A generator over what its run folder holds, and the arrays that it reads and never trains."""
+
+    generator: Composition
+    frozen: Tree
+
+
+def adopt(
+    config: GeneratorConfig, run: Path, vae_run: Path | None, base_run: Path | None, first_batch: Callable[[], Batch]
+) -> Adopted:
+    """Copy what the generator builds on into `run`, unless it is there already, and read it from there.
+
+    `first_batch()` gives maps from which the scale of latents is measured where the settings say "auto". Raises
+    UserError if something is missing, or does not fit.
+    """
+    needs_autoencoder, needs_base = config.space.needs_autoencoder, config.objective.needs_base
+    if any_process(needs_base and not (run / "base").is_dir()):
+        if base_run is None:
+            raise UserError(f"{run} is new and starts from a regression, so name the regression's run with --base RUN")
+        if is_main_process():
+            store_base(config, run, base_run)
+        barrier("base stored")
+    if any_process(needs_autoencoder and not (run / "autoencoder").is_dir()):
+        if vae_run is None:
+            raise UserError(f"{run} is new and works on latents, so name the autoencoder's run with --vae RUN")
+        if is_main_process():
+            store_autoencoder(config, run, vae_run, first_batch)
+        barrier("autoencoder stored")
+    return read_adopted(config, run)
+
+
+def read_adopted(config: GeneratorConfig, run: Path) -> Adopted:
+    """The generator of a run folder with its frozen parts. Raises UserError if they are missing or damaged."""
+    autoencoder, base, frozen = None, None, {}
+    if config.space.needs_autoencoder:
+        autoencoder, frozen = read_autoencoder(run)
+    if config.objective.needs_base:
+        folder = stored_folder(run, "base")
+        base = read_config(folder / "config.yaml")
+        shapes = jax.eval_shape(compose(base, autoencoder).first_variables, jax.random.key(0))
+        frozen["base"] = restore(folder, shapes)
+    return Adopted(compose(config, autoencoder, base), frozen)
+
+
+def read_autoencoder(run: Path) -> tuple[VAEConfig, Tree]:
+    """(settings, {"autoencoder", "scale"}) of the autoencoder inside a run. Raises UserError as `read_adopted` does."""
+    folder = stored_folder(run, "autoencoder")
+    config = read_config(folder / "config.yaml")
+    params = restore(folder, autoencoder_shapes(config))
+    try:
+        scale = float(json.loads((folder / "latent.json").read_text(encoding="utf-8"))["scale"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / 'latent.json'} is damaged ({type(error).__name__}); copy the run again") from error
+    if not (np.isfinite(scale) and scale > 0):
+        raise UserError(f"{folder / 'latent.json'} has a scale of {scale}, not a positive number; copy the run again")
+    return config, {"autoencoder": params, "scale": jnp.float32(scale)}
+
+
+def load_autoencoder(vae_run: Path, checkpoint: str | int = LATEST) -> tuple[VAEConfig, Tree, int]:
+    """(settings, parameters, step) of a trained autoencoder. Raises UserError where there is none."""
+    if not (vae_run / "config.yaml").is_file():
+        raise UserError(
+            f"{vae_run} is no run folder (it has no config.yaml); train an autoencoder first with "
+            f"`python -m experiments.vae --data DIR --run {vae_run}`"
+        )
+    config = read_config(vae_run / "config.yaml")
+    if not isinstance(config, VAEConfig):
+        raise UserError(f"{vae_run} is a run of kind '{config.kind}', but an autoencoder's run (kind 'vae') is needed")
+    state, step = load_for_inference(vae_run, checkpoint)
+    return config, state["ema"]["average"] if config.ema.use else state["params"]["autoencoder"], step
+
+
+def load_variables(config: GeneratorConfig, run: Path, checkpoint: str | int = LATEST) -> tuple[Tree, int]:
+    """(variables, step) of a trained generator's network; averaged ones where its settings ask for them."""
+    state, step = load_for_inference(run, checkpoint)
+    source = state["ema"]["average"] if config.ema.use else state
+    online = {name: source.get(name) or {} for name in ("params", "batch_stats")}
+    return online | {"constants": state.get("constants") or {}}, step
+
+
+def store_autoencoder(config: GeneratorConfig, run: Path, vae_run: Path, first_batch: Callable[[], Batch]) -> None:
+    """Write RUN/autoencoder from an autoencoder's run."""
+    autoencoder, params, step = load_autoencoder(vae_run)
+    compose(config, autoencoder)  # raises UserError where the sizes do not fit
+    scale = config.space.scale_factor
+    if scale == "auto":
+        scale = measure_scale(autoencoder, params, first_batch())
+    with whole_folder(run / "autoencoder") as temporary:
+        write_config(temporary / "config.yaml", autoencoder)
+        write_json(temporary / "latent.json", {"scale": scale, "source": str(vae_run), "step": step})
+        save(temporary, params)
+
+
+def store_base(config: GeneratorConfig, run: Path, base_run: Path) -> None:
+    """Write RUN/base, and RUN/autoencoder where the base works on latents, from a regression's run."""
+    if not (base_run / "config.yaml").is_file():
+        raise UserError(f"{base_run} is no run folder (it has no config.yaml); train a regression first with experiments.train")
+    base = read_config(base_run / "config.yaml")
+    if base.kind != config.kind or base.objective.name != "regression":
+        raise UserError(f"{base_run} is no run of a regression; name one as --base, such as of --config pixel-tiny")
+    told = [(base.space, base.image_size, base.data.cars), (config.space, config.image_size, config.data.cars)]
+    if told[0] != told[1]:
+        raise UserError(f"{base_run} differs in space, image_size or data.cars; use its settings for what starts from it")
+    variables, step = load_variables(base, base_run)
+    if base.space.needs_autoencoder and not (run / "autoencoder").is_dir():
+        with whole_folder(run / "autoencoder") as temporary:
+            shutil.copytree(base_run / "autoencoder", temporary, dirs_exist_ok=True)
+    with whole_folder(run / "base") as temporary:
+        write_config(temporary / "config.yaml", base)
+        write_json(temporary / "source.json", {"source": str(base_run), "step": step})
+        save(temporary, variables)
+
+
+def autoencoder_shapes(config: VAEConfig) -> Tree:
+    """Parameter shapes of an autoencoder."""
+    module = Autoencoder(config.autoencoder, config.precision)
+    return jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, *config.image_size, 1)))["params"]
+
+
+def measure_scale(config: VAEConfig, params: Tree, batch: Batch) -> float:
+    """1 / standard deviation of posterior samples over a batch of maps."""
+    space = Latent(config)
+
+    @jax.jit
+    def deviation(params: Tree, batch: Batch) -> jax.Array:
+        moments = space.moments({"autoencoder": params}, grey_to_gain(batch["gain"]), batch["buildings"])
+        noise = jax.random.normal(jax.random.key(0), split_moments(moments)[0].shape)
+        return jnp.std(posterior_sample(moments, noise))
+
+    return float(1 / deviation(params, {name: batch[name] for name in ("gain", "buildings")}))
+
+
+def stored_folder(run: Path, name: str) -> Path:
+    """RUN/NAME. Raises UserError if it is missing."""
+    folder = (run / name).resolve()
+    if not folder.is_dir():
+        raise UserError(f"{run} has no folder {name}, which its settings need; copy the run again, whole")
+    return folder
+
+
+def save(folder: Path, tree: Tree) -> None:
+    """Write FOLDER/weights, by this process alone."""
+    alone = ocp.options.MultiprocessingOptions(active_processes={0}, barrier_sync_key_prefix=folder.name)
+    with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
+        checkpointer.save(folder / "weights", jax.tree.map(np.asarray, tree))
+        checkpointer.wait_until_finished()
+
+
+def restore(folder: Path, shapes: Tree) -> Tree:
+    """Read FOLDER/weights onto the first local device. Raises UserError if they are damaged or do not fit."""
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    placed = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            return checkpointer.restore(folder / "weights", placed)
+    except Exception as error:  # damage shows as any of a dozen exceptions
+        raise UserError(f"the weights in {folder} cannot be read ({type(error).__name__}); copy the run again") from error
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `folder` at the end, or nothing."""
+    folder = folder.resolve()
+    temporary = folder.with_name(f".writing-{os.getpid()}-{folder.name}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def describe(run: Path) -> dict[str, Any]:
+    """What run.json says of what a generator builds on."""
+    files = {"autoencoder": run / "autoencoder" / "latent.json", "base": run / "base" / "source.json"}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.is_file()}
