@@ -7,7 +7,8 @@ import pytest
 
 from radiodiff_jax.data.packed.builder import build
 from radiodiff_jax.data.pipeline import evaluation_batches, training_batches
-from radiodiff_jax.data.sources import open_source, scene_batch
+from radiodiff_jax.data.records import scene_batch
+from radiodiff_jax.data.sources import open_source
 from radiodiff_jax.data.symmetries import random_symmetry, transform_record
 from radiodiff_jax.errors import UserError
 from tests.data.example_folder import write_example_folder
