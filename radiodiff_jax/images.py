@@ -101,7 +101,7 @@ def decode_grey(png: bytes) -> Grey:
     """The grey levels of an encoded 8-bit grey PNG, read-only and not always contiguous."""
     if png[24:29] == EIGHT_BIT_GREY and png[37:43] == UNFILTERED:
         width, height, length = (int.from_bytes(png[at : at + 4]) for at in (16, 20, 33))
-        rows = np.frombuffer(zlib.decompress(png[41 : 41 + length]), np.uint8)
+        rows = np.frombuffer(zlib.decompress(png[41 : 41 + length], bufsize=height * (1 + width) + 1), np.uint8)
         if rows.size == height * (1 + width) and not (rows := rows.reshape(height, 1 + width))[:, 0].any():
             return rows[:, 1:]
     with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
