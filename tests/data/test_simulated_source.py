@@ -11,7 +11,7 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
-from experiments.training import data_arguments, first_gains
+from experiments.training import data_arguments, first_batch
 from radiodiff_jax.config import VAEConfig
 from radiodiff_jax.data.pipeline import training_batches
 from radiodiff_jax.data.simulated_city import TRAINING, VALIDATION, CityRequest, SimulatedCity, simulate_city
@@ -213,7 +213,8 @@ def test_without_a_folder_the_data_must_be_simulated():
         data_arguments(VAEConfig(image_size=SIZE), None)
 
 
-def test_first_gains_are_those_of_the_first_records():
-    gains = first_gains(toy_config(), None, 5)()
-    assert gains.shape == (5, *SIZE, 1) and gains.dtype == np.float32
-    np.testing.assert_array_equal(gains[3, ..., 0] * 255, stream()[3]["gain"])
+def test_the_first_batch_has_the_first_records():
+    batch = first_batch(toy_config(), None, 5)()
+    assert batch["gain"].shape == batch["buildings"].shape == (5, *SIZE) and batch["gain"].dtype == np.uint8
+    for name in ("gain", "buildings"):
+        np.testing.assert_array_equal(batch[name][3], stream()[3][name])
