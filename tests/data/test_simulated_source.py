@@ -213,8 +213,9 @@ def test_without_a_folder_the_data_must_be_simulated():
         data_arguments(VAEConfig(image_size=SIZE), None)
 
 
-def test_the_first_batch_has_the_first_records():
+def test_the_first_batch_is_of_the_first_records():
     batch = first_batch(toy_config(), None, 5)()
-    assert batch["gain"].shape == batch["buildings"].shape == (5, *SIZE) and batch["gain"].dtype == np.uint8
-    for name in ("gain", "buildings"):
-        np.testing.assert_array_equal(batch[name][3], stream()[3][name])
+    assert {name: (array.shape, array.dtype) for name, array in batch.items()} == {
+        "gain": ((5, *SIZE), np.uint8), "buildings": ((5, *SIZE), bool)
+    }  # fmt: skip
+    np.testing.assert_array_equal(batch["gain"][3], stream()[3]["gain"])
