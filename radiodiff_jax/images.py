@@ -56,11 +56,6 @@ def read_grey(path: Path) -> Grey:
     return load_grey(path).grey
 
 
-def read_mask(path: Path) -> Mask:
-    """Where an image file is not 0. Raises UserError as `load_grey` does."""
-    return load_grey(path).grey != 0
-
-
 def write_grey(path: Path, grey: Grey) -> None:
     """Write an 8-bit grey PNG, whole or not at all."""
     write_whole(path, lambda temporary: temporary.write_bytes(encode_grey(grey)))
