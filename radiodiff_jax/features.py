@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.paths import Rays, Ways, cast_rays, offsets, shortest_ways
-from radiodiff_jax.propagation import OUT_OF_SIGHT_DB, bent_path_db, line_of_sight_db, over_roofs_db
+from radiodiff_jax.propagation import MOST_BENDS_DB, OUT_OF_SIGHT_DB, bent_path_db, line_of_sight_db, over_roofs_db
 from radiodiff_jax.units import db_to_gain
 
 OFFSET_UNIT = 256.0
@@ -71,13 +71,13 @@ def path_gain(scene: Scene) -> Float[Array, "batch height width"]:
     """Gain in [0, 1] by the best formula without training; inside a building, that of the pixel where it is entered.
 
     In sight the distance law; elsewhere the better of the straight path over the roofs and the shortest way around the
-    buildings with the loss of its bends (the closed forms of `propagation`; no constant is fitted here).
+    buildings with the loss of its bends (the closed forms of `propagation`).
     """
     rays, ways = scene.rays, scene.ways
     distance = jnp.sqrt(scene.squared_distance)
     along = jnp.maximum(distance - rays.before - rays.after, 0.0)
     over = over_roofs_db(rays.before, along, rays.after, rays.walls)
-    around = jnp.where(ways.open, bent_path_db(ways.length, ways.bends_db), -jnp.inf)
+    around = jnp.where(ways.open, bent_path_db(ways.length, jnp.minimum(ways.bends_db, MOST_BENDS_DB)), -jnp.inf)
     gain = _gain(jnp.where(rays.in_sight, scene.in_the_open_db, jnp.maximum(over, around)))
     batch = gain.shape[0]
     return jnp.take_along_axis(gain.reshape(batch, -1), ways.entrance, axis=1).reshape(gain.shape)
