@@ -209,7 +209,8 @@ def load_for_inference(run: Path, which: str | int = LATEST) -> tuple[State, int
     folder = (run / "checkpoints").resolve()
     steps = saved_steps(folder)
     if not steps:
-        command = "vae" if read_yaml(run / "config.yaml").get("kind") == "vae" else "train"
+        told = read_yaml(run / "config.yaml") if (run / "config.yaml").is_file() else {}
+        command = "vae" if told.get("kind") == "vae" else "train"
         raise UserError(
             f"{run} has no checkpoint yet; train it first with `python -m experiments.{command} --data DIR --run {run}`"
         )

@@ -95,7 +95,7 @@ def test_validation_figures_are_means_over_real_maps(finished):
     """The filled-up map counts for nothing; the figures are those of the averaged weights."""
     run, _, _ = finished
     state, _ = load_for_inference(run)
-    masks = {name: np.stack([Maps()[i][name] for i in range(6)]) for name in ("buildings", "cars")}
+    masks = {name: np.stack([Maps()[i][name] for i in range(6)]) for name in ("buildings", "cars", "observed")}
     output = make_task(make_config()).predict(state, {"scale": 1.5}, masks, None)
     truth = grey_to_gain(np.stack([Maps()[i]["gain"] for i in range(6)]))
     error = np.asarray(output, np.float64) - truth

@@ -99,7 +99,7 @@ def test_large_arrays_are_divided_along_their_longest_even_axis():
     from radiodiff_jax.training import devices
 
     mesh = AbstractMesh((4,), (devices.AXIS,))
-    found = {shape: devices.divided(shape, mesh).spec for shape in [(3, 3, 64, 128), (7, 8192), (127, 129), (8, 8), ()]}
+    found = {shape: devices.fsdp_sharding(shape, mesh).spec for shape in [(3, 3, 64, 128), (7, 8192), (127, 129), (8, 8), ()]}
     assert found[3, 3, 64, 128] == PartitionSpec(None, None, None, devices.AXIS)
     assert found[7, 8192] == PartitionSpec(None, devices.AXIS)
     assert found[127, 129] == found[8, 8] == found[()] == PartitionSpec()
