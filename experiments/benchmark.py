@@ -65,7 +65,7 @@ def measure_all(arguments: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = {
         "config": arguments.config, "repeats": arguments.repeats, "machine": answer["rows"], "stages": {}, "rows": {}
     }  # fmt: skip
-    for stage in arguments.only:
+    for stage in arguments.only or STAGES:
         reason = why_left_out(stage, job)
         if reason is not None:
             results["stages"][stage] = reason
@@ -158,7 +158,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--vae-config", metavar="NAME|FILE",
                         help="autoencoder below a latent space (default: the preset of the same name, else "
                         f"{DEFAULT_VAE}); of {', '.join(shipped_names('vae', CONFIGS))}, or a YAML file")  # fmt: skip
-    parser.add_argument("--only", nargs="+", choices=STAGES, default=list(STAGES), metavar="STAGE",
+    parser.add_argument("--only", nargs="+", choices=STAGES, metavar="STAGE",
                         help=f"what to measure: {', '.join(STAGES)} (default: all)")  # fmt: skip
     parser.add_argument("--batch", nargs="+", type=whole_number(1), metavar="N",
                         help="maps at once (default: updates as the preset has it, but 1 on a CPU for maps of 256 x 256; "

@@ -64,7 +64,7 @@ def tables(results: dict[str, Any]) -> dict[str, Table]:
     rows = {what: row | roofline(row, limits) for what, row in results["rows"].items()}
     found = {}
     for title, (needed, columns) in SECTIONS.items():
-        chosen = {what: row for what, row in rows.items() if needed in row}
+        chosen = {what: row for what, row in rows.items() if row.get(needed)}
         lines = [
             [what, str(row.get("batch", "-")), *(cell(row) for cell in columns.values())] for what, row in chosen.items()
         ]
