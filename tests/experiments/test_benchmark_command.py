@@ -76,6 +76,7 @@ def test_real_stages_of_a_generator(space):
     if latent:
         assert rows["generator step, cached latents"]["flops"] < rows["generator step"]["flops"]
         assert rows["prediction, 5 steps"]["flops"] > rows["prediction, 1 step"]["flops"]
+        assert "bytes" in rows["prediction, 1 step"] and "bytes" not in rows["prediction, 5 steps"]
 
 
 def test_real_loop_and_resume(monkeypatch):
