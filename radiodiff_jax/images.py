@@ -23,7 +23,7 @@ Size = tuple[int, int]
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 EIGHT_BIT_GREY = b"\x08\x00\x00\x00\x00"  # of the header: bits, colours, and no interlacing
-UNFILTERED = b"IDAT\x78\xda"  # zlib at level 9, as `encode_unfiltered` writes and Pillow by itself does not
+UNFILTERED = b"IDAT\x78\xda"  # zlib from level 7 on, as `encode_unfiltered` writes and Pillow by itself does not
 
 
 class LoadedImage(NamedTuple):
@@ -54,11 +54,6 @@ def load_grey(path: Path) -> LoadedImage:
 def read_grey(path: Path) -> Grey:
     """The grey levels of an image file. Raises UserError as `load_grey` does."""
     return load_grey(path).grey
-
-
-def read_mask(path: Path) -> Mask:
-    """Where an image file is not 0. Raises UserError as `load_grey` does."""
-    return load_grey(path).grey != 0
 
 
 def write_grey(path: Path, grey: Grey) -> None:
@@ -92,7 +87,7 @@ def encode_unfiltered(grey: Grey) -> bytes:
     rows = np.zeros((height, 1 + width), np.uint8)  # every row begins with the number of its filter: 0, none
     rows[:, 1:] = grey
     header = struct.pack(">II", width, height) + EIGHT_BIT_GREY
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b""))
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 7)), (b"IEND", b""))
     parts = (struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks)
     return PNG_SIGNATURE + b"".join(parts)
 
@@ -101,7 +96,7 @@ def decode_grey(png: bytes) -> Grey:
     """The grey levels of an encoded 8-bit grey PNG, read-only and not always contiguous."""
     if png[24:29] == EIGHT_BIT_GREY and png[37:43] == UNFILTERED:
         width, height, length = (int.from_bytes(png[at : at + 4]) for at in (16, 20, 33))
-        rows = np.frombuffer(zlib.decompress(png[41 : 41 + length]), np.uint8)
+        rows = np.frombuffer(zlib.decompress(png[41 : 41 + length], bufsize=height * (1 + width) + 1), np.uint8)
         if rows.size == height * (1 + width) and not (rows := rows.reshape(height, 1 + width))[:, 0].any():
             return rows[:, 1:]
     with Image.open(io.BytesIO(png), formats=("PNG",)) as image:

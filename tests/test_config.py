@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.training import CONFIGS
-from radiodiff_jax.config import LDMConfig, VAEConfig
+from radiodiff_jax.config import GeneratorConfig, VAEConfig
 from radiodiff_jax.config_files import (
     differences,
     load_config,
@@ -16,12 +16,13 @@ from radiodiff_jax.config_files import (
 from radiodiff_jax.errors import UserError
 
 PRESETS = ["base", "paper", "small", "tiny"]
+OTHERS = ["flow-tiny", "pixel-base", "pixel-small", "pixel-tiny", "pmnet", "radiounet", "residual-tiny"]
 
 
-@pytest.mark.parametrize("kind", ["vae", "ldm"])
-def test_presets(kind, tmp_path):
-    assert shipped_names(kind, CONFIGS) == PRESETS
-    for name in PRESETS:
+@pytest.mark.parametrize("kind,names", [("vae", PRESETS), ("generator", sorted([*PRESETS, *OTHERS]))])
+def test_presets(kind, names, tmp_path):
+    assert shipped_names(kind, CONFIGS) == names
+    for name in names:
         config = load_config(kind, name, [], CONFIGS)
         write_config(tmp_path / f"{name}.yaml", config)
         assert read_config(tmp_path / f"{name}.yaml") == config
@@ -30,16 +31,16 @@ def test_presets(kind, tmp_path):
 
 
 def test_paper_has_the_original_hyper_parameters():
-    vae, ldm = (load_config(kind, "paper", [], CONFIGS) for kind in ("vae", "ldm"))
-    assert isinstance(vae, VAEConfig) and isinstance(ldm, LDMConfig)
+    vae, ldm = (load_config(kind, "paper", [], CONFIGS) for kind in ("vae", "generator"))
+    assert isinstance(vae, VAEConfig) and isinstance(ldm, GeneratorConfig)
     assert (vae.optimizer.learning_rate, vae.optimizer.minimum, vae.optimizer.power) == (5e-6, 5e-7, 0.95)
     assert (vae.training.steps, vae.training.batch_size, vae.optimizer.clip_norm) == (150_000, 2, None)
     assert (vae.objective.discriminator_start, vae.objective.kl_weight) == (50_001, 1e-6)
     assert (vae.ema.decay, vae.ema.update_after, vae.ema.update_every, vae.data.augment) == (0.995, 100, 10, False)
     assert (ldm.optimizer.learning_rate, ldm.optimizer.minimum, ldm.optimizer.power) == (5e-5, 5e-6, 0.96)
     assert (ldm.training.steps, ldm.training.batch_size, ldm.optimizer.accumulate) == (50_000, 66, 8)
-    assert (ldm.optimizer.weight_decay, ldm.optimizer.clip_norm, ldm.objective.scale_factor) == (1e-4, 1.0, 0.3)
-    assert (ldm.ema.decay, ldm.ema.update_after, ldm.ema.use, ldm.unet.swin.depths) == (0.999, 10_000, False, (2, 2, 18, 2))
+    assert (ldm.optimizer.weight_decay, ldm.optimizer.clip_norm, ldm.space.scale_factor) == (1e-4, 1.0, 0.3)
+    assert (ldm.ema.decay, ldm.ema.update_after, ldm.ema.use, ldm.backbone.swin.depths) == (0.999, 10_000, False, (2, 2, 18, 2))
 
 
 def test_overrides_are_typed():
@@ -99,16 +100,16 @@ def test_unknown_keys_in_a_file(tmp_path):
 
 def test_ldm_sizes_must_fit():
     with pytest.raises(UserError, match="same length"):
-        load_config("ldm", "tiny", ["unet.relation_windows=[4,2]"], CONFIGS)
+        load_config("generator", "tiny", ["backbone.relation_windows=[4,2]"], CONFIGS)
     with pytest.raises(UserError, match="heads cannot share evenly"):
-        load_config("ldm", "tiny", ["unet.swin.heads=[3,3,3]"], CONFIGS)
+        load_config("generator", "tiny", ["backbone.swin.heads=[3,3,3]"], CONFIGS)
 
 
 def test_help_lists_every_setting_with_its_value():
-    config = load_config("ldm", "tiny", [], CONFIGS)
+    config = load_config("generator", "tiny", [], CONFIGS)
     listing = settings_help(config)
-    assert "unet.swin.window=7" in listing
-    assert "objective.scale_factor=auto" in listing
+    assert "backbone.swin.window=7" in listing
+    assert "space.scale_factor=auto" in listing
     assert "constant | cosine | polynomial" in listing
 
 
@@ -120,19 +121,57 @@ def test_differences():
 @pytest.mark.parametrize(
     "settings, says",
     [
-        (["data.samples=100"], "data.samples=100 the condition image has 5 channels; set unet.condition_channels=5"),
-        (["unet.condition_channels=5"], "data.samples=0 the condition image has 3 channels; set unet.condition_channels=3"),
-        (["data.samples=-1"], "data.samples is -1: it must be at least 0"),
+        (["data.observed_pixels=100"], "data.observed_pixels is 100, but features lack 'observed'; set both or neither"),
+        (["features=[buildings,observed]"], "data.observed_pixels is 0, but features have 'observed'; set both or neither"),
+        (["data.observed_pixels=-1"], "data.observed_pixels is -1: it must be at least 0"),
         (["data.mixture=DPM"], "data.mixture is DPM, as data.simulation is already"),
     ],
 )
 def test_data_that_cannot_be_varied_so(settings, says):
     with pytest.raises(UserError, match=says):
-        load_config("ldm", "tiny", settings, CONFIGS)
+        load_config("generator", "tiny", settings, CONFIGS)
 
 
 def test_varied_data():
-    words = ["data.samples=100", "unet.condition_channels=5", "data.mixture=IRT2", "data.buildings=missing3"]
-    data = load_config("ldm", "tiny", words, CONFIGS).data
-    assert (data.samples, data.mixture, data.buildings) == (100, "IRT2", "missing3")
-    assert load_config("ldm", "tiny", [*words, "data.mixture=null"], CONFIGS).data.mixture is None
+    words = [
+        "data.observed_pixels=100", "features=[buildings,transmitter,observed]", "data.mixture=IRT2",
+        "data.buildings=missing3",
+    ]  # fmt: skip
+    data = load_config("generator", "tiny", words, CONFIGS).data
+    assert (data.observed_pixels, data.mixture, data.buildings) == (100, "IRT2", "missing3")
+    assert load_config("generator", "tiny", [*words, "data.mixture=null"], CONFIGS).data.mixture is None
+
+
+def test_a_choice_is_made_by_its_name():
+    config = load_config("generator", "pixel-tiny", ["objective.name=flow_matching", "objective.solver=midpoint"], CONFIGS)
+    assert (config.objective.name, config.objective.solver, config.backbone.name) == ("flow_matching", "midpoint", "unet")
+    assert load_config("generator", "pixel-tiny", [], CONFIGS).backbone.widths == (16, 24, 32, 32, 32)
+    other = load_config("generator", "pixel-tiny", ["backbone.name=radiodiff"], CONFIGS)
+    assert other.backbone == type(other.backbone)(), "another choice has its defaults"
+
+
+@pytest.mark.parametrize(
+    "word,says",
+    [
+        ("objective.name=flowmatching", "there is no objective 'flowmatching'; did you mean 'flow_matching'?"),
+        ("objective.solver=euler", "no setting 'objective.solver'"),
+        ("objective.sampling_steps=2", "objective.sampling_steps is 2"),
+        ("features=[buildings,walks]", "walls"),
+        ("estimate=paths", "'none', 'line_of_sight' or 'path'"),
+        ("backbone.widths=[12]", "cannot be split into 8 groups"),
+        ("space.patch=many", "space.patch is 'many'"),
+        ("backbone.name=radiounet space.name=pixel objective.name=decoupled", "radiounet"),
+        ("objective.name=residual_flow", "takes no estimate; set estimate=none"),
+    ],
+)
+def test_what_is_wrong_with_a_choice_is_said_in_one_line(word, says):
+    with pytest.raises(UserError) as caught:
+        load_config("generator", "pixel-tiny", word.split(), CONFIGS)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_widths_that_were_refused_too_late():
+    """36 channels in 4 groups died in a reshape, where 8 groups were taken for granted."""
+    words = ["backbone.base_channels=36", "backbone.normalisation_groups=4", "backbone.relation_heads=4"]
+    assert load_config("generator", "tiny", words, CONFIGS).backbone.base_channels == 36

@@ -177,6 +177,6 @@ def test_distance_law_on_real_maps():
     errors = []
     for pair in folder.pairs:
         record = folder.record(*pair, cars=False)
-        law = distance_law(record["buildings"] > 0, record["row"], record["column"])
+        law = distance_law(record["buildings"], *record["position"].tolist())
         errors.append(np.sqrt(np.mean((law - record["gain"] / 255) ** 2)))
     assert np.mean(errors) == pytest.approx(0.155, abs=0.002)

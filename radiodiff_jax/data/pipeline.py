@@ -20,6 +20,7 @@ What is in the batch of a step depends on the seed and the step alone, not on th
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import grain
 import numpy as np
@@ -27,7 +28,7 @@ import numpy as np
 from radiodiff_jax.data.latents import LatentSource
 from radiodiff_jax.data.records import Record, RecordSource
 from radiodiff_jax.data.sources import VariedSource
-from radiodiff_jax.data.symmetries import random_symmetry
+from radiodiff_jax.data.symmetries import symmetries_of, transform_record
 from radiodiff_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
@@ -56,16 +57,26 @@ def training_batches(
     """
     local_size = _local_size(batch_size, process_count)
     draw = source.draw if isinstance(source, VariedSource | LatentSource) else None
-    records = (grain.MapDataset.range(len(source)) if draw else grain.MapDataset.source(source)).seed(seed)
+    count = symmetries_of(source.size)
+    # `range`, not `source`: Grain's monitoring of a source costs as much as reading a record. What reads no record by a
+    # generator is put off until the batch is made, where each record is copied into place as soon as it is there.
+    elements = grain.MapDataset.range(len(source)).seed(seed)
     if shuffle:
-        records = records.shuffle().repeat()
+        elements = elements.shuffle().repeat()
     if draw:
-        records = records.random_map(draw)
+        elements = elements.random_map(draw)
     if augment:
-        records = records.random_map(random_symmetry)
-    if isinstance(source, LatentSource):
-        records = records.map(source.with_latents)
-    batches = records.map(training_element).batch(local_size, drop_remainder=True)
+        elements = elements.random_map(lambda element, generator: (element, int(generator.integers(count))))
+
+    def read(element: Any) -> Record:
+        element, symmetry = element if augment else (element, 0)
+        record = transform_record(element if draw else source[element], symmetry)
+        return source.with_latents(record) if isinstance(source, LatentSource) else record
+
+    def make_batch(elements: Sequence[Any]) -> Batch:
+        return stack_records(map(read, elements), len(elements), leave_out=("true_buildings", "symmetry"))
+
+    batches = elements.batch(local_size, drop_remainder=True, batch_fn=make_batch)
     return iter(_read(batches[process_index::process_count], threads, prefetch))
 
 
@@ -85,7 +96,12 @@ def evaluation_batches(
     `training_batches`.
     """
     local_size = _local_size(batch_size, process_count)
-    batches = grain.MapDataset.source(_Padded(source, batch_size, count)).batch(local_size)
+    padded = _Padded(source, batch_size, count)
+
+    def make_batch(indices: Sequence[int]) -> Batch:
+        return stack_records(map(padded.__getitem__, indices), len(indices))
+
+    batches = grain.MapDataset.range(len(padded)).batch(local_size, batch_fn=make_batch)
     return _read(batches[process_index::process_count], threads, prefetch)
 
 
@@ -94,9 +110,16 @@ def buildings_of(batch: Batch) -> np.ndarray:
     return batch.get("true_buildings", batch["buildings"])
 
 
-def training_element(record: Record) -> Record:
-    """What a training batch holds of a record."""
-    return {name: value for name, value in record.items() if name not in ("true_buildings", "symmetry")}
+def stack_records(records: Iterable[Record], count: int, leave_out: Sequence[str] = ()) -> Batch:
+    """A batch of `count` records, all but the named values; each is copied into place before the next one is read."""
+    batch: Batch = {}
+    for place, record in enumerate(records):
+        if not batch:
+            kept = {name: np.asarray(value) for name, value in record.items() if name not in leave_out}
+            batch = {name: np.empty((count, *value.shape), value.dtype) for name, value in kept.items()}
+        for name, values in batch.items():
+            values[place] = record[name]
+    return batch
 
 
 def chosen_records(total: int, count: int | None) -> Sequence[int]:

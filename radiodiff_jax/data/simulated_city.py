@@ -95,7 +95,7 @@ def simulation_fingerprint(settings: dict) -> str:
     request = CityRequest(PROBE_SIZE, 2, 0, TRAINING, 0)
     record = {
         "settings": settings,
-        "constants": CONSTANTS._asdict() | VISIBILITY._asdict(),
+        "constants": [*CONSTANTS, *VISIBILITY],
         "version": __version__,
         "probe": asdict(request) | {"size": list(PROBE_SIZE)},
     }

@@ -50,8 +50,3 @@ def transform_record(record: Record, symmetry: int) -> Record:
     position = np.array(transform_position(*record["position"].tolist(), size, symmetry), np.int32)
     images = {name: transform_image(record[name], symmetry) for name in IMAGES if name in record}
     return record | images | {"position": position, "symmetry": np.int32(symmetry)}
-
-
-def random_symmetry(record: Record, generator: np.random.Generator) -> Record:
-    """The record, turned or mirrored at random: images and transmitter position together."""
-    return transform_record(record, int(generator.integers(symmetries_of(record["buildings"].shape))))

@@ -118,7 +118,7 @@ def evaluate_steps(
 ) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:  # fmt: skip
     """Evaluate a run over a split for each number of sampling steps: [(result, its extreme maps)].
 
-    A result is what the JSON file holds of it: {"steps", "network_evaluations", "radio_maps", "layouts", "batch_size",
+    A result is what the JSON file holds of it: {"objective", "steps", "network_evaluations", "radio_maps", "layouts", "batch_size",
     "devices", "results": see `evaluate`, "extremes": see `evaluation_files.named`}. What does not depend on the steps is
     computed once. An autoencoder has no steps: `steps` is left aside, and there is one result with 0.
     `keep(steps, batch, row, output)` sees every map of the run's own prediction.
@@ -154,6 +154,7 @@ def evaluate_steps(
             if one == name or one not in own
         }
         result = {
+            "objective": model.config.objective.name if number else "vae_gan",
             "steps": number,
             "network_evaluations": model.config.objective.evaluations(number) if number else 0,
             "radio_maps": len(maps["map"]),

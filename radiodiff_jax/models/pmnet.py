@@ -1,9 +1,9 @@
 """PMNet: a residual network, atrous convolutions of several rates on its smallest map, and a decoder with skips.
 
 Lee, Serbetci, Selvam, Molisch, "PMNet: Robust Pathloss Map Prediction via Supervised Learning", Globecom 2023, arXiv
-2211.10527; their code, github.com/abman23/pmnet, models/pmnet_v1.py (output stride 16, that of the paper) and
-pmnet_v3.py (8, of arXiv 2312.03950; RMSE 0.0106 in the place of 0.0126, says their README). Side of the maps for an
-image of 256 pixels, with stride 8 in brackets:
+2211.10527; their code, github.com/abman23/pmnet, models/pmnet_v1.py (output stride 16, as in their archived
+code of this paper) and pmnet_v3.py (8; on their maps RMSE 0.0106 in the place of 0.0126, says their README). Side of the
+maps for an image of 256 pixels, with stride 8 in brackets:
 
     stem      7x7 convolution, stride 2; maximum of 2 x 2 pixels, padding 1        64 channels    65
     stage 1    3 bottlenecks (1x1, 3x3, 1x1; 1/4 of the channels inside)           256            65

@@ -69,7 +69,11 @@ class RadioDiffBackbone:
                 "must have the same length, one entry a level"
             )
         for stage, heads in enumerate(swin.heads):
-            check_groups(f"backbone.swin.heads: stage {stage}", [swin.embedding_channels * 2**stage], heads)
+            if swin.embedding_channels * 2**stage % heads:
+                raise UserError(
+                    f"backbone.swin.heads: stage {stage} has {swin.embedding_channels * 2**stage} channels, which "
+                    f"{heads} heads cannot share evenly; choose a divisor"
+                )
         widths = [self.base_channels, *level_widths(self)]
         check_groups("backbone.base_channels", widths, self.normalisation_groups)
         check_groups("backbone.base_channels", widths, self.relation_heads)

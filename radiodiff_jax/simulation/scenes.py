@@ -42,7 +42,7 @@ def transmitters_by_map(root: Path, cars: bool) -> dict[int, list[int]]:
 def read_scene_mask(path: Path, size: Size | None = None) -> Mask:
     """Where a grey picture of two levels, 0 and one other (usually 255), is not 0.
 
-    More is checked than in `images.read_mask`, since these pictures may come from anywhere. Raises UserError where the
+    More is checked than by `images.read_grey`, since these pictures may come from anywhere. Raises UserError where the
     file is missing, is no picture, has colours, has more levels or, if the `size` of the map's buildings is given, has
     another one.
     """

@@ -72,8 +72,13 @@ class Latent:
     def outdoors(self, buildings: Buildings) -> None:
         """A latent pixel is no set of pixels: all count alike."""
 
+    @property
+    def module(self) -> Autoencoder:
+        """The autoencoder."""
+        return Autoencoder(self.config.autoencoder, self.config.precision)
+
     def _apply(self, params: Any, *inputs: Array, method: str) -> Array:
-        return Autoencoder(self.config.autoencoder, self.config.precision).apply({"params": params}, *inputs, method=method)
+        return self.module.apply({"params": params}, *inputs, method=method)
 
 
 def to_image(gain: Gain) -> Float[Array, "batch height width 1"]:

@@ -7,8 +7,9 @@ import pytest
 
 from radiodiff_jax.data.packed.builder import build
 from radiodiff_jax.data.pipeline import evaluation_batches, training_batches
-from radiodiff_jax.data.sources import open_source, scene_batch
-from radiodiff_jax.data.symmetries import random_symmetry, transform_record
+from radiodiff_jax.data.records import scene_batch
+from radiodiff_jax.data.sources import open_source
+from radiodiff_jax.data.symmetries import transform_record
 from radiodiff_jax.errors import UserError
 from tests.data.example_folder import write_example_folder
 
@@ -125,26 +126,29 @@ def test_a_symmetry_moves_gain_buildings_and_position_alike(source, symmetry):
     assert sum(np.array_equal(view, stacked[1]) for view in views) == 1
 
 
+class Fixed:
+    """The first record of a source alone."""
+
+    def __init__(self, source):
+        self.size, self.maps, self.cars, self.record = source.size, source.maps, source.cars, source[0]
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.record
+
+
 def test_augmentation_draws_all_symmetries_and_off_means_none(source):
-    class Fixed:
-        size, maps, cars = source.size, source.maps, source.cars
-
-        def __len__(self):
-            return 1
-
-        def __getitem__(self, index):
-            return source[0]
-
-    seen = {batch["gain"].tobytes() for batch in draw(training_batches(Fixed(), 1, seed=0), 80)}
+    seen = {batch["gain"].tobytes() for batch in draw(training_batches(Fixed(source), 1, seed=0), 80)}
     assert len(seen) == 8
-    plain = draw(training_batches(Fixed(), 1, seed=0, augment=False), 10)
+    plain = draw(training_batches(Fixed(source), 1, seed=0, augment=False), 10)
     assert {batch["gain"].tobytes() for batch in plain} == {source[0]["gain"].tobytes()}
 
 
 def test_rectangles_are_mirrored_but_not_turned(tmp_path):
     source = open_source(write_example_folder(tmp_path, maps=3, size=(32, 64)), "train")
-    generator = np.random.default_rng(0)
-    turned = [random_symmetry(source[0], generator)["gain"] for _ in range(60)]
+    turned = [batch["gain"][0] for batch in draw(training_batches(Fixed(source), 1, seed=0), 60)]
     assert {gain.shape for gain in turned} == {(32, 64)} and len({gain.tobytes() for gain in turned}) == 4
     assert next(training_batches(source, 8, seed=0))["gain"].shape == (8, 32, 64)
 

@@ -11,8 +11,7 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
-from experiments import on_the_fly
-from experiments.training import data_arguments, first_gains
+from experiments.training import data_arguments, first_batch
 from radiodiff_jax.config import VAEConfig
 from radiodiff_jax.data.pipeline import training_batches
 from radiodiff_jax.data.simulated_city import TRAINING, VALIDATION, CityRequest, SimulatedCity, simulate_city
@@ -184,7 +183,7 @@ def toy_config(steps=12):
 
 
 def run(folder, config=None):
-    on_the_fly.open_stream.cache_clear()  # as a new process has it
+    open_simulated.cache_clear()  # as a new process has it
     config = config or toy_config()
     return run_toy(folder, config, task=make_task(make_config(12)), **data_arguments(config, None))
 
@@ -213,7 +212,9 @@ def test_without_a_folder_the_data_must_be_simulated():
         data_arguments(VAEConfig(image_size=SIZE), None)
 
 
-def test_first_gains_are_those_of_the_first_records():
-    gains = first_gains(toy_config(), None, 5)()
-    assert gains.shape == (5, *SIZE, 1) and gains.dtype == np.float32
-    np.testing.assert_array_equal(gains[3, ..., 0] * 255, stream()[3]["gain"])
+def test_the_first_batch_is_of_the_first_records():
+    batch = first_batch(toy_config(), None, 5)()
+    assert {name: (array.shape, array.dtype) for name, array in batch.items()} == {
+        "gain": ((5, *SIZE), np.uint8), "buildings": ((5, *SIZE), bool)
+    }  # fmt: skip
+    np.testing.assert_array_equal(batch["gain"][3], stream()[3]["gain"])

@@ -5,12 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
-from radiodiff_jax.training.frozen_autoencoder import read_adopted
 
 from experiments import ldm, vae
 from radiodiff_jax.config_files import read_config
 from radiodiff_jax.data.sources import open_source
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.training.frozen import read_adopted
 from radiodiff_jax.training.latent_cache import cached_latents, check_cacheable
 from tests.micro import LDM, SHORT, START, VAE, micro, write_data
 
@@ -46,7 +46,7 @@ def test_same_training_to_rounding(folder, runs, capsys):
             np.testing.assert_allclose(cached[step][name], computed[step][name], rtol=2e-4, err_msg=f"{name} of {step}")
     # and there is less to do, because the encoder is left out
     operations = [
-        next(json.loads(line) for line in (folder / name / "events.jsonl").open() if '"compiled"' in line)["operations"]
+        next(json.loads(line) for line in (folder / name / "events.jsonl").open() if '"compiled"' in line)["flops"]
         for name in ("computed", "cached")
     ]
     assert operations[1] < operations[0]
@@ -56,10 +56,10 @@ def test_same_training_to_rounding(folder, runs, capsys):
 def latents_of(folder, runs):
     """The cached latents of the training set in a folder, for the settings of the runs."""
     config = read_config(folder / "cached" / "config.yaml")
-    autoencoder, frozen = read_adopted(folder / "cached")
+    generator, frozen = read_adopted(config, folder / "cached")
     source = open_source(folder / "data", "train")
     fingerprint = json.loads((folder / "cached" / "run.json").read_text())["data_fingerprint"]
-    return lambda place: cached_latents(place, config, autoencoder, frozen, source, fingerprint)
+    return lambda place: cached_latents(place, generator, frozen, source, fingerprint)
 
 
 def test_every_symmetry_is_kept(folder, latents_of):
@@ -70,7 +70,7 @@ def test_every_symmetry_is_kept(folder, latents_of):
     latents = latents_of(kept)
     assert {path: path.stat().st_mtime_ns for path in kept.iterdir()} == dates, "nothing is computed again"
     found = [latents.read(5, symmetry) for symmetry in range(8)]
-    assert {name: part.shape for name, part in found[0].items()} == {"moments": (8, 8, 6), "guess": (8, 8, 3)}
+    assert {name: part.shape for name, part in found[0].items()} == {"moments": (8, 8, 6), "estimate": (8, 8, 3)}
     assert len({part["moments"].tobytes() for part in found}) == 8, "a turned map is not a turned latent"
 
 

@@ -51,7 +51,7 @@ def events(run: Path) -> list[dict]:
 
 
 def test_a_run_is_a_whole_folder(vae_run, ldm_run):
-    for run, kind, phases in ((vae_run, "vae", ["vae", "vae_gan"]), (ldm_run, "ldm", ["ldm"])):
+    for run, kind, phases in ((vae_run, "vae", ["vae", "vae_gan"]), (ldm_run, "generator", ["decoupled"])):
         told = json.loads((run / "run.json").read_text())
         assert told["kind"] == kind
         assert [event["phase"] for event in events(run) if event["event"] == "phase"] == phases
@@ -60,7 +60,7 @@ def test_a_run_is_a_whole_folder(vae_run, ldm_run):
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
         assert [row["step"] for row in rows if "validation/rmse" in row] == [2, 4]
-        assert all(("validation/rmse_2_steps" in row) == (kind == "ldm") for row in rows if "validation/rmse" in row)
+        assert all(("validation/rmse_2_steps" in row) == (kind == "generator") for row in rows if "validation/rmse" in row)
         assert Image.open(run / "samples" / "4.png").size[0] > 500
         assert (run / "config.yaml").is_file() and (run / "checkpoints" / "4").is_dir()
     assert json.loads((vae_run / "run.json").read_text())["perceptual"] == "off"
@@ -82,7 +82,9 @@ def test_evaluate(ldm_run, data, tmp_path, capsys):
     result, two = (json.loads(path.read_text()) for path in files)
     assert (result["steps"], result["network_evaluations"], two["network_evaluations"]) == (1, 2, 3)
     assert result["radio_maps"] == 3 and result["results"]["autoencoder"] == two["results"]["autoencoder"]
-    assert set(result["results"]) == set(two["results"]) == {"model", "distance law", "line-of-sight guess", "autoencoder"}
+    assert set(result["results"]) == set(two["results"]) == {
+        "model", "distance law", "line-of-sight estimate", "path estimate", "autoencoder"
+    }  # fmt: skip
     assert result["results"]["model"]["figures"] != two["results"]["model"]["figures"]
     for one in result["results"].values():
         assert {"raw/all/rmse", "thresholded/outdoor/nmse", "raw/all/ssim"} <= one["figures"].keys()
@@ -148,7 +150,7 @@ def test_predict_refuses_other_bad_input(ldm_run, vae_run, scene, tmp_path):
         (ldm_run, tmp_path / "none.png", (), "missing"),
         (ldm_run, tmp_path / "torn.png", (), "damaged"),
         (ldm_run, scene, ("--cars", str(scene)), "trained without cars"),
-        (vae_run, scene, (), "run of the autoencoder"),
+        (vae_run, scene, (), "run of an autoencoder"),
         (tmp_path, scene, (), "no run folder"),
     ):
         with pytest.raises(UserError, match=says):
@@ -170,7 +172,7 @@ def test_training_refuses_what_does_not_fit(vae_run, ldm_run, data, tmp_path):
         ("there is no folder", vae, ["--data", str(tmp_path / "none"), "--run", new, *VAE]),
         ("name the autoencoder's run", ldm, ["--data", str(data), "--run", new, *LDM]),
         ("no run folder", ldm, ["--data", str(data), "--vae", str(tmp_path / "none"), "--run", new, *LDM]),
-        ("'ldm', but an autoencoder's", ldm, ["--data", str(data), "--vae", str(ldm_run), "--run", new, *LDM]),
+        ("'generator', but an autoencoder's", ldm, ["--data", str(data), "--vae", str(ldm_run), "--run", new, *LDM]),
         ("optimizer.learning_rate", vae, ["--data", str(data), "--run", str(vae_run), *VAE, *SHORT,
                                           "optimizer.learning_rate=1"]),
         ("cars", vae, ["--data", str(data), "--run", new, *VAE, "data.cars=true"]),

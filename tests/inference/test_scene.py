@@ -1,10 +1,9 @@
-"""Scenes from files: the same condition image as in training, and sentences for measurements that cannot be."""
+"""Scenes from files: what training shows, and sentences for measurements that cannot be."""
 
 import numpy as np
 import pytest
 
 from radiodiff_jax.data.sources import open_varied_source
-from radiodiff_jax.data.symmetries import example
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.measurements import read_measurements
 from radiodiff_jax.inference.scene import read_scene
@@ -18,17 +17,16 @@ OPEN = np.zeros((32, 32), bool)
 
 def test_measurements_from_a_file_are_those_that_training_shows(tmp_path):
     root = write_example_folder(tmp_path / "maps", maps=3)
-    record = open_varied_source(root, "train", DataConfig(samples=40))[1]
-    lines = [
-        f"{row},{column},{gain_to_db(grey_to_gain(record['gain'][row, column])):.4f}"
-        for row, column in np.argwhere(record["sampled"])
-    ]
+    record = open_varied_source(root, "train", DataConfig(observed_pixels=40))[1]
+    gain, observed = grey_to_gain(record["gain"]), record["observed"]
+    lines = [f"{row},{column},{gain_to_db(gain[row, column]):.4f}" for row, column in np.argwhere(observed)]
     path = tmp_path / "measured.csv"
     path.write_text("\n".join(["row,column,path_gain_db", *lines]) + "\n")
-    place = record["row"], record["column"]
-    scene = read_scene(buildings_path(root, record["map"]), place, None, (32, 32), path)
-    np.testing.assert_allclose(scene.condition(), example(record)["condition"], atol=1e-5)
-    assert read_scene(buildings_path(root, record["map"]), place, None, (32, 32)).condition().shape == (32, 32, 3)
+    scene = read_scene(buildings_path(root, int(record["map"])), None, (32, 32), path)
+    np.testing.assert_array_equal(scene["buildings"], record["buildings"])
+    np.testing.assert_array_equal(~np.isnan(scene["observed"]), observed)
+    np.testing.assert_allclose(scene["observed"][observed], gain[observed], atol=1e-5)
+    assert read_scene(buildings_path(root, int(record["map"])), None, (32, 32))["observed"] is None
 
 
 @pytest.mark.parametrize(

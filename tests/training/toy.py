@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from radiodiff_jax.config import VAEConfig
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.settings import DataConfig, EMAConfig, OptimizerConfig, TrainingConfig
 from radiodiff_jax.training import ema
@@ -94,7 +95,7 @@ def make_task(config: VAEConfig, poisoned_at: int | None = None, poisoned_for: i
 
 def condition_of(batch):
     """[batch, height, width, 3]: buildings, cars and their product, each -1 or 1."""
-    both = [jnp.where(batch[name], 1.0, -1.0) for name in ("buildings", "cars")]
+    both = [jnp.where(batch.get(name, batch["buildings"]), 1.0, -1.0) for name in ("buildings", "cars")]
     return jnp.stack([*both, both[0] * both[1]], -1)
 
 

@@ -1,4 +1,4 @@
-"""The numbers of the dominant path model, found by fitting real RadioMapSeer DPM maps.
+"""The numbers of the dominant path model: the laws' are those of `propagation.py`, the others are the geometry's own.
 
 Both versions of the model, numba and JAX, take them from here. Numba freezes module constants into the kernels that it
 caches: after a change remove `dominant_path/__pycache__/*.nb?`.
@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from radiodiff_jax import propagation
+
 
 class DominantPathConstants(NamedTuple):
     """Physical constants; losses in dB, lengths in metres (1 pixel = 1 m).
@@ -15,15 +17,15 @@ class DominantPathConstants(NamedTuple):
     A named tuple, because it is immutable like a frozen dataclass and compiled kernels can read its fields by name.
     """
 
-    loss_at_one_metre: float = 47.86
-    line_of_sight_slope: float = 25.0  # dB per decade of distance
-    path_slope: float = 28.0  # dB per decade of path length, for every path that bends
-    bend_offset: float = 2.24  # dB for any change of direction
-    bend_slope: float = 0.1545  # dB per degree
-    bend_saturation: float = 70.0  # degrees
-    roof_height: float = 23.5  # metres above the antennas
-    roof_loss_per_metre: float = 0.01  # dB per metre along the roofs (empirical)
-    roof_gap_loss: float = 4.48  # dB for every further building crossed: two bends of angle zero
+    loss_at_one_metre: float = -propagation.AT_ONE_METRE_DB
+    line_of_sight_slope: float = propagation.LINE_OF_SIGHT_SLOPE_DB  # dB per decade of distance
+    path_slope: float = propagation.PATH_SLOPE_DB  # dB per decade of path length, for every path that bends
+    bend_offset: float = propagation.BEND_OFFSET_DB  # dB for any change of direction
+    bend_slope: float = propagation.BEND_SLOPE_DB  # dB per degree
+    bend_saturation: float = propagation.BEND_SATURATION  # degrees
+    roof_height: float = propagation.ROOF_HEIGHT  # metres above the antennas
+    roof_loss_per_metre: float = propagation.ROOF_LOSS_PER_METRE_DB  # dB per metre along the roofs (empirical)
+    roof_gap_loss: float = propagation.ROOF_GAP_DB  # dB for every further building crossed: two bends of angle zero
 
 
 class VisibilitySettings(NamedTuple):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from radiodiff_jax.propagation import line_of_sight_db
 from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, FAR, VISIBILITY
 from radiodiff_jax.simulation.dominant_path.ground_jax import ground_loss, ground_paths, ground_table
 from radiodiff_jax.simulation.dominant_path.padded_scene import Scene, tiled, untiled
@@ -71,7 +72,7 @@ def _line_of_sight(pixels, height: int, width: int) -> Float[Array, "transmitter
     rows = jnp.abs(jnp.arange(height) - pixels[:, :1])[:, :, None]
     columns = jnp.abs(jnp.arange(width) - pixels[:, 1:])[:, None]
     squared = rows**2 + columns**2 + ((rows == 0) | (columns == 0)) + 2 * (rows == columns)
-    return -CONSTANTS.loss_at_one_metre - CONSTANTS.line_of_sight_slope / 2 * jnp.log10(squared.astype(jnp.float32))
+    return line_of_sight_db(squared.astype(jnp.float32))
 
 
 def _ground(prepared: PreparedScene, places, depths) -> Float[Array, "transmitters tiles receivers"]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int32, UInt8
 
+from radiodiff_jax.propagation import line_of_sight_db
 from radiodiff_jax.simulation.cities.polygons import Ring, orient, sides_of, trace
 from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, FAR, VISIBILITY, DominantPathConstants
 from radiodiff_jax.simulation.dominant_path.ground_numba import GroundPaths, add_ground_paths, ground_paths
@@ -89,7 +90,7 @@ def path_gain_db(prepared: PreparedMap, row: int, column: int) -> Float[np.ndarr
     height, width = prepared.buildings.shape
     best = _best_paths(prepared, row, column)
     gain = np.where(best.loss < FAR, -CONSTANTS.loss_at_one_metre - best.loss, -np.inf)
-    gain[best.in_sight] = _line_of_sight_gain(prepared.outdoors[best.in_sight], width, row, column, CONSTANTS)
+    gain[best.in_sight] = _line_of_sight_gain(prepared.outdoors[best.in_sight], width, row, column)
     picture = np.full(height * width, -np.inf)
     picture[prepared.outdoors] = gain
     return picture.reshape(height, width)
@@ -151,13 +152,11 @@ def _depth_maps(points: np.ndarray, walls: np.ndarray, bins: int) -> list[np.nda
     return [depth_map(*point, walls, bins, VISIBILITY.nearest_hit) for point in points]
 
 
-def _line_of_sight_gain(
-    pixels: np.ndarray, width: int, row: int, column: int, constants: DominantPathConstants
-) -> np.ndarray:
-    """Free space law without break point; the data show an offset of d^2 along the axes and the diagonals."""
+def _line_of_sight_gain(pixels: np.ndarray, width: int, row: int, column: int) -> np.ndarray:
+    """The law of distance in line of sight; the data show an offset of d^2 along the axes and the diagonals."""
     rows, columns = np.abs(pixels // width - row), np.abs(pixels % width - column)
     squared = (rows**2 + columns**2 + ((rows == 0) | (columns == 0)) + 2 * (rows == columns)).astype(np.float64)
-    return -constants.loss_at_one_metre - constants.line_of_sight_slope / 2 * np.log10(squared)
+    return line_of_sight_db(squared)
 
 
 def _add_ground(best: _BestPaths, prepared: PreparedMap, depth: np.ndarray, constants: DominantPathConstants) -> None:
