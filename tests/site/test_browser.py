@@ -23,7 +23,9 @@ WITH_DIAGRAMS = (
     "index.html", "architecture/index.html", "architecture/generator-tiny/index.html", "architecture/generator-pmnet/network.html",
     "runs/ldm/index.html",
 )  # fmt: skip
-WITH_FORMULAE = ("derivations/straight-paths.html", "derivations/elbo.html", "derivations/metrics.html", "guide/figures-of-merit.html")
+WITH_FORMULAE = (
+    "derivations/straight-paths.html", "derivations/elbo.html", "derivations/metrics.html", "guide/figures-of-merit.html",
+)  # fmt: skip
 OTHERS = (
     "runs/vae/index.html", "runs/compare.html", "runs/index.html", "runs/ldm/evaluation-test_steps1.html",
     "data/maps/index.html", "reference/objectives.html",

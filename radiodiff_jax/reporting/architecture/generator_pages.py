@@ -78,8 +78,8 @@ def overview(model: Generator, name: str, vae: str | None, base: str | None, net
 
 def coordinates_name(model: Generator) -> str:
     """What is predicted."""
-    if model.vae:
-        return "latent"
+    if model.config.space.name != "pixel":
+        return model.config.space.name
     patch = model.composition.space.factor
     return "pixels" if patch == 1 else f"patches of {patch} × {patch} pixels"
 
@@ -110,7 +110,7 @@ def generator_overview(model: Generator, folder: str | None, vae: str | None, ba
                          link=to("condition-encoder"))  # fmt: skip
         drawn.chain("features", "swin")
     many, page_of_network = len(model.evaluations), first_page(model)
-    where = "in latent space" if model.vae else "in pixels"
+    where = {"latent": "in latent space", "pixel": "in pixels"}.get(config.space.name, f"in space {config.space.name}")
     drawn.add("network", f"Network {config.backbone.name} {where}", f"{count(own)} · {counted(many, 'evaluation')}",
               f"{work(sum(model.denoising))} in all", link=to(page_of_network))  # fmt: skip
     drawn.chain("scene", "features")
