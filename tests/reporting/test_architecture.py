@@ -18,7 +18,7 @@ from radiodiff_jax.composition import compose
 from radiodiff_jax.config_files import load_config, write_config
 from radiodiff_jax.reporting import architecture
 from radiodiff_jax.reporting.architecture import run_architecture, write_architecture_pages
-from radiodiff_jax.reporting.architecture.generator_pages import generator_pages
+from radiodiff_jax.reporting.architecture.generator_pages import generator_overview, generator_pages
 from radiodiff_jax.reporting.architecture.graph import graph_of
 from radiodiff_jax.reporting.architecture.networks import VAE, Generator
 from radiodiff_jax.reporting.architecture.vae_pages import vae_pages
@@ -309,6 +309,17 @@ def test_any_generator_has_its_way_its_network_and_its_update(any_generator):
     order = ["Features", "x₀", "Preconditioning", "Error of", "Gradient", "AdamW", "Moving average", "Guard"]
     update = diagrams(made["training.md"].split("## One update")[1])[0]
     assert [update.index(word) for word in order] == sorted(update.index(word) for word in order)
+
+
+def test_everything_on_the_way_leads_to_the_map(any_generator):
+    _, model, _ = any_generator
+    drawn = generator_overview(model, None, None, None)
+    reached, before = set(), {"map"}
+    while before - reached:
+        reached |= before
+        before = {a for a, b, _ in drawn.arrows if b in reached}
+    assert reached == set(drawn.boxes)
+    assert ("sum" in drawn.boxes) == (model.config.estimate != "none" and not model.config.objective.noisy)
 
 
 def test_any_generator_says_how_often_its_network_runs(any_generator):

@@ -115,18 +115,23 @@ def generator_overview(model: Generator, folder: str | None, vae: str | None, ba
               f"{work(sum(model.denoising))} in all", link=to(page_of_network))  # fmt: skip
     drawn.chain("scene", "features")
     drawn.chain(last, "network")
-    answer = "network"
+    last = "network"
     if objective.noisy:
         source = "Noise" if model.base is None else "Regression's map and a little noise"
         drawn.add("noise", source, size(model.coordinates), style="terminal", shape="round")
         words = "Diffusion step" if objective.name == "decoupled" else "Step"
-        answer = drawn.add("step", words, answers(objective.heads), "towards t = 0", style="step", link=to(SAMPLING))
+        last = drawn.add("step", words, answers(objective.heads), "towards t = 0", style="step", link=to(SAMPLING))
         drawn.chain("noise", "network", "step")
         drawn.arrows += [("step", "network", "next t")] if many > 1 else []
-    add_estimate(drawn, model, answer, to, vae, base)
+    if estimate := add_estimate(drawn, model, to, vae, base):
+        if objective.noisy:
+            drawn.chain(estimate, "network")
+        else:
+            last = drawn.add("sum", "+", style="join", shape="circle")
+            drawn.chain("network", "sum")
+            drawn.chain(estimate, "sum")
     drawn.add("x0", coordinates_name(model).capitalize(), size(model.coordinates), style="terminal", shape="round")
-    drawn.chain(answer, "x0")
-    ends = ["x0"]
+    ends = [last, "x0"]
     if model.vae:
         ends.append(drawn.add("decoder", "VAE decoder, frozen", work(model.vae.decoding), link=to(vae_pages.DECODER, vae)))
     if getattr(model.composition.space, "blank", True):
@@ -137,27 +142,21 @@ def generator_overview(model: Generator, folder: str | None, vae: str | None, ba
 
 
 def add_estimate(
-    drawn: Diagram, model: Generator, answer: str, to: Callable[..., str], vae: str | None, base: str | None
-) -> None:
-    """Boxes for where a prediction starts: what is shown to a network that sees maps, and added to the answer of others."""
-    target = "network" if model.config.objective.noisy else answer
-    words = "" if model.config.objective.noisy else "plus"
+    drawn: Diagram, model: Generator, to: Callable[..., str], vae: str | None, base: str | None
+) -> str:
+    """Add boxes for where a prediction starts; returns the last of them, or nothing."""
+    kind = model.config.estimate
     if model.base is not None:
         drawn.add("base", "Regression, frozen", f"{count(model.base.network.top.parameters)} · {work(model.estimating)}",
                   link=to("index", base))  # fmt: skip
         drawn.chain("scene", "base", "noise")
-        drawn.chain("base", target)
-    elif model.config.estimate != "none":
-        kind = model.config.estimate
-        drawn.add("estimate", f"{kind.replace('_', '-').capitalize()} estimate", ESTIMATES.get(kind, ""), style="step")
-        drawn.chain("scene", "estimate")
-        last = "estimate"
-        if model.vae:
-            last = drawn.add("encoder", "VAE encoder, frozen", work(model.vae.encoding), link=to(vae_pages.ENCODER, vae))
-            drawn.chain("estimate", "encoder")
-        if words:
-            drawn.add("sum", "+", style="join", shape="circle")
-            drawn.arrows.append(("network", "sum", ""))
-            drawn.arrows = [(("sum" if a == "network" and b != "sum" else a), b, w) for a, b, w in drawn.arrows]
-            target = "sum"
-        drawn.chain(last, target)
+        return "base"
+    if kind == "none":
+        return ""
+    drawn.add("estimate", f"{kind.replace('_', '-').capitalize()} estimate", ESTIMATES.get(kind, ""), style="step")
+    drawn.chain("scene", "estimate")
+    if model.vae is None:
+        return "estimate"
+    drawn.add("encoder", "VAE encoder, frozen", work(model.vae.encoding), link=to(vae_pages.ENCODER, vae))
+    drawn.chain("estimate", "encoder")
+    return "encoder"
