@@ -146,8 +146,8 @@ def style_of(node: Node) -> str:
     if node.role in ("input", "output"):
         return "terminal"
     text = node.block.kind if node.block else node.words
-    for part, style in (("Norm", "norm"), ("Attention", "attention"), ("Relation", "attention"), ("Swin", "attention"),
-                        ("Fourier", "fourier"), ("complex", "fourier")):  # fmt: skip
+    for part, style in (("NormalisedConvolution", "layer"), ("Norm", "norm"), ("Attention", "attention"), ("Relation", "attention"),
+                        ("Swin", "attention"), ("Fourier", "fourier"), ("complex", "fourier")):  # fmt: skip
         if part in text:
             return style
     return "layer"
@@ -192,7 +192,7 @@ def without_broadcasts(graph: Graph) -> tuple[Graph, dict[Key, list[str]]]:
 def folded(graph: Graph, lists: bool) -> tuple[Graph, dict[Key, list[Node]]]:
     """The graph with equal neighbours as one node, and the nodes that each such node stands for.
 
-    With `lists`, blocks of a list (`name_0`, `name_1`) with the same sources are one node too, whatever their sizes.
+    With `lists`, blocks of a list (`name_0`, `name_1`) with the same words and sources are one node too, whatever their sizes.
     Parameters and operations are summed.
     """
     out: dict[Key, list[Key]] = {}
@@ -210,7 +210,7 @@ def folded(graph: Graph, lists: bool) -> tuple[Graph, dict[Key, list[Node]]]:
         if len(before) == 1 and len(out[before[0]]) == 1 and are_equal(graph.nodes[before[0]], node):
             first = into.get(before[0], before[0])
         elif lists and re.search(r"_\d+$", key[-1]):
-            first = known.setdefault((key[:-1], stem(key[-1]), node.block.kind, tuple(before)), key)
+            first = known.setdefault((key[:-1], stem(key[-1]), title(node.block), tuple(before)), key)
         if first != key:
             into[key] = first
             members.setdefault(first, [graph.nodes[first]]).append(node)

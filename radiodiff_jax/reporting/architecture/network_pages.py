@@ -67,7 +67,7 @@ def about_radiounet(model: Generator) -> tuple[str, list[str]]:
         "no gradient flows from the second into the first."
     )
     return words, [
-        f"## The {word} U-Net\n\n{summary(model.network.top.find(word)).capitalize()}.\n\n{part(model.network, (word,))}"
+        f"## The {word} U-Net\n\n{summary(model.network.top.find(word))}.\n\n{part(model.network, (word,))}"
         for word in ("first", "second")
     ]
 

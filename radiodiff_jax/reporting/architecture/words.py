@@ -98,7 +98,7 @@ KINDS: dict[str, str | Callable[[dict], str]] = {
 
 NAMES = {
     "after_pyramid": "After the pyramid",
-    "after_stage_1": "After stage 1",
+    "after_stage": "After stage 1",
     "attenuation_decoder": "Decoder of C",
     "concatenation": "Mix of both",
     "condition_convolution": "Scene",
@@ -155,7 +155,8 @@ def title(block: Block) -> str:
     purpose = purpose_of(block) if block.path else ""
     if block.kind in ("Decoder", "Encoder"):
         return purpose or kind
-    return f"{purpose}: {kind[:1].lower()}{kind[1:]}" if purpose else f"{kind[:1].upper()}{kind[1:]}"
+    inside = kind if kind.startswith("U-Net") else f"{kind[:1].lower()}{kind[1:]}"
+    return f"{purpose}: {inside}" if purpose else f"{kind[:1].upper()}{kind[1:]}"
 
 
 def short(block: Block) -> str:
