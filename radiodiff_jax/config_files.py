@@ -1,7 +1,6 @@
 """Settings from YAML files and from `section.key=value` words: strict, with the nearest valid name in every error."""
 
 import dataclasses
-import difflib
 import re
 import types
 import typing
@@ -12,7 +11,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from radiodiff_jax.config import CONFIG_TYPES, Config
-from radiodiff_jax.errors import UserError
+from radiodiff_jax.errors import UserError, nearest
 from radiodiff_jax.files import write_text
 
 
@@ -239,12 +238,6 @@ def read_config(path: Path) -> Config:
     if kind not in CONFIG_TYPES:
         raise UserError(f"{path}: kind is {kind!r}, but it must be one of {', '.join(CONFIG_TYPES)}")
     return build_config(kind, tree, str(path))
-
-
-def nearest(name: str, known: typing.Iterable[str]) -> str:
-    """'; did you mean X?' for the closest known name, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _unknown(where: str, path: list[str], key: str, root: type, known: dict[str, Any]) -> str:

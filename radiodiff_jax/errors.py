@@ -1,4 +1,7 @@
-"""The one exception that a user is meant to read."""
+"""The one exception that a user is meant to read, and the nearest name to what was mistyped."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -11,3 +14,9 @@ class UserError(Exception):
     def __init__(self, sentence: str, exit_code: int = 1):
         super().__init__(sentence)
         self.exit_code = exit_code
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """'; did you mean X?' for the closest known name, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""

@@ -4,7 +4,6 @@ Everything is made on the device, inside the compiled step, from masks and the t
 small function and one line in `FEATURES`. Unless said otherwise a feature turns and mirrors with the scene.
 """
 
-import difflib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from radiodiff_jax.errors import UserError
+from radiodiff_jax.errors import UserError, nearest
 from radiodiff_jax.paths import Rays, Ways, cast_rays, offsets, shortest_ways
 from radiodiff_jax.propagation import MOST_BENDS_DB, OUT_OF_SIGHT_DB, bent_path_db, line_of_sight_db, over_roofs_db
 from radiodiff_jax.units import db_to_gain
@@ -93,7 +92,7 @@ def estimate_gain(kind: str, scene: Scene) -> Float[Array, "batch height width 1
     Raises UserError for a kind that is not in `ESTIMATES`.
     """
     if kind not in ESTIMATES:
-        raise UserError(f"there is no estimate '{kind}'{_nearest(kind, ESTIMATES)}; choose one of {', '.join(ESTIMATES)}")
+        raise UserError(f"there is no estimate '{kind}'{nearest(kind, ESTIMATES)}; choose one of {', '.join(ESTIMATES)}")
     if kind == "none":
         return jnp.zeros((*scene.buildings.shape, 1), jnp.float32)
     return {"line_of_sight": line_of_sight_gain, "path": path_gain}[kind](scene)[..., None]
@@ -216,7 +215,7 @@ def check_features(names: Sequence[str]) -> None:
     for name in names:
         if name not in FEATURES:
             raise UserError(
-                f"there is no feature '{name}'{_nearest(name, FEATURES)}; choose among {', '.join(FEATURES)}"
+                f"there is no feature '{name}'{nearest(name, FEATURES)}; choose among {', '.join(FEATURES)}"
             )
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if twice:
@@ -245,8 +244,3 @@ def _gain(path_gain_db: Array) -> Array:
 
 def _sign(mask: Array) -> Array:
     return jnp.where(mask, 1.0, -1.0)
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""

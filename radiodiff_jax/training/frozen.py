@@ -76,8 +76,7 @@ def read_adopted(config: GeneratorConfig, run: Path) -> Adopted:
     if config.objective.needs_base:
         folder = stored_folder(run, "base")
         base = read_config(folder / "config.yaml")
-        shapes = jax.eval_shape(compose(base, autoencoder).first_variables, jax.random.key(0))
-        frozen["base"] = restore(folder, shapes)
+        frozen["base"] = restore(folder, jax.eval_shape(compose(base, autoencoder).first_variables, jax.random.key(0)))
     return Adopted(compose(config, autoencoder, base), frozen)
 
 
@@ -113,8 +112,8 @@ def load_variables(config: GeneratorConfig, run: Path, checkpoint: str | int = L
     """(variables, step) of a trained generator's network; averaged ones where its settings ask for them."""
     state, step = load_for_inference(run, checkpoint)
     source = state["ema"]["average"] if config.ema.use else state
-    online = {name: source.get(name) or {} for name in ("params", "batch_stats")}
-    return online | {"constants": state.get("constants") or {}}, step
+    parts = {"params": source["params"], "batch_stats": source.get("batch_stats"), "constants": state.get("constants")}
+    return {name: part for name, part in parts.items() if part}, step  # as the network's own variables
 
 
 def store_autoencoder(config: GeneratorConfig, run: Path, vae_run: Path, first_batch: Callable[[], Batch]) -> None:
