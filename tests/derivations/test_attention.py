@@ -7,9 +7,9 @@ import pytest
 
 from radiodiff_jax.models.attention import attend
 from radiodiff_jax.models.layers import resize_aligned
+from radiodiff_jax.models.radiodiff_blocks import LinearAttention
 from radiodiff_jax.models.relation import CrossAttention, pool_windows, sine_positions
 from radiodiff_jax.models.swin import WindowAttention, relative_position_index, shift_mask
-from radiodiff_jax.models.unet_blocks import LinearAttention
 from tests.derivations.formulas import evaluates
 
 RNG = np.random.default_rng(3)

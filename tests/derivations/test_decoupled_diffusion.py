@@ -3,19 +3,18 @@
 import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 
-from radiodiff_jax.config import VAEConfig
-from radiodiff_jax.models.unet import UNet
-from radiodiff_jax.objectives import decoupled_diffusion as diffusion
-from radiodiff_jax.settings import DiffusionObjectiveConfig, SwinConfig, UNetConfig
-from radiodiff_jax.training import frozen_autoencoder
+from radiodiff_jax.objectives import decoupled as diffusion
+from radiodiff_jax.objectives.decoupled import Decoupled
+from radiodiff_jax.objectives.objective import Noised
+from radiodiff_jax.settings import VAEConfig
+from radiodiff_jax.spaces import latent
+from radiodiff_jax.training import frozen
 from tests.derivations.formulas import evaluates
 
 RNG = np.random.default_rng(2)
@@ -104,21 +103,26 @@ def test_step_back_against_conditioning_the_joint_gaussian():
         assert (step[1] - step[0]) ** 2 == pytest.approx(variance, rel=1e-3)
 
 
-def network(x, t, attenuation_wanted, noise_wanted):
+def network(x, t, wanted):
     """A stand-in that contradicts itself."""
     t = t[:, None, None, None]
-    return 0.7 * x - 0.3 * t, 0.5 * jnp.sqrt(t) * x + 0.2
+    return {"attenuation": 0.7 * x - 0.3 * t, "noise": 0.5 * jnp.sqrt(t) * x + 0.2}
+
+
+def draws(start, fresh):
+    """The noise of a trajectory: where it starts, and that of each evaluation."""
+    return jnp.concatenate([start[None], fresh]).__getitem__
 
 
 @evaluates(6, 7, 8)
 def test_sampler_step_by_step():
-    start, fresh, steps, record = normal(2, 3, 3, 1), normal(5, 2, 3, 3, 1), 4, []
-    found = diffusion.sample(network, start, fresh.__getitem__, steps, SMALLEST, True, record)
+    start, fresh, steps = normal(2, 3, 3, 1), normal(5, 2, 3, 3, 1), 4
+    found, record = diffusion.trajectory(network, draws(start, fresh), steps, SMALLEST)
     grid = [1 - k / steps for k in range(steps)] + [SMALLEST, 0]
     x = start.astype(np.float64)
     for k in range(steps + 1):
         t, s = grid[k], grid[k] - grid[k + 1]
-        np.testing.assert_allclose(record[k][2], x, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(record.x[k], x, rtol=1e-4, atol=1e-5)
         c, noise = 0.7 * x - 0.3 * t, 0.5 * np.sqrt(t) * x + 0.2
         x0 = x - t * c - np.sqrt(t) * noise
         last = x0 + t * (x0 + c)
@@ -150,11 +154,11 @@ def regression(t, mean, variance):
 def ideal_network(mean, variance):
     """Conditional means of C and of the noise where x_0 ~ N(mean, variance)."""
 
-    def predict(x, t, attenuation_wanted, noise_wanted):
+    def predict(x, t, wanted):
         t = t[:, None, None, None]
         offset, slope = regression(t, mean, variance)
         x0 = offset + slope * x
-        return -x0, (x - (1 - t) * x0) / jnp.sqrt(t)
+        return {"attenuation": -x0, "noise": (x - (1 - t) * x0) / jnp.sqrt(t)}
 
     return predict
 
@@ -183,9 +187,9 @@ def test_one_step_gives_the_mean_and_many_give_draws():
     truth = mean + np.sqrt(variance) * RNG.normal(size=count)
     for steps in (1, 5):
         start, fresh = normal(1, 128, 256, 1), normal(steps + 1, 1, 128, 256, 1)
-        out = np.asarray(diffusion.sample(
-            ideal_network(mean, variance), start, fresh.__getitem__, steps, SMALLEST
-        ), np.float64).ravel()  # fmt: skip
+        objective = Decoupled(smallest_time=SMALLEST)
+        drawn = objective.sample(ideal_network(mean, variance), draws(start, fresh), steps, None)
+        out = np.asarray(drawn, np.float64).ravel()
         expected = output_variance(steps, variance)
         assert out.mean() == pytest.approx(mean, abs=4 * np.sqrt(expected / count) + 1e-4)
         assert out.var() == pytest.approx(expected, rel=0.04)
@@ -206,7 +210,8 @@ def test_table_of_variances():
 def test_draw_of_times():
     u = np.array([0.0, 0.25, 0.999])
     np.testing.assert_allclose(diffusion.times_from_uniform(u, 0.01), u * 0.99 + 0.01, rtol=1e-6)
-    drawn = np.asarray(diffusion.draw_times(jax.random.key(0), 4000, 0.01))
+    x0, u = jnp.zeros((4000, 1, 1, 1)), jax.random.uniform(jax.random.key(0), (4000,))
+    drawn = np.asarray(Decoupled(smallest_time=0.01).corrupt(x0, u, x0, None).t)
     assert 0.01 <= drawn.min() < 0.012 and 0.998 < drawn.max() <= 1
     assert drawn.mean() == pytest.approx(0.505, abs=0.02)
 
@@ -220,9 +225,10 @@ def test_loss():
     errors = c + x0, n - noise
 
     def loss(**settings):
-        found, parts = diffusion.diffusion_loss(DiffusionObjectiveConfig(**settings), c, n, x0, noise, times(*t))
-        assert float(found) == pytest.approx(float(parts["loss_c"] + parts["loss_noise"]), rel=1e-6)
-        return float(found)
+        noised = Noised(None, times(*t), {"attenuation": -x0, "noise": noise})
+        per_map, parts = Decoupled(**settings).loss({"attenuation": c, "noise": n}, noised, None)
+        np.testing.assert_allclose(per_map, parts["loss_c"] + parts["loss_noise"], rtol=1e-6)
+        return float(per_map.mean())
 
     def mean(values):
         return values.mean((1, 2, 3))
@@ -250,67 +256,20 @@ def test_divergence_of_one_step():
     assert (true - wrong) ** 2 / (2 * variance) == pytest.approx(expected, rel=1e-3)
 
 
-class Constant(nn.Module):
-    """In place of a decoder: the same number everywhere."""
-
-    config: UNetConfig
-    out_channels: int
-    dtype: Any
-    param_dtype: Any
-    remat: bool = False
-
-    @nn.compact
-    def __call__(self, x, *others):
-        value = self.param("value", nn.initializers.zeros, ())
-        return jnp.broadcast_to(value, (*x.shape[:3], self.out_channels))
-
-
-class Scene(nn.Module):
-    """In place of the condition encoder: means over 4 x 4 pixels."""
-
-    config: SwinConfig
-    precision: Any
-
-    def __call__(self, condition, train):
-        return [nn.avg_pool(condition, (4, 4), (4, 4))]
-
-
-class Level(nn.Module):
-    """In place of a level of the encoder: nothing is done."""
-
-    config: UNetConfig
-    level: int
-    dtype: Any
-    param_dtype: Any
-    remat: bool = False
-
-    def __call__(self, x, *others):
-        return x, [x, x]
-
-
-@pytest.fixture(params=["none", "sight"])
-def predictions(request, monkeypatch):
-    """(prior, x_t, t, predictions) of a U-Net whose raw outputs are F1 = 1.3 and F2 = -0.7."""
-    for name, small in (("Decoder", Constant), ("SwinEncoder", Scene), ("DownLevel", Level)):
-        monkeypatch.setattr(f"radiodiff_jax.models.unet.{name}", small)
-    unet = UNet(UNetConfig(base_channels=8, channel_multipliers=(1,), attention_heads=1, prior=request.param), 2)
-    z, t, scene = jnp.asarray(normal(3, 4, 4, 2)), times(0.04, 0.5, 1.0), jnp.asarray(normal(3, 16, 16, 3))
-    prior = None if request.param == "none" else jnp.asarray(normal(3, 4, 4, 2))
-    shapes = jax.eval_shape(lambda: unet.init(jax.random.key(0), z, t, scene, prior=prior))
-    variables = jax.tree.map(lambda leaf: jnp.asarray(normal(*leaf.shape)), shapes)
-    for decoder, value in (("attenuation_decoder", 1.3), ("noise_decoder", -0.7)):
-        variables["params"][decoder]["value"] = jnp.float32(value)
-    found = jax.jit(lambda: unet.apply(variables, z, t, scene, prior=prior))()
-    return prior, np.asarray(z), np.asarray(t, np.float64)[:, None, None, None], found
-
-
 @evaluates(16, 19)
-def test_preconditioning(predictions):
-    prior, z, t, (c, noise) = predictions
-    copied = (1 - t) * z if prior is None else -prior
-    np.testing.assert_allclose(c, copied + t / np.sqrt(t**2 + 1) * 1.3, atol=1e-5)
-    np.testing.assert_allclose(noise, np.sqrt(t) * z + np.sqrt(1 - t) / np.sqrt(t**2 + 1) * -0.7, atol=1e-5)
-    np.testing.assert_array_equal(noise[2], z[2])
+@pytest.mark.parametrize("with_estimate", [False, True])
+def test_preconditioning(with_estimate):
+    """Of a network whose raw answers are F1 = 1.3 and F2 = -0.7."""
+    x, t = normal(3, 4, 4, 2), times(0.04, 0.5, 1.0)
+    estimate = normal(3, 4, 4, 2) if with_estimate else None
+    raw = {"attenuation": jnp.full(x.shape, 1.3), "noise": jnp.full(x.shape, -0.7)}
+    found = jax.jit(Decoupled().precondition)(raw, x, t, estimate)
+    t = np.asarray(t, np.float64)[:, None, None, None]
+    copied = -estimate if with_estimate else (1 - t) * x
+    np.testing.assert_allclose(found["attenuation"], copied + t / np.sqrt(t**2 + 1) * 1.3, atol=1e-5)
+    noise = np.sqrt(t) * x + np.sqrt(1 - t) / np.sqrt(t**2 + 1) * -0.7
+    np.testing.assert_allclose(found["noise"], noise, atol=1e-5)
+    np.testing.assert_array_equal(found["noise"][2], x[2])
 
 
 @evaluates(17)
@@ -342,10 +301,10 @@ def test_scale_of_latents(monkeypatch):
     def apply(variables, image, method):
         return jnp.concatenate([0.5 * image, jnp.full_like(image, 0.4)], -1)
 
-    monkeypatch.setattr(frozen_autoencoder, "Autoencoder", lambda *settings: SimpleNamespace(apply=apply))
-    gain = RNG.random((2, 8, 8, 1)).astype(np.float32)
-    scale = frozen_autoencoder.measure_scale(VAEConfig(), {}, gain)
-    noise = np.asarray(jax.random.normal(jax.random.key(0), gain.shape), np.float64)
-    z = 0.5 * (2 * gain - 1) + np.exp(0.2) * noise
+    monkeypatch.setattr(latent, "Autoencoder", lambda *settings: SimpleNamespace(apply=apply))
+    grey = RNG.integers(0, 256, (2, 8, 8), np.uint8)
+    scale = frozen.measure_scale(VAEConfig(), {}, {"gain": grey, "buildings": np.zeros(grey.shape, bool)})
+    noise = np.asarray(jax.random.normal(jax.random.key(0), (*grey.shape, 1)), np.float64)
+    z = 0.5 * (2 * (grey[..., None] / 255) - 1) + np.exp(0.2) * noise
     assert scale == pytest.approx(1 / z.std(), rel=1e-4)
     assert (scale * z).std() == pytest.approx(1, rel=1e-4)

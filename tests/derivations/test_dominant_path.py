@@ -1,11 +1,12 @@
 """Formulae of `derivations/dominant-path.md`."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from radiodiff_jax.features import Scene, estimate_gain
-from radiodiff_jax.propagation import OUT_OF_SIGHT_DB, distance_law, line_of_sight_db
+from radiodiff_jax.propagation import OUT_OF_SIGHT_DB, bent_path_db, distance_law, line_of_sight_db, over_roofs_db
 from radiodiff_jax.simulation import path_gain_db, path_gain_grey, prepare
 from radiodiff_jax.simulation.cities.polygons import rasterise
 from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, VISIBILITY
@@ -72,8 +73,10 @@ def test_line_of_sight(one_block):
     gain = one_block[1]
     np.testing.assert_allclose(gain[:20], law[:20], atol=1e-9)  # all above the block is in sight
     np.testing.assert_allclose(line_of_sight_db(np.array([1.0, 100.0])), [-47.86, -72.86], atol=1e-12)
-    farthest, at_noise_floor = line_of_sight_db(np.array([2 * 255.0**2, 1487.0**2]))
-    assert farthest == pytest.approx(-111.8, abs=0.05) and at_noise_floor == pytest.approx(-127.17, abs=0.01)
+    farthest = line_of_sight_db(np.array(2 * 255.0**2))
+    assert farthest == pytest.approx(-111.8, abs=0.05) and line_of_sight_db(np.array(1487.0**2)) == pytest.approx(
+        -127.17, abs=0.01
+    )
 
 
 @evaluates(5)
@@ -190,14 +193,73 @@ def test_depth_map():
     np.testing.assert_array_equal(look(*place, found, points, VISIBILITY.point_to_pixel)[0], [0, 1])
 
 
+def estimate(kind, buildings, row, column):
+    """(an estimate in dB, the ways around the buildings)."""
+
+    @jax.jit
+    def compute(buildings, position):
+        scene = Scene(buildings, position)
+        return estimate_gain(kind, scene), scene.ways
+
+    gain, ways = compute(jnp.asarray(buildings)[None], jnp.array([[row, column]]))
+    return np.asarray(gain, np.float64)[0, ..., 0] * 99.16 - 147, ways
+
+
 @evaluates(12)
 def test_line_of_sight_estimate():
-    buildings = np.zeros((1, 16, 16), bool)
-    buildings[0, 8, 4:12] = True  # a wall below the transmitter
-    estimate = jax.jit(lambda *scene: estimate_gain("line_of_sight", Scene(*scene)))
-    found = np.asarray(estimate(buildings, np.array([[3, 8]], np.int32)), np.float64)[0, ..., 0]
-    for place, shadow in (((0, 2), 0), ((6, 8), 0), ((3, 8), 0), ((8, 8), OUT_OF_SIGHT_DB), ((14, 8), OUT_OF_SIGHT_DB)):
+    buildings = np.zeros((16, 16), bool)
+    buildings[8, 4:12] = True  # a wall below the transmitter
+    found, _ = estimate("line_of_sight", buildings, 3, 8)
+    for place, loss in (((0, 2), 0), ((6, 8), 0), ((3, 8), 0), ((14, 8), OUT_OF_SIGHT_DB), ((8, 6), OUT_OF_SIGHT_DB)):
         squared = max((place[0] - 3) ** 2 + (place[1] - 8) ** 2, 1)
-        expected = (-47.86 - 12.5 * np.log10(squared) - shadow + 147) / 99.16
-        assert found[place] == pytest.approx(min(expected, 1), abs=1e-5)
+        assert found[place] == pytest.approx(min(-47.86 - 12.5 * np.log10(squared) - loss, 0), abs=1e-3)
     assert OUT_OF_SIGHT_DB == 16
+
+
+@evaluates(13)
+def test_over_the_roofs_straight_ahead():
+    """Against the rays in space, for one building and with more of them below."""
+    for before, along, after, crossed in ((20.0, 15.0, 9.0, 1), (3.0, 80.0, 40.0, 3), (0.5, 6.0, 0.5, 2)):
+        corners = [(0, 0), (0, before), (0, before + along), (0, before + along + after)]
+        expected = over_roofs(*corners) - 4.48 * (crossed - 1)
+        found = over_roofs_db(*(np.array([value]) for value in (before, along, after)), np.array([crossed]))
+        assert found[0] == pytest.approx(expected, abs=1e-6)
+
+
+@evaluates(14)
+def test_around_the_corners_of_a_way():
+    for places in ([(0, 0), (10, 2), (12, 30)], [(0, 0), (10, 2), (12, 30), (0, 50)]):
+        legs = np.diff(np.array(places, float), axis=0)
+        bends = sum(loss_of_bend(turn_between(*pair)) for pair in zip(legs[:-1], legs[1:], strict=True))
+        length = np.linalg.norm(legs, axis=1).sum()
+        assert bent_path_db(np.array([length]), np.array([bends]))[0] == pytest.approx(over_corners(places))
+
+
+@evaluates(13, 14, 15)
+def test_path_estimate_is_the_better_of_both():
+    """A bar that leaves the map on the right, 20 pixels wide, the transmitter above it."""
+    buildings = np.zeros((64, 64), bool)
+    buildings[20:40, 8:] = True
+    row, column = 10, 30
+    found, ways = estimate("path", buildings, row, column)
+    law = -47.86 - 12.5 * np.log10(np.maximum((np.arange(20) - row)[:, None] ** 2 + (np.arange(64) - column) ** 2, 1))
+    np.testing.assert_allclose(found[:20], np.minimum(law, 0), atol=1e-3)  # all above the bar is in sight
+    better, capped = set(), False
+    for receiver in ((43, 10), (48, 34), (50, 60), (60, 30)):
+        shares = (np.arange(64) + 0.5) / 64
+        line = np.round(np.array([row, column]) + shares[:, None] * (np.array(receiver) - [row, column])).astype(int)
+        hit = np.flatnonzero(buildings[line[:, 0], line[:, 1]])
+        distance = np.hypot(receiver[0] - row, receiver[1] - column)
+        before, after = hit[0] / 64 * distance, (63 - hit[-1]) / 64 * distance
+        over = over_roofs((0, 0), (0, before), (0, distance - after), (0, distance))
+        corners = np.array([(row, column), (19.5, 7.5), (39.5, 7.5), receiver])
+        length, bends = float(ways.length[0][receiver]), float(ways.bends_db[0][receiver])
+        assert length == pytest.approx(np.linalg.norm(np.diff(corners, axis=0), axis=1).sum(), abs=2)  # bends at pixels
+        around = -(47.86 + 28 * np.log10(length) + min(bends, 22))
+        capped |= bends > 22
+        assert found[receiver] == pytest.approx(max(over, around), abs=1e-3)
+        better.add(bool(around > over))
+    assert better == {True, False} and capped
+    inside, entrance = np.nonzero(buildings.ravel())[0], np.asarray(ways.entrance)[0]
+    assert not buildings.ravel()[entrance].any()
+    np.testing.assert_array_equal(found.ravel()[inside], found.ravel()[entrance[inside]])

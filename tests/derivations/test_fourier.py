@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from radiodiff_jax.models.unet_blocks import FourierLayer
+from radiodiff_jax.models.radiodiff_blocks import FourierLayer
 from tests.derivations.formulas import evaluates
 
 RNG = np.random.default_rng(4)

@@ -7,13 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from radiodiff_jax.config import VAEConfig
 from radiodiff_jax.models.autoencoder import posterior_sample
 from radiodiff_jax.models.discriminator import Discriminator
 from radiodiff_jax.objectives import vae_gan
-from radiodiff_jax.settings import DiscriminatorConfig, GANObjectiveConfig
-from radiodiff_jax.training.vae_task import Networks
-from radiodiff_jax.training.vae_task import gradients as vae_gradients
+from radiodiff_jax.settings import DiscriminatorConfig, GANObjectiveConfig, VAEConfig
+from radiodiff_jax.training.vae_update import Networks, vae_gradients
 from tests.derivations.formulas import evaluates
 
 RNG = np.random.default_rng(1)
@@ -25,11 +23,11 @@ def normal(*shape):
 
 
 class SmallNetworks:
-    """What `vae_task.Networks` offers, in a few multiplications around the real last layer."""
+    """What `vae_update.Networks` offers, in a few multiplications around the real last layer."""
 
     last_layer = Networks(CONFIG).last_layer
 
-    def to_hidden(self, params, image, noise):
+    def to_hidden(self, params, image, noise, dropout):
         moments = image @ params["encoder"]
         return jnp.tanh(posterior_sample(moments, noise) @ params["decoder"]), moments
 
@@ -159,7 +157,7 @@ def test_one_layers_vjp_gives_what_the_whole_graph_gives(params):
     objective = CONFIG.objective
 
     def losses(autoencoder):
-        hidden, moments = networks.to_hidden(autoencoder, image, noise)
+        hidden, moments = networks.to_hidden(autoencoder, image, noise, None)
         output = networks.last_layer(autoencoder["convolution_out"], hidden)
         error = jnp.abs(image - output) + jnp.square(image - output)
         _, stats = networks.discriminate(params["discriminator"], batch_stats, image)
@@ -174,7 +172,7 @@ def test_one_layers_vjp_gives_what_the_whole_graph_gives(params):
         for i in range(3)
     )
     found, _, metrics = jax.jit(
-        lambda: vae_gradients(CONFIG, networks, params, batch_stats, None, image, noise, jnp.int32(3))
+        lambda: vae_gradients(CONFIG, networks, params, batch_stats, None, image, noise, jnp.int32(3), jax.random.key(0))
     )()
     lengths = [np.linalg.norm(along["convolution_out"]["kernel"]) for along in (along_nll, along_g)]
     weight = objective.discriminator_weight * min(lengths[0] / (lengths[1] + 1e-4), 1e4)

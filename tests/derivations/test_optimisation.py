@@ -5,11 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
-from radiodiff_jax.config import LDMConfig, VAEConfig
+from radiodiff_jax.composition import Composition
+from radiodiff_jax.config import GeneratorConfig
+from radiodiff_jax.objectives.regression import Regression
 from radiodiff_jax.settings import OptimizerConfig
-from radiodiff_jax.training import ldm_task
+from radiodiff_jax.spaces.pixel import PixelSpace
 from radiodiff_jax.training.optimizer import clip_by_global_norm, learning_rate, optimizer
+from radiodiff_jax.training.update import make_update
 from tests.derivations.formulas import evaluates
 
 RNG = np.random.default_rng(8)
@@ -95,36 +99,36 @@ def test_clipping(limit):
         np.testing.assert_allclose(ours, before * min(1, limit / (length + 1e-6)), rtol=1e-5)
 
 
-class SmallAutoencoder:
-    """The gain is its own latent, without noise."""
+class Weighted(nn.Module):
+    """In place of a network: the features, each times a weight, added up."""
 
-    def apply(self, variables, image, method):
-        return jnp.concatenate([image, jnp.full_like(image, -100.0)], -1)
+    @nn.compact
+    def __call__(self, x, t, features, train=False):
+        weights = self.param("w", lambda key: jnp.array([1.5, -0.5]))
+        return {"x0": (features * weights).sum(-1, keepdims=True)}
 
 
 @evaluates(9)
 @pytest.mark.parametrize("parts", [1, 3])
-def test_accumulation_gives_the_gradient_of_the_whole_batch(monkeypatch, parts):
-    """The training step around a loss that is a mean over examples; the first step's ratio shows the gradient."""
+def test_accumulation_gives_the_gradient_of_the_whole_batch(parts):
+    """The training step around a network that is linear in rows and columns to the transmitter."""
+    config = GeneratorConfig(
+        image_size=(32, 32), space=PixelSpace(patch=1, fill=False), objective=Regression(l1_weight=0.0, l2_weight=1.0),
+        features=("offset",), optimizer=OptimizerConfig(schedule="constant", clip_norm=None, accumulate=parts),
+    )  # fmt: skip
+    task = make_update(Composition(config, config.space, config.objective, Weighted()))
+    grey, buildings = RNG.integers(0, 256, (6, 32, 32), np.uint8), RNG.random((6, 32, 32)) < 0.3
+    position = RNG.integers(0, 32, (6, 2), np.int32)
+    batch = {"gain": grey, "buildings": buildings, "position": position}
+    _, metrics = jax.jit(task.step)(task.initialise(jax.random.key(0)), {}, batch, jax.random.key(1))
 
-    def microbatch_gradients(config, unet, state, x0, t, noise, condition, prior, batch_stats, for_dropout):
-        def loss(params):
-            return jnp.mean(jnp.square(params["w"] * x0 - condition))
-
-        return jax.grad(loss)(state["params"]), batch_stats, {"loss": loss(state["params"])}
-
-    monkeypatch.setattr(ldm_task, "Autoencoder", lambda *settings: SmallAutoencoder())
-    monkeypatch.setattr(ldm_task, "microbatch_gradients", microbatch_gradients)
-    monkeypatch.setattr(ldm_task, "prior_latent", lambda *arguments: None)
-    variables = {"params": {"w": jnp.array([1.5])}, "batch_stats": {}, "constants": {}}
-    monkeypatch.setattr(ldm_task, "first_variables", lambda *arguments: variables)
-    settings = OptimizerConfig(schedule="constant", clip_norm=None, accumulate=parts)
-    task = ldm_task.make_ldm_task(LDMConfig(image_size=(32, 32), optimizer=settings), VAEConfig())
-    gain, target = RNG.random((6, 8, 8, 3)), RNG.normal(size=(6, 8, 8, 3))
-    batch = {"gain": jnp.asarray(gain, jnp.float32), "condition": jnp.asarray(target, jnp.float32)}
-    state = task.initialise(jax.random.key(0))
-    _, metrics = jax.jit(task.step)(state, {"autoencoder": {}, "scale": 1.0}, batch, jax.random.key(1))
-    x = 2 * gain - 1
-    expected = np.mean(2 * (1.5 * x - target) * x)
-    assert float(metrics["grad_norm"]) == pytest.approx(abs(expected), rel=1e-4)
-    assert float(metrics["loss"]) == pytest.approx(np.mean((1.5 * x - target) ** 2), rel=1e-4)
+    places = np.stack(np.indices((32, 32)), -1) - position[:, None, None]
+    features, target, outdoors = places / 256, 4 * (grey / 255 - 0.5), ~buildings
+    errors = features @ [1.5, -0.5] - target
+    means = [np.mean(error[open_] ** 2) for error, open_ in zip(errors, outdoors, strict=True)]
+    slopes = [
+        np.mean(2 * error[open_][:, None] * feature[open_], 0)
+        for error, feature, open_ in zip(errors, features, outdoors, strict=True)
+    ]
+    assert float(metrics["grad_norm"]) == pytest.approx(np.linalg.norm(np.mean(slopes, 0)), rel=1e-4)
+    assert float(metrics["loss"]) == pytest.approx(np.mean(means), rel=1e-4)

@@ -22,16 +22,17 @@ def write_run(
     folder: Path, kind: str = "vae", rows: int = 60, seed: int = 0, ending: str = "finished", resumes: int = 2,
     skipped: int = 3, samples: int = 3, overrides: tuple[str, ...] = (), arrays: bool = False,
 ) -> Path:  # fmt: skip
-    """A run of `rows` logged steps; `ending` is the last event, or "" for a run that is still going."""
+    """A run of `rows` logged steps of the command `kind`; `ending` is the last event, or "" for a run still going."""
     random = np.random.default_rng(seed)
     steps = rows * LOG_EVERY
     words = [f"training.steps={steps}", f"training.log_every={LOG_EVERY}", *overrides]
     if kind == "vae":
         words.append(f"objective.discriminator_start={steps // 2}")
     folder.mkdir(parents=True, exist_ok=True)
-    write_config(folder / "config.yaml", load_config(kind, "tiny", words, CONFIGS))
+    config = load_config("vae" if kind == "vae" else "generator", "tiny", words, CONFIGS)
+    write_config(folder / "config.yaml", config)
     facts = {
-        "kind": kind, "command": f"python -m experiments.{kind} --config tiny --run {folder.name}",
+        "kind": config.kind, "command": f"python -m experiments.{kind} --config tiny --run {folder.name}",
         "started": START.isoformat(), "git_commit": "0123456789abcdef", "versions": {"radiodiff_jax": "0.1.0"},
         "devices": ["1 x cpu"], "processes": 1, "parameters": {"total": 30, "first": 10, "second": 20},
         "data_fingerprint": "f" * 64,
@@ -58,7 +59,7 @@ def metric_lines(kind: str, rows: int, random: np.random.Generator) -> str:
         step, time_s = (number + 1) * LOG_EVERY, round((number + 1) * 2.5, 3)
         late = kind == "vae" and number >= rows // 2
         row = {
-            "step": step, "phase": ("vae_gan" if late else "vae") if kind == "vae" else "ldm", "time_s": time_s,
+            "step": step, "phase": ("vae_gan" if late else "vae") if kind == "vae" else "decoupled", "time_s": time_s,
             "examples_per_s": round(40 * noise[1, number], 3), "grad_norm": 5 * noise[2, number],
             "learning_rate": 1e-3 * (1 - 0.9 * done[number]), "loss": falling[number],
         }  # fmt: skip
@@ -82,7 +83,7 @@ def metric_lines(kind: str, rows: int, random: np.random.Generator) -> str:
 def event_lines(kind: str, steps: int, ending: str, resumes: int, skipped: int, random: np.random.Generator) -> str:
     """events.jsonl: start, phases, resumes after interrupts, skipped steps, the end."""
     facts = {"steps": steps, "devices": ["1 x cpu"], "processes": 1}
-    found = [(0, {"event": "started", **facts}), (0, {"event": "phase", "phase": kind})]
+    found = [(0, {"event": "started", **facts}), (0, {"event": "phase", "phase": "vae" if kind == "vae" else "decoupled"})]
     if kind == "vae":
         found.append((steps // 2, {"event": "phase", "phase": "vae_gan", "previous": "vae"}))
     for number in range(resumes):

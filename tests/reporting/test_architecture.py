@@ -14,19 +14,20 @@ import pytest
 from jax import lax
 
 from experiments.training import CONFIGS
+from radiodiff_jax.composition import compose
 from radiodiff_jax.config_files import load_config, write_config
-from radiodiff_jax.reporting.architecture import run_architecture, site, write_architecture_pages
+from radiodiff_jax.reporting import architecture
+from radiodiff_jax.reporting.architecture import run_architecture, write_architecture_pages
+from radiodiff_jax.reporting.architecture.generator_pages import generator_overview, generator_pages
 from radiodiff_jax.reporting.architecture.graph import graph_of
-from radiodiff_jax.reporting.architecture.ldm_pages import ldm_pages
-from radiodiff_jax.reporting.architecture.networks import LDM, VAE
+from radiodiff_jax.reporting.architecture.networks import VAE, Generator
 from radiodiff_jax.reporting.architecture.vae_pages import vae_pages
 from radiodiff_jax.reporting.markdown import write_page
-from radiodiff_jax.training.arithmetic import operations
-from radiodiff_jax.training.ldm_task import first_variables
-from radiodiff_jax.training.vae_task import make_vae_task
+from radiodiff_jax.training.flops import equation_flops
+from radiodiff_jax.training.vae_update import make_vae_update
 from tests.micro import micro
 
-TINY = (("ldm", "tiny"), ("vae", "tiny"))
+TINY = (("generator", "tiny"), ("vae", "tiny"))
 CUT = re.compile(r"^```mermaid\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NETWORK_BLOCKS = "layer|attention|fourier|norm"
 
@@ -38,9 +39,9 @@ def vae(*settings: str) -> VAE:
 
 
 @cache
-def ldm(*settings: str) -> LDM:
+def generator(*settings: str) -> Generator:
     """A micro diffusion model."""
-    return LDM(micro("ldm", *settings), vae())
+    return Generator(micro("ldm", *settings), vae())
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def presets(tmp_path_factory) -> Path:
     """A folder of presets that holds the micro configurations as `tiny`."""
     folder = tmp_path_factory.mktemp("presets")
     write_config(folder / "vae" / "tiny.yaml", vae().config)
-    write_config(folder / "ldm" / "tiny.yaml", ldm().config)
+    write_config(folder / "generator" / "tiny.yaml", generator().config)
     return folder
 
 
@@ -80,9 +81,9 @@ def size(tree) -> int:
 
 def test_parameters_are_those_that_training_begins_with():
     key = jax.random.key(0)
-    of_vae = jax.eval_shape(make_vae_task(vae().config).initialise, key)["params"]
-    of_ldm = jax.eval_shape(lambda key: first_variables(ldm().config, vae().config, key)["params"], key)
-    tops = (vae().autoencoder.top, vae().discriminator.top, ldm().unet.top)
+    of_vae = jax.eval_shape(make_vae_update(vae().config).initialise, key)["params"]
+    of_ldm = jax.eval_shape(compose(generator().config, vae().config).first_variables, key)["params"]
+    tops = (vae().autoencoder.top, vae().discriminator.top, generator().network.top)
     for top, tree in zip(tops, (of_vae["autoencoder"], of_vae["discriminator"], of_ldm), strict=True):
         assert top.parameters == size(tree)
         for path, leaves in below(tree):
@@ -100,7 +101,7 @@ def below(tree: dict, path: tuple[str, ...] = ()):
 def test_paper_has_the_known_sizes():
     vae = VAE(load_config("vae", "paper", [], CONFIGS))
     assert (vae.autoencoder.top.parameters, vae.discriminator.top.parameters) == (55_307_453, 2_763_585)
-    assert LDM(load_config("ldm", "paper", [], CONFIGS), vae).unet.top.parameters == 223_842_366
+    assert Generator(load_config("generator", "paper", [], CONFIGS), vae).network.top.parameters == 223_842_366
     # Known from XLA's own count of the decoder: 665 GFLOP with upsampling before its convolution, which takes 36
     # multiplications where the folded kernels take 16.
     upsampling = sum(b.operations for b in vae.autoencoder.top.find("decoder").children if b.kind == "UpsampleConvolution")
@@ -109,7 +110,7 @@ def test_paper_has_the_known_sizes():
 
 def work_of(function, *shapes: tuple[int, ...]) -> int:
     traced = jax.make_jaxpr(function)(*(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes))
-    return sum(map(operations, traced.jaxpr.eqns))
+    return sum(map(equation_flops, traced.jaxpr.eqns))
 
 
 def convolve(stride: int, groups: int = 1):
@@ -121,7 +122,7 @@ def convolve(stride: int, groups: int = 1):
     return run
 
 
-def test_operations():
+def test_flops():
     assert work_of(jnp.matmul, (3, 4, 5), (5, 7)) == 2 * 3 * 4 * 5 * 7
     assert work_of(convolve(1), (2, 4, 4, 3), (3, 3, 3, 5)) == 2 * 2 * 3 * 5 * (4 * 3 - 2) ** 2  # without the padding
     assert work_of(convolve(2), (1, 4, 4, 3), (3, 3, 3, 5)) == 2 * 3 * 5 * (2 * 3 - 1) ** 2
@@ -141,7 +142,7 @@ def test_convolutions_agree_with_xla():
 
 
 def test_decoders_that_do_not_count_are_not_counted():
-    model, top = ldm(), ldm().unet.top
+    model, top = generator(), generator().network.top
     first, second = model.denoising
     assert first + top.find("noise_decoder").operations + model.conditioning == top.operations
     assert second + top.find("attenuation_decoder").operations + model.conditioning == top.operations
@@ -152,7 +153,7 @@ def test_decoders_that_do_not_count_are_not_counted():
 
 
 def arrows(root: tuple[str, ...], *opened: str) -> set[tuple[str, str]]:
-    graph = graph_of(ldm().unet, root, lambda block: block.kind in opened)
+    graph = graph_of(generator().network, root, lambda block: block.kind in opened)
     names = {key: node.words if node.role in ("work", "join") else key[-1] for key, node in graph.nodes.items()}
     return {(names[a], names[b]) for a, b in graph.edges}
 
@@ -171,10 +172,10 @@ def test_arrows_follow_the_arrays():
 
 
 def test_fourier_layer_is_drawn_with_its_weights():
-    graph = graph_of(ldm().unet, ("noise_decoder", "fourier"), lambda block: False)
+    graph = graph_of(generator().network, ("noise_decoder", "fourier"), lambda block: False)
     words = [node.words for node in graph.nodes.values() if node.role == "work"]
     assert words == ["Fourier transform", "Multiply by learned complex weights", "Inverse Fourier transform"]
-    block = ldm().unet.top.find("noise_decoder", "fourier")
+    block = generator().network.top.find("noise_decoder", "fourier")
     assert sum(node.parameters for node in graph.nodes.values() if node.role == "work") == block.parameters > 0
 
 
@@ -247,10 +248,11 @@ def test_links_of_diagrams_lead_to_pages_and_headings(pages):
         ("vae", "autoencoder.base_channels=16", "encoder.md"), ("vae", "autoencoder.blocks_per_level=2", "decoder.md"),
         ("vae", "autoencoder.channel_multipliers=[1,2]", "encoder.md"), ("vae", "image_size=[64,64]", "decoder.md"),
         ("vae", "discriminator.layers=2", "discriminator.md"), ("vae", "objective.discriminator_start=7", "training.md"),
-        ("vae", "autoencoder.embedding_channels=4", "index.md"), ("vae", "training.batch_size=3", "training.md"),
-        ("ldm", "unet.base_channels=16", "unet.md"), ("ldm", "unet.swin.depths=[1,2]", "condition-encoder.md"),
-        ("ldm", "unet.relation_windows=[4,2]", "relation.md"), ("ldm", "objective.sampling_steps=3", "diffusion.md"),
-        ("ldm", "unet.prior=none", "index.md"), ("vae", "data.augment=false", "training.md"),
+        ("vae", "autoencoder.latent_channels=4", "index.md"), ("vae", "training.batch_size=3", "training.md"),
+        ("ldm", "backbone.base_channels=16", "unet.md"), ("ldm", "backbone.swin.depths=[1,2]", "condition-encoder.md"),
+        ("ldm", "backbone.relation_windows=[4,2]", "relation.md"), ("ldm", "objective.sampling_steps=3", "sampling.md"),
+        ("ldm", "estimate=none", "index.md"), ("ldm", "features=[buildings,transmitter]", "training.md"),
+        ("vae", "data.augment=false", "training.md"),
     ],
 )  # fmt: skip
 def test_a_changed_setting_changes_its_diagram(kind, setting, page):
@@ -259,7 +261,7 @@ def test_a_changed_setting_changes_its_diagram(kind, setting, page):
 
 @cache
 def micro_pages(kind: str, *settings: str) -> dict[str, str]:
-    return vae_pages(vae(*settings), "micro") if kind == "vae" else ldm_pages(ldm(*settings), "micro")
+    return vae_pages(vae(*settings), "micro") if kind == "vae" else generator_pages(generator(*settings), "micro")
 
 
 def test_a_game_that_never_begins_is_not_drawn():
@@ -267,12 +269,86 @@ def test_a_game_that_never_begins_is_not_drawn():
     assert "VAE alone" in text and "VAE-GAN" not in text and "never joins" in text
 
 
+# Every kind of generator
+
+
+@cache
+def of_preset(name: str, *settings: str) -> Generator:
+    """A preset at the size of the micro maps, over the micro autoencoder and a regression where it needs them."""
+    config = load_config("generator", name, ["image_size=[64,64]", *settings], CONFIGS)
+    autoencoder = vae("image_size=[64,64]") if config.space.needs_autoencoder else None
+    base = of_preset("pixel-tiny") if config.objective.needs_base else None
+    return Generator(config, autoencoder, base)
+
+
+SMALL = {
+    "tiny": [], "flow-tiny": ["backbone.widths=[8,16]", "objective.sampling_steps=3"],
+    "pixel-tiny": ["backbone.widths=[8,16]"], "residual-tiny": ["backbone.widths=[8,16]", "objective.solver=midpoint"],
+    "radiounet": ["backbone.width=0.1"], "pmnet": ["backbone.width=0.1", "backbone.blocks=[1,1,2,3]"],
+}  # fmt: skip
+EVALUATIONS = {"tiny": 2, "flow-tiny": 3, "pixel-tiny": 1, "residual-tiny": 4, "radiounet": 1, "pmnet": 1}
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def any_generator(request) -> tuple[str, Generator, dict[str, str]]:
+    model = of_preset(request.param, *SMALL[request.param])
+    return request.param, model, generator_pages(model, request.param)
+
+
+def test_any_generator_has_its_way_its_network_and_its_update(any_generator):
+    _, model, made = any_generator
+    config = model.config
+    names = ["index.md", "unet.md" if config.backbone.name == "radiodiff" else "network.md", "training.md"]
+    assert {*names, *(["sampling.md"] if config.objective.noisy else [])} <= set(made)
+    for name in names:
+        assert all(re.search(r"-->", source) for source in diagrams(made[name])), name
+    first = made["index.md"]
+    assert all(part in first for part in (config.space.name, config.backbone.name, config.objective.name))
+    assert all(f"`{feature}`" in first for feature in config.features)
+    assert f"| trained parameters | {model.network.top.parameters:,} |" in first
+    order = ["Features", "x₀", "Preconditioning", "Error of", "Gradient", "AdamW", "Moving average", "Guard"]
+    update = diagrams(made["training.md"].split("## One update")[1])[0]
+    assert [update.index(word) for word in order] == sorted(update.index(word) for word in order)
+
+
+def test_everything_on_the_way_leads_to_the_map(any_generator):
+    _, model, _ = any_generator
+    drawn = generator_overview(model, None, None, None)
+    reached, before = set(), {"map"}
+    while before - reached:
+        reached |= before
+        before = {a for a, b, _ in drawn.arrows if b in reached}
+    assert reached == set(drawn.boxes)
+    assert ("sum" in drawn.boxes) == (model.config.estimate != "none" and not model.config.objective.noisy)
+
+
+def test_any_generator_says_how_often_its_network_runs(any_generator):
+    preset, model, made = any_generator
+    many = model.config.objective.evaluations(model.config.objective.sampling_steps)
+    assert len(model.evaluations) == many == EVALUATIONS[preset]
+    assert re.search(rf"\| evaluations for \d+ steps? \| {many} \|", made["index.md"])
+    if model.config.objective.noisy:
+        rows = re.findall(r"^\| (\d+) \| (\S+) \| (\S+) \|", made["sampling.md"], re.MULTILINE)
+        assert [int(row[0]) for row in rows] == list(range(1, many + 1))
+        assert float(rows[0][1]) == 1
+        solver = getattr(model.config.objective, "solver", None)
+        left = 1 - sum(float(row[2]) for row in (rows[1::2] if solver == "midpoint" else rows))
+        assert left == pytest.approx(0, abs=1e-5)  # as rounded for the table
+
+
+def test_any_network_has_the_parameters_of_its_training(any_generator):
+    _, model, _ = any_generator
+    variables = jax.eval_shape(model.composition.first_variables, jax.random.key(0))
+    assert model.network.top.parameters == size(variables["params"])
+    assert model.sampling >= sum(model.denoising) > 0
+
+
 # Files
 
 
 def test_every_shipped_preset_has_pages():
-    assert set(site.DEFAULT) == {(path.parent.name, path.stem) for path in CONFIGS.glob("*/*.yaml")}
-    assert site.DEFAULT[:4] == tuple(("ldm", name) for name in site.FIRST)
+    assert set(architecture.DEFAULT) == {(path.parent.name, path.stem) for path in CONFIGS.glob("*/*.yaml")}
+    assert architecture.DEFAULT[:4] == tuple(("generator", name) for name in architecture.FIRST)
 
 
 def test_second_call_rests_and_needs_no_jax(written, presets):
@@ -300,7 +376,7 @@ def test_what_is_gone_or_new_is_drawn_again(written, presets, pages, monkeypatch
     top = written / "architecture"
     (top / "vae-tiny" / "encoder.md").unlink()
     assert write_architecture_pages(written, TINY, presets) == [top / "vae-tiny" / "encoder.md"]
-    (top / site.MARK).write_text("{")
+    (top / architecture.MARK).write_text("{")
     assert write_architecture_pages(written, TINY, presets) == []
     assert write_architecture_pages(written, TINY[:1], presets) == []
     assert not (top / "vae-tiny").exists()
@@ -315,7 +391,7 @@ def test_run_section_leads_to_the_preset_with_the_same_networks(presets):
     other = run_architecture(micro("vae", "autoencoder.blocks_per_level=2"), presets=presets)
     assert "click" not in other and "No preset" in other
     assumed = run_architecture(micro("ldm"), presets=presets)
-    assert "taken to be that of `tiny`" in assumed and '"../../architecture/ldm-tiny/unet.html"' in assumed
-    known = run_architecture(micro("ldm"), micro("vae", "autoencoder.embedding_channels=2"), presets)
+    assert "taken to be that of `tiny`" in assumed and '"../../architecture/generator-tiny/unet.html"' in assumed
+    known = run_architecture(micro("ldm"), micro("vae", "autoencoder.latent_channels=2"), presets=presets)
     assert "taken to be" not in known and "click" not in known and "8\u00a0×\u00a08\u00a0×\u00a02" in known
     assert len(diagrams(known)) == 1

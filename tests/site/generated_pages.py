@@ -3,14 +3,17 @@
 from pathlib import Path
 
 import numpy as np
-from radiodiff_jax.inference.trained import RadioMapModel
 
 from experiments import dataset
 from experiments.training import CONFIGS
+from radiodiff_jax.composition import compose
+from radiodiff_jax.config_files import load_config
 from radiodiff_jax.data.sources import open_source
-from radiodiff_jax.inference.evaluation import evaluate_steps, guess_predictor
+from radiodiff_jax.inference.evaluation import BASELINES, evaluate_steps
 from radiodiff_jax.inference.evaluation_files import write_evaluation
+from radiodiff_jax.inference.generator import Generator
 from radiodiff_jax.reporting.runs.refresh import report
+from radiodiff_jax.units import grey_to_gain
 from tests.data.example_folder import write_example_folder
 from tests.reporting.run_folders import write_run
 
@@ -26,26 +29,25 @@ def write_generated_pages(site: Path, folder: Path) -> None:
     report(runs, site, presets=CONFIGS)
 
 
-class NoisyGuess(RadioMapModel):
-    """A model without weights: the guess by line of sight, and noise that falls with the number of steps."""
+class NoisyEstimate(Generator):
+    """A model without weights: the line-of-sight estimate, and noise that falls with the number of steps."""
 
-    def __init__(self):
-        """Nothing to hold."""
-
-    def predict(self, condition, steps, seed=0):
-        """Gain for scene images."""
-        guess = guess_predictor({"condition": condition})
-        return np.clip(guess + 0.05 / steps * np.random.default_rng(seed).standard_normal(guess.shape), 0, 1)
+    def predict_batch(self, batch, steps=None, seed=0):
+        """Gain of the scenes of a batch."""
+        gain = BASELINES["line-of-sight estimate"](batch)
+        return np.clip(gain + 0.05 / steps * np.random.default_rng(seed).standard_normal(gain.shape), 0, 1)
 
     @property
     def reconstructor(self):
         """An autoencoder that loses 2 % of the gain."""
-        return lambda batch: 0.98 * batch["gain"]
+        return lambda batch: 0.98 * grey_to_gain(batch["gain"])
 
 
 def write_evaluations(run: Path, data: Path) -> None:
     """Evaluations of a made-up model with one step and with two."""
+    configs = [load_config(kind, "tiny", [], CONFIGS) for kind in ("generator", "vae")]
+    model = NoisyEstimate(compose(*configs), None, None)
     source = open_source(data, "train", "DPM", False, "auto")
-    for result, arrays in evaluate_steps(NoisyGuess(), source, [1, 2], batch_size=3):
+    for result, arrays in evaluate_steps(model, source, [1, 2], batch_size=3):
         head = {"run": str(run), "data": str(data), "split": "test", "evaluated": "2026-03-01T12:00:00+00:00"}
         write_evaluation(run / "evaluation" / f"test_steps{result['steps']}.json", head | result, arrays)

@@ -19,8 +19,13 @@ MODES = {
     "dark": {"viewport": DESK, "color_scheme": "dark"},
     "phone": {"viewport": PHONE, "color_scheme": "light"},
 }
-WITH_DIAGRAMS = ("index.html", "architecture/index.html", "architecture/ldm-tiny/index.html", "runs/ldm/index.html")
-WITH_FORMULAE = ("derivations/elbo.html", "derivations/metrics.html", "guide/figures-of-merit.html")
+WITH_DIAGRAMS = (
+    "index.html", "architecture/index.html", "architecture/generator-tiny/index.html", "architecture/generator-pmnet/network.html",
+    "runs/ldm/index.html",
+)  # fmt: skip
+WITH_FORMULAE = (
+    "derivations/straight-paths.html", "derivations/elbo.html", "derivations/metrics.html", "guide/figures-of-merit.html",
+)  # fmt: skip
 OTHERS = (
     "runs/vae/index.html", "runs/compare.html", "runs/index.html", "runs/ldm/evaluation-test_steps1.html",
     "data/maps/index.html", "reference/objectives.html",
@@ -165,7 +170,7 @@ def test_diagrams_zoom_move_and_reset(desk, address):
 
 
 def test_overview_leads_to_details(desk, address):
-    page = desk.open(f"{address}/architecture/ldm-tiny/index.html")
+    page = desk.open(f"{address}/architecture/generator-tiny/index.html")
     before = page.url
     page.locator("div.mermaid a").first.click()
     page.wait_for_url(lambda url: url != before, timeout=READY_MS)

@@ -14,6 +14,9 @@ from tests.site.conftest import REPOSITORY
 
 PAGES = sorted([*(REPOSITORY / "site_src").glob("*.md"), *(REPOSITORY / "site_src" / "guide").glob("*.md")])
 
+TRAINING = {"vae": ("vae", "tiny"), "ldm": ("generator", "tiny"), "train": ("generator", "pixel-tiny")}
+"""Command -> (kind of its settings, preset without --config)."""
+
 
 def commands(page: Path) -> list[list[str]]:
     """The words after `python -m experiments.` of every complete command in the page's shell blocks."""
@@ -32,9 +35,10 @@ def test_commands_are_understood(page):
         module = importlib.import_module(f"experiments.{name}")
         if "--help" in words:
             continue
-        if name in ("vae", "ldm"):
-            arguments = parse_training(name, "", "", words)
-            load_config(name, arguments.config, arguments.settings, CONFIGS)
+        if name in TRAINING:
+            kind, preset = TRAINING[name]
+            arguments = parse_training(name, kind, preset, "", "", words)
+            load_config(kind, arguments.config, arguments.settings, CONFIGS)
         elif name == "dataset":
             module.make_parser().parse_args(words)
         else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from jax.extend.core import JaxprEqn, Literal, Var
 
 from radiodiff_jax.reporting.architecture.trace import Block, Network, Path, Shape
-from radiodiff_jax.training.arithmetic import operations, parts
+from radiodiff_jax.training.flops import equation_flops, parts
 
 Key = tuple[str, ...]
 Sources = frozenset[Key]
@@ -20,10 +20,12 @@ NONE: Sources = frozenset()
 
 HELPERS = {
     "attend": "Attention: softmax(q kᵀ) v",
+    "pool": "Maximum of 2 × 2 pixels",
     "pool_windows": "Mean over windows",
+    "resize": "Bilinear resize",
     "resize_aligned": "Bilinear resize",
 }
-"""Functions of the models that a picture names; what they do happens between modules."""
+"""Functions that a picture names; what they do happens between modules."""
 
 
 @dataclass
@@ -145,7 +147,7 @@ class Reader:
     def between(self, path: Path, equation: JaxprEqn, given: list[Sources], everything: Sources) -> Sources:
         """The sources after an equation between blocks: a node of its own, or what it was given."""
         shape = tuple(equation.outvars[0].aval.shape[1:])
-        words, count = work_of(equation), operations(equation)
+        words, count = work_of(equation), equation_flops(equation)
         if words:
             before = [self.graph.nodes[key] for key in everything]
             same = [node for node in before if node.role == "work" and node.words == words and node.key[1:-1] == path]
@@ -210,7 +212,7 @@ def work_of(equation: JaxprEqn) -> str:
         return "Inverse Fourier transform" if is_inverse(equation) else "Fourier transform"
     if name == "mul" and equation.outvars[0].aval.dtype.kind == "c" and all(v.aval.shape for v in equation.invars):
         return WEIGHTS
-    return "Matrix product" if operations(equation) else ""
+    return "Matrix product" if equation_flops(equation) else ""
 
 
 def inner_names(equation: JaxprEqn) -> set[str]:

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from radiodiff_jax.reporting.architecture.diagram import diagram_of
-from radiodiff_jax.reporting.architecture.folding import folded, heading
+from radiodiff_jax.reporting.architecture.diagram import diagram_of, folded, heading
 from radiodiff_jax.reporting.architecture.graph import Graph, Node, graph_of
 from radiodiff_jax.reporting.architecture.trace import Block, Network, Path, Shape
 from radiodiff_jax.reporting.architecture.words import SPACE, count, size, work

@@ -5,6 +5,7 @@ the module that did it, and parameters come from the very tree that training sta
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
@@ -14,7 +15,7 @@ from flax import linen as nn
 from jax.extend.core import Jaxpr, Var
 
 from radiodiff_jax.models.initialisers import shapes_only
-from radiodiff_jax.training.arithmetic import operations
+from radiodiff_jax.training.flops import equation_flops
 
 Path = tuple[str, ...]
 Shape = tuple[int, ...]  # without the batch
@@ -57,9 +58,20 @@ class Network:
     inputs: dict[Var, str] = field(repr=False)
     outputs: dict[Var, str] = field(repr=False)
 
+    def operations_of(self, method: str) -> int:
+        """Operations of a method of the outermost module, such as "encode_condition"."""
+        scope = f".{method}/"
+        return sum(equation_flops(e) for e in self.jaxpr.eqns if scope in f"{e.source_info.name_stack}/")
 
-def trace(module: nn.Module, arguments: dict[str, Any], outputs: tuple[str, ...]) -> Network:
-    """Trace `module(*arguments)`; names are for the reader. Arrays are given as shapes with a batch of one."""
+
+def trace(
+    module: nn.Module, arguments: dict[str, Any], outputs: tuple[str, ...] = (),
+    prepare: Callable[..., tuple] = lambda *given: given,
+) -> Network:  # fmt: skip
+    """Trace `module(*prepare(*arguments))`; names are for the reader. Without `outputs` the result is a dictionary of them.
+
+    Arrays are given as shapes with a batch of one.
+    """
     inputs = {name: value for name, value in arguments.items() if isinstance(value, jax.ShapeDtypeStruct)}
     calls: dict[Path, tuple[nn.Module, list, list]] = {}
 
@@ -76,15 +88,15 @@ def trace(module: nn.Module, arguments: dict[str, Any], outputs: tuple[str, ...]
     def run(key, *arrays):
         with nn.intercept_methods(listen), shapes_only():
             given = arguments | dict(zip(inputs, arrays, strict=True))
-            return module.init_with_output({"params": key}, *given.values())
+            return module.init_with_output({"params": key}, *prepare(*given.values()))
 
-    jaxpr, (_, variables) = jax.make_jaxpr(run, return_shape=True)(jax.random.key(0), *inputs.values())
+    jaxpr, (result, variables) = jax.make_jaxpr(run, return_shape=True)(jax.random.key(0), *inputs.values())
     paths = set(calls)
     of_scope = cache(lambda scope: owner(scope, paths))
     owners = [of_scope(str(equation.source_info.name_stack)) for equation in jaxpr.jaxpr.eqns]
     work: Counter[Path] = Counter()
     for path, equation in zip(owners, jaxpr.jaxpr.eqns, strict=True):
-        work[path] += operations(equation)
+        work[path] += equation_flops(equation)
     weights: Counter[Path] = Counter()
     for place, leaf in jax.tree_util.tree_leaves_with_path(variables["params"]):
         weights[tuple(part.key for part in place[:-1])] += leaf.size
@@ -96,12 +108,12 @@ def trace(module: nn.Module, arguments: dict[str, Any], outputs: tuple[str, ...]
         jaxpr.jaxpr,
         owners,
         dict(zip(jaxpr.jaxpr.invars[1:], inputs, strict=True)),
-        dict(zip(jaxpr.jaxpr.outvars, outputs, strict=False)),
+        dict(zip(jaxpr.jaxpr.outvars, outputs or sorted(result), strict=False)),
     )
 
 
 def owner(scope: str, paths: set[Path]) -> Path:
-    """The path of the innermost module that a name stack such as `UNet/UNet.denoise/down_0/norm` lies in."""
+    """The path of the innermost module that a name stack such as `UNetNetwork/UNetNetwork.denoise/norm` lies in."""
     path: Path = ()
     for name in (part.partition(".")[0] for part in scope.split("/")):
         if (*path, name) in paths:
@@ -133,4 +145,3 @@ def grow(
 def shapes(leaves: list) -> tuple[Shape, ...]:
     """The shapes of all arrays, without their first axis."""
     return tuple(tuple(leaf.shape[1:]) for leaf in leaves if hasattr(leaf, "shape"))
-

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from radiodiff_jax.config_files import TRUNKS, build_config, flatten, load_config, read_config, shipped_names, to_tree
+from radiodiff_jax.config import CONFIG_TYPES
+from radiodiff_jax.config_files import build_config, flatten, load_config, read_config, shipped_names, to_tree
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_text
 from radiodiff_jax.reporting.markdown import code, moment, plain, table
@@ -24,14 +25,14 @@ def flat_settings(tree: dict[str, Any] | None) -> dict[str, Any]:
         return {}
     kind = tree.get("kind")
     try:
-        return flatten(to_tree(build_config(kind, tree, "config.yaml"))) if kind in TRUNKS else flatten(tree)
+        return flatten(to_tree(build_config(kind, tree, "config.yaml"))) if kind in CONFIG_TYPES else flatten(tree)
     except UserError:
         return flatten(tree)
 
 
 def preset_of(run: Run, settings: dict[str, Any], presets: Path | None) -> tuple[str, dict[str, Any], bool] | None:
     """(name, its settings, whether the command names it; else it is the nearest), or None without presets."""
-    if presets is None or run.kind not in TRUNKS:
+    if presets is None or run.kind not in CONFIG_TYPES:
         return None
     known = {name: flatten(to_tree(load_config(run.kind, name, [], presets))) for name in
              shipped_names(run.kind, presets)}  # fmt: skip
@@ -98,12 +99,12 @@ def settings_section(run: Run, presets: Path | None) -> str:
 
 def architecture_section(run: Run, folder: Path) -> str:
     """The model of the run's settings as a diagram. It is kept, since it takes JAX and a trace of the model to make."""
-    if run.settings is None or run.kind not in TRUNKS:
+    if run.settings is None or run.kind not in CONFIG_TYPES:
         return ""
     config = build_config(run.kind, run.settings, str(run.path / "config.yaml"))
-    of_vae = run.path / "autoencoder" / "config.yaml"  # a diffusion run keeps its autoencoder
-    configs = [config, *([read_config(of_vae)] if of_vae.is_file() else [])]
-    key = hashlib.sha256(f"{code_digest()} {configs}".encode()).hexdigest()
+    files = {name: run.path / name / "config.yaml" for name in ("autoencoder", "base")}  # a run keeps what it builds on
+    built_on = {name: read_config(path) for name, path in files.items() if path.is_file()}
+    key = hashlib.sha256(f"{code_digest()} {config} {built_on}".encode()).hexdigest()
     kept = folder / ".architecture"
     if kept.is_file():
         before, _, text = kept.read_text(encoding="utf-8").partition("\n")
@@ -112,7 +113,7 @@ def architecture_section(run: Run, folder: Path) -> str:
     # Imported here: it loads JAX and the models.
     from radiodiff_jax.reporting.architecture import run_architecture
 
-    text = run_architecture(*configs)
+    text = run_architecture(config, **built_on)
     write_text(kept, f"{key}\n{text}")
     return text
 
