@@ -18,7 +18,7 @@ from jax.extend.core import JaxprEqn
 
 from radiodiff_jax.training.devices import compiler_options, describe_devices, release_freed_memory
 from radiodiff_jax.training.flops import device_memory_gb, equation_flops, parts, peak_teraflops, traced_flops
-from radiodiff_jax.training.provenance import git_commit, package_versions
+from radiodiff_jax.training.run_folder import git_commit, package_versions
 
 Row = dict[str, Any]
 """One line of the tables: "median_s", "best_s", "spread_s" (between the quartiles), "calls", and where they make sense

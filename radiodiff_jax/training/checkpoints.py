@@ -10,7 +10,9 @@ A file system may flip bits without telling, and so may Orbax restore them; the 
 
 import contextlib
 import errno
+import functools
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,7 +29,6 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from radiodiff_jax.config_files import read_yaml
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.digest import quick_digests
-from radiodiff_jax.training.quiet import silence_orbax
 from radiodiff_jax.training.task import State, Tree
 
 LATEST, BEST = "latest", "best"
@@ -289,3 +290,18 @@ def save_error(folder: Path, step: int, error: Exception) -> UserError:
             "which goes on from the checkpoint before"
         )
     return UserError(f"step {step} could not be saved in {folder} ({reason(error)}); mend that and go on")
+
+
+@functools.cache
+def silence_orbax() -> None:
+    """When a read or write fails, Orbax logs what it then raises, and asyncio and TensorStore complain of the rest."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    before = sys.unraisablehook
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        # TensorStore reports late to the event loop of an operation that has failed already.
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook

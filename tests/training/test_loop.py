@@ -16,13 +16,12 @@ import pytest
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.checkpoints import Checkpoints, load_for_inference, saved_steps
-from radiodiff_jax.training.compiled import compile_task
+from radiodiff_jax.training.compiled import MeasuredStep, compile_task
 from radiodiff_jax.training.devices import check_batch_size, device_mesh, put_batch, replicate
 from radiodiff_jax.training.digest import parameters_digest
 from radiodiff_jax.training.flops import traced_flops
-from radiodiff_jax.training.json_lines import read_json_lines
-from radiodiff_jax.training.measured_step import MeasuredStep
 from radiodiff_jax.training.progress import TIMED
+from radiodiff_jax.training.run_folder import read_json_lines
 from radiodiff_jax.training.run_lock import run_lock
 from radiodiff_jax.training.session import Session, SessionOptions
 from radiodiff_jax.units import grey_to_gain

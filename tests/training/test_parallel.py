@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.training.distributed import parse_processes
-from radiodiff_jax.training.json_lines import read_json_lines
+from radiodiff_jax.training.devices import parse_processes
 from radiodiff_jax.training.progress import TIMED
+from radiodiff_jax.training.run_folder import read_json_lines
 
 ROOT = Path(__file__).parents[2]
 

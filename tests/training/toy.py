@@ -18,9 +18,8 @@ from radiodiff_jax.config import VAEConfig
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.settings import DataConfig, EMAConfig, OptimizerConfig, TrainingConfig
 from radiodiff_jax.training import ema
-from radiodiff_jax.training.guard import first_guard, skip_bad_updates
 from radiodiff_jax.training.loop import Summary, train
-from radiodiff_jax.training.optimizer import learning_rate, optimizer
+from radiodiff_jax.training.optimizer import first_guard, learning_rate, optimizer, skip_bad_updates
 from radiodiff_jax.training.task import Task
 from radiodiff_jax.units import grey_to_gain
 
