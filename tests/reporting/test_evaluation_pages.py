@@ -16,12 +16,13 @@ from radiodiff_jax.radiomapseer import RadioMapFolder
 from radiodiff_jax.reporting.evaluation_figures import line_of
 from radiodiff_jax.reporting.evaluation_pages import write_evaluation_page
 from radiodiff_jax.reporting.evaluation_verdict import DESCRIPTIONS, comparisons, ordered, verdict
+from radiodiff_jax.units import grey_to_gain
 from tests.data.example_folder import write_example_folder
 
 
 def off_by(gain):
     """A predictor that says `gain` too much, alternately more and less by map."""
-    return lambda batch: batch["gain"] + np.float32(gain) * (1 + batch["map"][:, None, None, None] % 2)
+    return lambda batch: grey_to_gain(batch["gain"]) + np.float32(gain) * (1 + batch["map"][:, None, None] % 2)
 
 
 @pytest.fixture(scope="module")
