@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from experiments.command import command_help, run_command, whole_number
 from experiments.training import CONFIGS
 from radiodiff_jax.benchmark.job import Job
@@ -35,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.markdown:
         print("\n".join(markdown(read_results(path)) for path in arguments.markdown), end="")
         return 0
-    before = signal.signal(signal.SIGTERM, leave)  # an exception, at which `subprocess.run` kills the stage
+    before = signal.signal(signal.SIGTERM, leave)
     try:
         results = measure_all(arguments)
     finally:
@@ -51,7 +53,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def leave(number: int, _) -> None:
-    """End this process as shells expect of one that a signal has ended."""
+    """End the stage under way, and this process as shells expect of one that a signal has ended."""
+    # `subprocess.run` does so at an exception, but not if it comes while the stage's process is being started.
+    for stage in psutil.Process().children():
+        stage.kill()
+        stage.wait()
     sys.exit(128 + number)
 
 

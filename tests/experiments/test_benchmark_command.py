@@ -165,3 +165,12 @@ def test_sigterm_ends_the_stage_under_way():
         process.terminate()
         assert process.wait(timeout=20) == 128 + signal.SIGTERM
     assert not any(stage.is_running() for stage in stages)
+
+
+def test_a_stage_that_is_just_being_started_ends_too():
+    program = (
+        "import subprocess, sys\nfrom experiments.benchmark import leave\n"
+        "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid, flush=True)\nleave(15, None)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 128 + signal.SIGTERM and not psutil.pid_exists(int(done.stdout))
