@@ -23,6 +23,7 @@ from radiodiff_jax.models.backbone import Answers
 from radiodiff_jax.models.initialisers import first_values
 from radiodiff_jax.objectives.objective import Coordinates, NoiseAt, Objective, Times
 from radiodiff_jax.settings import VAEConfig
+from radiodiff_jax.spaces.buildings import blank_buildings
 from radiodiff_jax.spaces.space import Space
 from radiodiff_jax.units import grey_to_gain
 
@@ -69,7 +70,8 @@ class Composition:
     def estimate(self, frozen: Tree, scene: Scene) -> Coordinates | None:
         """Where the prediction starts: the base's output, the encoded first estimate, or nothing."""
         if self.base is not None:
-            return lax.stop_gradient(self.base.predict_x0(frozen["base"], frozen, scene, no_noise, 1))
+            start = self.base.estimate(frozen, scene)
+            return lax.stop_gradient(self.base.predict_x0(frozen["base"], frozen, scene, start, no_noise, 1))
         if self.config.estimate == "none":
             return None
         gain = estimate_gain(self.config.estimate, scene)[..., 0]
@@ -79,9 +81,10 @@ class Composition:
         """The noised map, with the estimate as further channels; None where the network is shown no map."""
         return x if x is None or estimate is None else jnp.concatenate([x, estimate], -1)
 
-    def predict_x0(self, variables: Tree, frozen: Tree, scene: Scene, noise_at: NoiseAt, steps: int) -> Coordinates:
+    def predict_x0(
+        self, variables: Tree, frozen: Tree, scene: Scene, estimate: Coordinates | None, noise_at: NoiseAt, steps: int
+    ) -> Coordinates:
         """Sample a map in the coordinates of the space; what depends on the scene alone is computed once."""
-        estimate = self.estimate(frozen, scene)
         condition = self.network.apply(variables, self.features(scene), method="encode_condition")
 
         def predict(x: Coordinates | None, t: Times | None, wanted: tuple[str, ...]) -> dict[str, Coordinates]:
@@ -95,9 +98,19 @@ class Composition:
         self, variables: Tree, frozen: Tree, scene: Scene, key: PRNGKeyArray, steps: int
     ) -> Float[Array, "batch height width"]:
         """Path gain in [0, 1], by `steps` steps. The noise of a map depends on the key and its scene alone, so that it
-        comes out the same at any place of any batch."""
-        noise_at = noise_of_scenes(key, scene, self.shape)
-        return self.space.decode(frozen, self.predict_x0(variables, frozen, scene, noise_at, steps), scene.buildings)
+        comes out the same at any place of any batch.
+
+        With `space.correct_by_estimate` what the autoencoder loses of the estimate, which is known, is taken off: the
+        map is decode(x0) + estimate - decode(encode(estimate)). A map that is near its estimate loses nearly the same.
+        """
+        noise_at, estimate = noise_of_scenes(key, scene, self.shape), self.estimate(frozen, scene)
+        x0 = self.predict_x0(variables, frozen, scene, estimate, noise_at, steps)
+        gain = self.space.decode(frozen, x0, scene.buildings)
+        if self.config.estimate == "none" or not getattr(self.config.space, "correct_by_estimate", False):
+            return gain
+        known = estimate_gain(self.config.estimate, scene)[..., 0]
+        corrected = gain + known - self.space.decode(frozen, estimate, scene.buildings)
+        return blank_buildings(jnp.clip(corrected, 0.0, 1.0), scene.buildings)
 
 
 def compose(config: GeneratorConfig, autoencoder: VAEConfig | None = None, base: GeneratorConfig | None = None) -> Composition:

@@ -23,6 +23,7 @@ class LatentSpace:
     name: Literal["latent"] = "latent"
     scale_factor: float | Literal["auto"] = "auto"  # latents are multiplied by it; auto: 1 / their standard deviation
     blank_buildings: bool = True  # gain inside buildings is 0 by definition of the maps, so say so
+    correct_by_estimate: bool = False  # take off what the autoencoder is known to lose of the estimate
     needs_autoencoder: ClassVar[bool] = True
 
     def open(self, autoencoder: VAEConfig | None) -> "Latent":
