@@ -1,4 +1,4 @@
-"""Time, memory and arithmetic of networks, updates, predictions, simulator and loop, each in a process of its own."""
+"""Time, memory and FLOPs of networks, updates, predictions, simulator and loop, each in a process of its own."""
 
 import argparse
 import json
@@ -7,19 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from experiments.command import command_help, run_command, whole_number
 from experiments.training import CONFIGS
 from radiodiff_jax.benchmark.job import Job
-from radiodiff_jax.benchmark.stages import FIXED_BATCH, STAGES, run_stage
+from radiodiff_jax.benchmark.measure import machine
+from radiodiff_jax.benchmark.stages import FIXED_BATCH, STAGES, run_stage, why_left_out
 from radiodiff_jax.benchmark.tables import described, faults, markdown, tables, text
-from radiodiff_jax.config_files import load_config
+from radiodiff_jax.config_files import load_config, shipped_names
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
 
-HEAVY = ("paper", "base")
+DEFAULT_VAE = "tiny"
 MACHINE = "machine"
 MEMORY, KILLED = "out of memory", "killed, as the system does when memory runs out"
 
@@ -56,13 +58,18 @@ def leave(number: int, _) -> None:
 def measure_all(arguments: argparse.Namespace) -> dict[str, Any]:
     """All results; the JSON file is written anew after every stage, so that what is measured is not lost."""
     start, asked = time.monotonic(), [arguments.batch] if arguments.batch is None else arguments.batch
+    job = read_job(arguments)
     answer = start_stage(arguments, MACHINE, None)
     if "rows" not in answer:
         raise UserError(f"the device cannot be asked: {answer['status']}")
     results: dict[str, Any] = {
         "config": arguments.config, "repeats": arguments.repeats, "machine": answer["rows"], "stages": {}, "rows": {}
     }  # fmt: skip
-    for stage in arguments.only:
+    for stage in arguments.only or STAGES:
+        reason = why_left_out(stage, job)
+        if reason is not None:
+            results["stages"][stage] = reason
+            continue
         for batch in [None] if stage in FIXED_BATCH else asked:
             name = stage if batch is None else f"{stage}, batch {batch}"
             if arguments.minutes and time.monotonic() - start > 60 * arguments.minutes:
@@ -92,6 +99,7 @@ def until_it_fits(arguments: argparse.Namespace, stage: str, batch: int | None) 
 def start_stage(arguments: argparse.Namespace, stage: str, batch: int | None) -> dict[str, Any]:
     """{"status": "done", "rows"}, or what went wrong as {"status"}, of a stage in a fresh process."""
     words = ["--config", arguments.config, "--stage", stage, "--repeats", str(arguments.repeats)]
+    words += ["--vae-config", arguments.vae_config] if arguments.vae_config else []
     words += ["--precision", arguments.precision] if arguments.precision else []
     words += ["--calibrate"] if arguments.calibrate else []
     words += ["--batch", str(batch)] if batch else []
@@ -109,21 +117,26 @@ def start_stage(arguments: argparse.Namespace, stage: str, batch: int | None) ->
 
 def here(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure one stage in this process."""
-    words = [f"precision.compute={arguments.precision}"] if arguments.precision else []
-    ldm, vae = (load_config(kind, arguments.config, words, CONFIGS) for kind in ("ldm", "vae"))
+    job = read_job(arguments)
     if arguments.stage == MACHINE:
-        from radiodiff_jax.benchmark.machine import machine
-
-        return {"status": "done", "rows": machine(ldm.precision.compute, arguments.calibrate)}
-    batch = arguments.batch[0] if arguments.batch else None
-    job = Job(ldm, vae, batch, arguments.repeats, heavy=arguments.config in HEAVY)
+        return {"status": "done", "rows": machine(job.config.precision.compute, arguments.calibrate)}
     try:
         return {"status": "done", "rows": run_stage(arguments.stage, job)}
     except Exception as error:  # XLA's has no class of its own for this
         if "RESOURCE_EXHAUSTED" not in str(error) and not isinstance(error, MemoryError):
             raise
-        config = vae if arguments.stage.startswith("vae") else ldm
-        return {"status": MEMORY, "batch": batch or (job.update_batch(config) if "step" in arguments.stage else 1)}
+        config = job.autoencoder if arguments.stage == "vae_step" else job.config
+        return {"status": MEMORY, "batch": job.update_batch(config) if "step" in arguments.stage else job.forward_batch()}
+
+
+def read_job(arguments: argparse.Namespace) -> Job:
+    """The generator of the preset and, where its space is latent or one is named, the autoencoder, for maps of one size."""
+    words = [f"precision.compute={arguments.precision}"] if arguments.precision else []
+    config, name = load_config("generator", arguments.config, words, CONFIGS), arguments.vae_config
+    if name is None and config.space.needs_autoencoder:
+        name = arguments.config if arguments.config in shipped_names("vae", CONFIGS) else DEFAULT_VAE
+    vae = None if name is None else replace(load_config("vae", name, words, CONFIGS), image_size=config.image_size)
+    return Job(config, vae, arguments.batch[0] if arguments.batch else None, arguments.repeats)
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -140,11 +153,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Arguments of the command."""
     example = "python -m experiments.benchmark --config base --precision bfloat16 --json base.json"
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmark", **command_help(__doc__, example))
-    parser.add_argument("--config", default="paper", metavar="NAME", help="preset of both trainings")
-    parser.add_argument("--only", nargs="+", choices=STAGES, default=list(STAGES), metavar="STAGE",
+    parser.add_argument("--config", default="paper", metavar="NAME|FILE",
+                        help=f"generator: {', '.join(shipped_names('generator', CONFIGS))}, or a YAML file")  # fmt: skip
+    parser.add_argument("--vae-config", metavar="NAME|FILE",
+                        help="autoencoder below a latent space (default: the preset of the same name, else "
+                        f"{DEFAULT_VAE}); of {', '.join(shipped_names('vae', CONFIGS))}, or a YAML file")  # fmt: skip
+    parser.add_argument("--only", nargs="+", choices=STAGES, metavar="STAGE",
                         help=f"what to measure: {', '.join(STAGES)} (default: all)")  # fmt: skip
     parser.add_argument("--batch", nargs="+", type=whole_number(1), metavar="N",
-                        help="maps at once (default: updates as the preset has it, but 1 on a CPU for paper and base; "
+                        help="maps at once (default: updates as the preset has it, but 1 on a CPU for maps of 256 x 256; "
                         "the rest 1; throughput the best)")  # fmt: skip
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help="precision.compute in place of the preset's")
     parser.add_argument("--repeats", type=whole_number(1), default=10, metavar="N",

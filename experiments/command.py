@@ -15,6 +15,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from tabulate import tabulate
+
+from experiments.compiled import keep_compiled
 from radiodiff_jax.errors import UserError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -22,7 +25,11 @@ PIPE_CLOSED = 141  # 128 + SIGPIPE
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
-    """Call `main` and leave with its exit code; faults that a user can mend are one line on stderr, no traceback."""
+    """Call `main` and leave with its exit code; faults that a user can mend are one line on stderr, no traceback.
+
+    What XLA compiles is kept, see `compiled.py`.
+    """
+    keep_compiled()
     try:
         code = main() or 0
         sys.stdout.flush()
@@ -94,13 +101,7 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
             return "-"
         return f"{value:.4f}" if isinstance(value, float) else str(value)
 
-    lines = [list(head), *([cell(value) for value in row] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    left = [all(isinstance(row[column], str) for row in rows) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(
-            text.ljust(width) if is_text else text.rjust(width)
-            for text, width, is_text in zip(line, widths, left, strict=True)
-        ).rstrip()
-        for line in lines
-    )
+    sides = ["left" if all(isinstance(row[column], str) for row in rows) else "right" for column in range(len(head))]
+    # The head as a line of its own, since tabulate widens every column that has a head by two.
+    lines = [head, *([cell(value) for value in row] for row in rows)]
+    return tabulate(lines, tablefmt="plain", colalign=sides, disable_numparse=True)

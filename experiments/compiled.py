@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import sys
 from pathlib import Path
 
 FOLDER = "JAX_COMPILATION_CACHE_DIR"
@@ -17,9 +18,10 @@ MOST_BYTES = 2 * 10**9  # beyond, the oldest entries go
 
 
 def keep_compiled() -> None:
-    """Tell JAX the folder, unless the user has named one; nothing where it cannot be made. Call before JAX is imported.
+    """Tell JAX the folder, unless the user has named one; nothing where it cannot be made. Call before anything is compiled.
 
-    `JAX_ENABLE_COMPILATION_CACHE=0` in the environment switches the cache off.
+    The processes that this one starts are told too, by the environment. `JAX_ENABLE_COMPILATION_CACHE=0` there switches
+    the cache off.
     """
     if FOLDER in os.environ:
         return
@@ -30,6 +32,8 @@ def keep_compiled() -> None:
         shrink(folder, MOST_BYTES)
         if os.access(folder, os.W_OK):
             os.environ[FOLDER] = str(folder)
+            if "jax" in sys.modules:  # which has read the environment already
+                sys.modules["jax"].config.update(FOLDER.lower(), str(folder))
 
 
 def processor() -> str:

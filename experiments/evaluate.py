@@ -42,7 +42,7 @@ def evaluate_run(
     from radiodiff_jax.inference.evaluation import evaluate_steps
     from radiodiff_jax.inference.evaluation_files import write_evaluation
     from radiodiff_jax.inference.generator import Generator, load_run
-    from radiodiff_jax.training.provenance import now
+    from radiodiff_jax.training.run_folder import now
     from radiodiff_jax.units import gain_to_grey
 
     model = model or load_run(run, checkpoint)

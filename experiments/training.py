@@ -61,7 +61,7 @@ def read_settings(kind: str, arguments: argparse.Namespace) -> Config:
     """The settings that the arguments name; the other processes of the training, if any, are joined on the way."""
     config = load_config(kind, arguments.config, arguments.settings, CONFIGS)
     if arguments.distributed is not None:
-        from radiodiff_jax.training.distributed import join_processes
+        from radiodiff_jax.training.devices import join_processes
 
         join_processes(arguments.distributed)
     return config
@@ -150,7 +150,7 @@ def run_training(arguments: argparse.Namespace, config: Config, make_task: Calla
 
     if arguments.resume_check is None:
         return train(make_task(), config, arguments.run, **inputs, options=SessionOptions(profile_from=arguments.profile)).finished
-    from radiodiff_jax.training.resume_check import replay
+    from radiodiff_jax.training.loop import replay
 
     with replay(arguments.run, arguments.resume_check or None) as again:
         train(make_task(), config, again.folder, **inputs | {"draw_samples": None}, options=SessionOptions(until=again.end))

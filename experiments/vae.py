@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     data = data_arguments(config, arguments.data)
 
     from radiodiff_jax.reporting.map_figures import save_samples
-    from radiodiff_jax.training.perceptual_file import read_perceptual
+    from radiodiff_jax.training.frozen import read_perceptual
     from radiodiff_jax.training.vae_update import make_vae_update
 
     frozen, extras = read_perceptual(config.objective)

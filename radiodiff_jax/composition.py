@@ -6,7 +6,7 @@
 latent space, "base" (variables) for an objective that starts from a regression run.
 """
 
-from collections.abc import Callable
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,9 +94,9 @@ class Composition:
     def predict_gain(
         self, variables: Tree, frozen: Tree, scene: Scene, key: PRNGKeyArray, steps: int
     ) -> Float[Array, "batch height width"]:
-        """Path gain in [0, 1], by `steps` steps. The noise of map i depends on (key, i) alone, so that a map comes out
-        the same in any batch."""
-        noise_at = noise_of_maps(key, scene.buildings.shape[0], self.shape)
+        """Path gain in [0, 1], by `steps` steps. The noise of a map depends on the key and its scene alone, so that it
+        comes out the same at any place of any batch."""
+        noise_at = noise_of_scenes(key, scene, self.shape)
         return self.space.decode(frozen, self.predict_x0(variables, frozen, scene, noise_at, steps), scene.buildings)
 
 
@@ -125,9 +125,11 @@ def scene_of(batch: dict[str, Array]) -> Scene:
     return Scene(batch["buildings"], batch["position"], batch.get("cars"), batch.get("observed"), gain)
 
 
-def noise_of_maps(key: PRNGKeyArray, count: int, shape: tuple[int, int, int]) -> NoiseAt:
-    """Number of a draw -> N(0, 1) for `count` maps, each from a key of its own."""
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(count))
+def noise_of_scenes(key: PRNGKeyArray, scene: Scene, shape: tuple[int, int, int]) -> NoiseAt:
+    """Number of a draw -> N(0, 1) for each scene, from the key, the transmitter's place and the area of the buildings."""
+    area = scene.buildings.sum((1, 2))[:, None]
+    facts = jnp.concatenate([scene.position, area], -1).astype(jnp.uint32)
+    keys = jax.vmap(lambda facts: functools.reduce(jax.random.fold_in, facts, key))(facts)
     return lambda number: jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, number), shape))(keys)
 
 
@@ -135,5 +137,3 @@ def no_noise(number: Array | int) -> Coordinates:
     """For objectives that draw none."""
     raise NotImplementedError("a regression draws no noise")
 
-
-Predictor = Callable[..., Float[Array, "batch height width"]]

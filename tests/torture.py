@@ -23,7 +23,7 @@ from datetime import datetime
 from pathlib import Path
 
 from radiodiff_jax.training.checkpoints import saved_steps
-from radiodiff_jax.training.json_lines import read_json_lines
+from radiodiff_jax.training.run_folder import read_json_lines
 from tests.golden_files import ROOT
 
 PATIENCE = 600  # seconds for one session

@@ -1,1 +1,1 @@
-"""How long things take and what stands in the way: timed after compilation, on random weights and random maps."""
+"""How long things take and what stands in the way: timed after compilation, without trained weights or a data set."""

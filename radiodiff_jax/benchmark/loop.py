@@ -1,8 +1,15 @@
-"""What the training loop adds to the bare compiled update, and how long a checkpoint holds it up."""
+"""What the training loop adds to the bare compiled update, how long a checkpoint holds it up, and going on with a run.
+
+Run as a program, `python -m radiodiff_jax.benchmark.loop RUN SETTINGS UPDATES` trains the generator whose settings are
+in that folder on maps in memory until so many updates are done.
+"""
 
 import contextlib
 import io
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -12,11 +19,12 @@ import grain
 import jax
 import numpy as np
 
-from radiodiff_jax.benchmark.job import Job, Row
-from radiodiff_jax.benchmark.updates import Update, vae_update, whole_batches
-from radiodiff_jax.benchmark.weights import random_batch
+from radiodiff_jax.benchmark.job import Job, Update, random_batch, simplified
+from radiodiff_jax.benchmark.measure import Row
+from radiodiff_jax.config_files import read_config, write_config
 from radiodiff_jax.training.loop import train
-from radiodiff_jax.training.vae_task import make_vae_task
+from radiodiff_jax.training.session import SessionOptions
+from radiodiff_jax.training.update import make_update
 
 SECONDS = 30.0  # that the updates of a loop may take
 FEWEST, MOST = 16, 240
@@ -25,14 +33,13 @@ NEVER = 10**9
 
 
 def measure_loop_overhead(job: Job) -> dict[str, Row]:
-    """The autoencoder's training on maps in memory, against the same update called on one batch again and again.
+    """The generator's training on maps in memory, against the same update called on one batch again and again.
 
     The loop is held four times for some bare updates, so that both are timed under the same load; the half of the
     updates that follow, up to a logged step, are compared with them. Then a checkpoint begins.
     """
-    config = whole_batches(job.vae)
-    batch = job.update_batch(config)
-    update, task = vae_update(config, job.ldm, batch), make_vae_task(config)
+    config, batch = simplified(job.config), job.update_batch(job.config)
+    update, task = job.generator_update(), make_update(job.composition)
     quarter = round(min(max(SECONDS / update.measure(3)["median_s"], FEWEST), MOST) / 4 / HOLDS)
     every = 4 * quarter
     settings = replace(
@@ -55,11 +62,11 @@ def measure_loop_overhead(job: Job) -> dict[str, Row]:
 
     unseen = io.StringIO()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(unseen), contextlib.redirect_stderr(unseen):
-        batches = in_memory(random_batch(config, job.ldm, batch), batch)
-        done = train(replace(task, phase=phase), config, Path(folder) / "run", batches=batches)
+        batches = in_memory(random_batch(config, batch), batch)
+        done = train(replace(task, phase=phase), config, Path(folder) / "run", batches=batches, frozen=job.frozen)
     if not done.finished:  # the loop takes Ctrl-C for a wish to save
         raise KeyboardInterrupt
-    return {"loop, vae": loop_row(times, quarter) | {"batch": batch}}
+    return {"loop": loop_row(times, quarter) | {"batch": batch}}
 
 
 @dataclass(frozen=True)
@@ -105,3 +112,37 @@ def in_memory(batch: dict[str, np.ndarray], count: int) -> grain.DatasetIterator
     records = [{name: part[index] for name, part in batch.items()} for index in range(count)]
     batches = grain.MapDataset.source(records).seed(0).shuffle().repeat().batch(count)
     return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)))
+
+
+def measure_resume(job: Job) -> dict[str, Row]:
+    """From the start of a process that goes on with a run to its first finished update.
+
+    Two processes one after the other, of one update each; the second is timed. This process leaves devices alone.
+    """
+    batch = job.batch or (1 if job.large else job.config.training.batch_size)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        training = replace(job.config.training, steps=2, batch_size=batch, log_every=1)
+        write_config(folder / "generator.yaml", simplified(replace(job.config, training=training)))
+        if job.autoencoder is not None:
+            write_config(folder / "vae.yaml", job.autoencoder)
+        for updates in ("1", "2"):
+            start = time.time()
+            command = [sys.executable, "-m", "radiodiff_jax.benchmark.loop", str(folder / "run"), name, updates]
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        # The loop writes a line of metrics as soon as an update is done, and here no other line after it.
+        return {"resume": {"resume_s": os.stat(folder / "run" / "metrics.jsonl").st_mtime - start, "batch": batch}}
+
+
+def main(run: str, settings: str, updates: str) -> None:
+    """Train as the settings say, until so many updates are done."""
+    config, vae = read_config(Path(settings) / "generator.yaml"), Path(settings) / "vae.yaml"
+    job, count = Job(config, read_config(vae) if vae.is_file() else None), config.training.batch_size
+    train(
+        make_update(job.composition), config, Path(run), batches=in_memory(random_batch(config, count), count),
+        frozen=job.frozen, options=SessionOptions(until=int(updates)),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,10 +1,12 @@
-"""Results as tables, for the terminal and for the documentation. Needs no JAX."""
+"""Results as tables, for the terminal and for the documentation."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from radiodiff_jax.benchmark.job import Row
-from radiodiff_jax.benchmark.roofline import position
+from tabulate import tabulate
+
+from radiodiff_jax.benchmark.measure import Row, roofline
+from radiodiff_jax.reporting.markdown import table
 
 Table = tuple[list[str], list[list[str]]]
 
@@ -16,8 +18,8 @@ TIMES = {
     "compile (s)": lambda row: number(row.get("compile_s")),
     "peak (GB)": lambda row: number(row.get("peak_gb")),
 }
-ARITHMETIC = {
-    "GFLOP": lambda row: number(row.get("operations"), 1e-9),
+FLOPS = {
+    "GFLOP": lambda row: number(row.get("flops"), 1e-9),
     "GFLOP/s": lambda row: number(row.get("teraflops_per_s"), 1e3),
     "of peak": lambda row: percent(row.get("peak_share")),
     "GB moved": lambda row: number(row.get("bytes"), 1e-9),
@@ -35,7 +37,7 @@ LOOP = {
 RESUME = {"process start to first update (s)": lambda row: number(row.get("resume_s"))}
 SECTIONS: dict[str, tuple[str, dict[str, Callable[[Row], str]]]] = {
     "time": ("median_s", TIMES),
-    "arithmetic": ("operations", ARITHMETIC),
+    "FLOPs": ("flops", FLOPS),
     "training loop": ("looped_s", LOOP),
     "going on with a run": ("resume_s", RESUME),
 }
@@ -59,10 +61,10 @@ def percent(value: float | None) -> str:
 def tables(results: dict[str, Any]) -> dict[str, Table]:
     """Title -> (head, rows) of what was measured with one preset; tables without rows are left out."""
     limits = results["machine"].get("limits", {})
-    rows = {what: row | position(row, limits) for what, row in results["rows"].items()}
+    rows = {what: row | roofline(row, limits) for what, row in results["rows"].items()}
     found = {}
     for title, (needed, columns) in SECTIONS.items():
-        chosen = {what: row for what, row in rows.items() if needed in row}
+        chosen = {what: row for what, row in rows.items() if row.get(needed)}
         lines = [
             [what, str(row.get("batch", "-")), *(cell(row) for cell in columns.values())] for what, row in chosen.items()
         ]
@@ -91,21 +93,14 @@ def described(results: dict[str, Any]) -> str:
 
 def text(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A table for the terminal: the first column to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
-    return "\n".join(
-        "  ".join([cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])]) for cells in (head, *lines)
-    )
+    sides = ["left", *["right"] * (len(head) - 1)]
+    # The head as a line of its own, since tabulate widens every column that has a head by two.
+    return tabulate([head, *lines], tablefmt="plain", colalign=sides, disable_numparse=True)
 
 
 def markdown(results: dict[str, Any]) -> str:
     """All tables as Markdown."""
     parts = [" ".join(described(results).splitlines())]
-    for head, lines in tables(results).values():
-        parts.append("\n".join(map(line_of, [head, ["---", *["---:"] * (len(head) - 1)], *lines])))
+    parts += [table(head, lines).rstrip() for head, lines in tables(results).values()]
     parts += [f"- {fault}" for fault in faults(results)]
     return "\n\n".join(parts) + "\n"
-
-
-def line_of(cells: Sequence[str]) -> str:
-    """A line of a Markdown table."""
-    return "| " + " | ".join(cells) + " |"

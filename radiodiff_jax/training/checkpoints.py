@@ -10,7 +10,9 @@ A file system may flip bits without telling, and so may Orbax restore them; the 
 
 import contextlib
 import errno
+import functools
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,7 +29,6 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from radiodiff_jax.config_files import read_yaml
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.digest import quick_digests
-from radiodiff_jax.training.quiet import silence_orbax
 from radiodiff_jax.training.task import State, Tree
 
 LATEST, BEST = "latest", "best"
@@ -209,7 +210,8 @@ def load_for_inference(run: Path, which: str | int = LATEST) -> tuple[State, int
     folder = (run / "checkpoints").resolve()
     steps = saved_steps(folder)
     if not steps:
-        command = "vae" if read_yaml(run / "config.yaml").get("kind") == "vae" else "train"
+        told = read_yaml(run / "config.yaml") if (run / "config.yaml").is_file() else {}
+        command = "vae" if told.get("kind") == "vae" else "train"
         raise UserError(
             f"{run} has no checkpoint yet; train it first with `python -m experiments.{command} --data DIR --run {run}`"
         )
@@ -288,3 +290,18 @@ def save_error(folder: Path, step: int, error: Exception) -> UserError:
             "which goes on from the checkpoint before"
         )
     return UserError(f"step {step} could not be saved in {folder} ({reason(error)}); mend that and go on")
+
+
+@functools.cache
+def silence_orbax() -> None:
+    """When a read or write fails, Orbax logs what it then raises, and asyncio and TensorStore complain of the rest."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    before = sys.unraisablehook
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        # TensorStore reports late to the event loop of an operation that has failed already.
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook

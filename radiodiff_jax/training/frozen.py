@@ -27,10 +27,11 @@ from radiodiff_jax.config_files import read_config, write_config
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
 from radiodiff_jax.models.autoencoder import Autoencoder, posterior_sample, split_moments
-from radiodiff_jax.settings import VAEConfig
+from radiodiff_jax.models.perceptual import perceptual_weights
+from radiodiff_jax.settings import GANObjectiveConfig, VAEConfig
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.checkpoints import LATEST, load_for_inference
-from radiodiff_jax.training.distributed import any_process, barrier, is_main_process
+from radiodiff_jax.training.devices import any_process, barrier, is_main_process
 from radiodiff_jax.training.task import Batch
 from radiodiff_jax.units import grey_to_gain
 
@@ -212,3 +213,20 @@ def describe(run: Path) -> dict[str, Any]:
     """What run.json says of what a generator builds on."""
     files = {"autoencoder": run / "autoencoder" / "latent.json", "base": run / "base" / "source.json"}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.is_file()}
+
+
+def read_perceptual(config: GANObjectiveConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(frozen tree, what run.json says of it). Raises UserError for a weight without a file or a bad file."""
+    if config.perceptual_weight == 0:
+        return {}, {"perceptual": "off"}
+    if config.perceptual_weights_file is None:
+        raise UserError(
+            "objective.perceptual_weight is set, but VGG16's weights are not shipped: give their .npz file as "
+            "objective.perceptual_weights_file (its format is in radiodiff_jax/models/perceptual.py), or set the weight to 0"
+        )
+    path = Path(config.perceptual_weights_file)
+    try:
+        arrays = dict(np.load(path, allow_pickle=False))
+    except Exception as error:  # NumPy raises OSError, ValueError, BadZipFile and more
+        raise UserError(f"{path} cannot be read as an .npz file ({type(error).__name__}); make it again") from error
+    return {"perceptual": perceptual_weights(arrays, str(path))}, {"perceptual": f"LPIPS (VGG16) from {path}"}

@@ -19,9 +19,8 @@ from radiodiff_jax.data.records import RecordSource
 from radiodiff_jax.data.symmetries import symmetries_of
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
-from radiodiff_jax.training.devices import compiler_options
+from radiodiff_jax.training.devices import barrier, compiler_options, is_main_process
 from radiodiff_jax.training.digest import digest
-from radiodiff_jax.training.distributed import barrier, is_main_process
 from radiodiff_jax.training.task import Batch
 from radiodiff_jax.units import grey_to_gain
 

@@ -1,15 +1,28 @@
-"""What is seen of a training while it goes on: the progress bar, the speed, the metrics between two logged steps."""
+"""What is seen of a training while it goes on, and what may stop it.
+
+Progress bar, means of metrics between two logged steps, speed; traces for Perfetto; TensorBoard files; signals.
+"""
 
 import contextlib
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from tqdm import tqdm
 
-from radiodiff_jax.training.task import Metrics
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.settings import TrainingConfig
+from radiodiff_jax.training.run_folder import RunFolder
+from radiodiff_jax.training.task import Metrics, Tree
 
 PACE_IN_FILES = 30.0  # seconds between two states of the bar where it is written to a file
 TIMED = (
@@ -148,3 +161,130 @@ def progress_bar(kind: str, total: int, done: int, shown: bool = True) -> tqdm:
     """A bar with updates a second and the time left; in a file, a line's worth every half minute."""
     pace = {} if sys.stderr.isatty() else {"mininterval": PACE_IN_FILES, "maxinterval": 2 * PACE_IN_FILES}
     return tqdm(total=total, initial=done, desc=kind, unit="update", dynamic_ncols=True, disable=not shown, **pace)
+
+
+UPDATES = 3
+
+
+class Profile:
+    """Traces three updates from update number `first` on into RUN/profile/FIRST; nothing where `first` is None.
+
+    The folder holds perfetto_trace.json.gz, for ui.perfetto.dev, and what TensorBoard's profiler reads.
+    """
+
+    def __init__(self, run: Path, first: int | None):
+        self._first = first
+        self._folder = run / "profile" / str(first)
+        self._running = False
+
+    def before(self, step: int) -> None:
+        """Called before update number `step` (from 1)."""
+        if step == self._first:
+            jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
+            self._running = True
+
+    def after(self, step: int, state: Tree) -> None:
+        """Called after update number `step`, whose result is `state`."""
+        if self._running and step >= self._first + UPDATES - 1:
+            jax.block_until_ready(state)
+            self.end()
+
+    def end(self) -> None:
+        """Write what was traced, if a trace is under way."""
+        if self._running:
+            self._running = False
+            jax.profiler.stop_trace()
+            for trace in self._folder.rglob("perfetto_trace.json.gz"):
+                trace.replace(self._folder / trace.name)
+
+
+class NoBoard:
+    """Writes nothing."""
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        """Take the metrics of a step."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class Board(NoBoard):
+    """Appends scalars to RUN/tensorboard; what an earlier session wrote after `step` is no longer shown."""
+
+    def __init__(self, folder: str, step: int):
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        self._writer = EventFileWriter(folder)
+        if step:
+            status = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._writer.add_event(self._event(step=step + 1, session_log=status))
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        """Add one point to the curve of every metric."""
+        values = [self._summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
+        self._writer.add_event(self._event(step=step, wall_time=time.time(), summary=self._summary(value=values)))
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+        self._writer.close()
+
+
+def board_writer(folder: RunFolder, settings: TrainingConfig, step: int) -> NoBoard:
+    """The writer that the settings ask for, of a session that begins after `step` updates.
+
+    Raises UserError where the library is missing.
+    """
+    if not (settings.tensorboard and folder.writes):
+        return NoBoard()
+    try:
+        return Board(str(folder.path / "tensorboard"), step)
+    except ImportError as error:
+        raise UserError(
+            "training.tensorboard needs the package tensorboard; install the extra with "
+            "`python -m pip install -e '.[tensorboard]'`, or set it to false"
+        ) from error
+
+
+EVENTS = {signal.SIGINT: "interrupted", signal.SIGTERM: "preempted"}
+WISHES = [None, *EVENTS.values()]
+
+
+class Interrupts:
+    """While entered, the first signal is only noted; a second one ends the process at once.
+
+    Python delivers signals to the main thread only, so elsewhere nothing is caught.
+    """
+
+    def __init__(self):
+        self.event: str | None = None
+        self._before = {}
+
+    def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in EVENTS}
+        return self
+
+    def stop(self, step: int, every: int) -> bool:
+        """Whether to stop after `step` updates.
+
+        Several processes must stop at the same one: they ask each other every so many updates.
+        """
+        if jax.process_count() == 1:
+            return self.event is not None
+        if step % every:
+            return False
+        wishes = multihost_utils.process_allgather(np.int32(WISHES.index(self.event)))
+        self.event = WISHES[int(np.max(wishes))]
+        return self.event is not None
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.event is not None:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.event = EVENTS[number]

@@ -17,16 +17,141 @@
 
 import hashlib
 import json
+import math
+import os
+import platform
+import shlex
+import subprocess
+import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import jax
+
+from radiodiff_jax import __version__
 from radiodiff_jax.config import Config
 from radiodiff_jax.config_files import differences, flatten, read_config, to_tree, write_config
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_json
-from radiodiff_jax.training.json_lines import JsonLines, read_json_lines
-from radiodiff_jax.training.provenance import now
+from radiodiff_jax.files import write_json, write_text
+from radiodiff_jax.training.devices import describe_devices
+from radiodiff_jax.training.task import Tree
+
+# ---- files that grow by one JSON object a line and survive being cut off anywhere ----
+
+Record = dict[str, Any]
+
+
+def read_json_lines(path: Path) -> list[Record]:
+    """The objects of a file, in order; none if there is no file. An unfinished last line is left out.
+
+    Raises UserError for a damaged line before the last.
+    """
+    if not path.is_file():
+        return []
+    records = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            records.append(json.loads(line))
+        except ValueError as error:
+            raise UserError(f"{path}, line {number} is damaged; delete that line") from error
+    return records
+
+
+class JsonLines:
+    """Appends to such a file; every line is whole and handed to the system when `append` returns."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        content = path.read_bytes() if path.is_file() else b""
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(path, whole)
+
+    def append(self, record: Record) -> None:
+        """Add one object; numbers that are not finite become null."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(_line(record))
+
+    def cut_back(self, step: int) -> None:
+        """Drop every object whose "step" is greater; the file is replaced whole."""
+        kept = [record for record in read_json_lines(self.path) if record["step"] <= step]
+        write_text(self.path, "".join(map(_line, kept)))
+
+
+def _line(record: Record) -> str:
+    return json.dumps(_finite(record), allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# ---- what a run was made with ----
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+CODE = Path(__file__).resolve().parents[2]
+
+
+def provenance(parameters: Tree) -> dict[str, Any]:
+    """The facts for run.json; `parameters` are shapes or arrays."""
+    return {
+        "command": shlex.join([Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]]),
+        "started": now(),
+        "git_commit": git_commit(),
+        "versions": package_versions(),
+        "devices": describe_devices(),
+        "processes": jax.process_count(),
+        "parameters": count_parameters(parameters),
+    }
+
+
+def now() -> str:
+    """The time, UTC, ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def count_parameters(parameters: Tree) -> dict[str, int]:
+    """Numbers of parameters: "total" and one entry for each top-level module."""
+    counts = {name: sum(leaf.size for leaf in jax.tree.leaves(module)) for name, module in parameters.items()}
+    return {"total": sum(counts.values()), **counts}
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result may depend on."""
+    versions = {"radiodiff_jax": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def git_commit() -> str | None:
+    """The commit of this code, with " (modified)" where files differ from it; None without git or a repository."""
+    commit = _git("rev-parse", "HEAD")
+    # A package installed into some other project's tree is not described by that project's commit.
+    if commit is None or _git("ls-files", "--error-unmatch", "--", str(Path(__file__).resolve())) is None:
+        return None
+    return f"{commit} (modified)" if _git("status", "--porcelain", "--untracked-files=no") else commit
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=CODE, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+# ---- the folder ----
 
 PARTS = (
     "config.yaml", "run.json", "metrics.jsonl", "events.jsonl", "checkpoints", "samples", "evaluation", "autoencoder", "base",

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.training.provenance import now
+from radiodiff_jax.training.run_folder import now
 
 NAME = "lock.json"
 HEARTBEAT = 20.0  # seconds between two signs of life

@@ -12,16 +12,20 @@ from jax.sharding import Mesh
 from radiodiff_jax.config import Config
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.checkpoints import Checkpoints, Restored
-from radiodiff_jax.training.compiled import CompiledTask
+from radiodiff_jax.training.compiled import CompiledTask, MeasuredStep
 from radiodiff_jax.training.devices import describe_devices, put_batch
 from radiodiff_jax.training.digest import parameters_digest
-from radiodiff_jax.training.interrupts import Interrupts
-from radiodiff_jax.training.measured_step import MeasuredStep
-from radiodiff_jax.training.profile import Profile
-from radiodiff_jax.training.progress import MetricAverager, Throughput, TooManySkippedError, progress_bar
+from radiodiff_jax.training.progress import (
+    Interrupts,
+    MetricAverager,
+    Profile,
+    Throughput,
+    TooManySkippedError,
+    board_writer,
+    progress_bar,
+)
 from radiodiff_jax.training.run_folder import RunFolder, settings_fingerprint
 from radiodiff_jax.training.task import Task, Tree
-from radiodiff_jax.training.tensorboard import board_writer
 from radiodiff_jax.training.validation import BatchSource, validate
 
 DrawSamples = Callable[..., Any]  # (path, truth, output, buildings, title); arrays are [maps, height, width]

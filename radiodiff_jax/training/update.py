@@ -9,9 +9,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from radiodiff_jax.composition import Composition, scene_of
 from radiodiff_jax.training import ema
-from radiodiff_jax.training.accumulation import accumulate
-from radiodiff_jax.training.guard import first_guard, skip_bad_updates
-from radiodiff_jax.training.optimizer import learning_rate, optimizer
+from radiodiff_jax.training.optimizer import accumulate, first_guard, learning_rate, optimizer, skip_bad_updates
 from radiodiff_jax.training.task import Batch, Metrics, State, Task, Tree
 from radiodiff_jax.units import grey_to_gain
 

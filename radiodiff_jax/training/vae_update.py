@@ -15,9 +15,7 @@ from radiodiff_jax.settings import VAEConfig
 from radiodiff_jax.spaces.buildings import blank_buildings, fill_buildings
 from radiodiff_jax.spaces.latent import to_gain, to_image
 from radiodiff_jax.training import ema
-from radiodiff_jax.training.accumulation import accumulate
-from radiodiff_jax.training.guard import first_guard, skip_bad_updates
-from radiodiff_jax.training.optimizer import learning_rate, optimizer
+from radiodiff_jax.training.optimizer import accumulate, first_guard, learning_rate, optimizer, skip_bad_updates
 from radiodiff_jax.training.task import Batch, Metrics, State, Task, Tree
 from radiodiff_jax.units import grey_to_gain
 

@@ -11,9 +11,11 @@ import psutil
 import pytest
 
 from experiments import benchmark
+from experiments.training import CONFIGS
 from radiodiff_jax.benchmark.job import Job
-from radiodiff_jax.benchmark.stages import STAGES, run_stage
+from radiodiff_jax.benchmark.stages import STAGES, run_stage, why_left_out
 from radiodiff_jax.benchmark.tables import tables, text
+from radiodiff_jax.config_files import load_config
 from radiodiff_jax.errors import UserError
 from tests.micro import micro
 
@@ -22,7 +24,7 @@ MACHINE = {
     "compute": "float32", "versions": {"jax": "0.0"},
     "limits": {"teraflops": 0.1, "gigabytes_per_s": 10.0, "source": "measured"},
 }  # fmt: skip
-ROW = {"median_s": 0.02, "best_s": 0.01, "spread_s": 0.001, "operations": 10**9, "bytes": 2e7, "batch": 2,
+ROW = {"median_s": 0.02, "best_s": 0.01, "spread_s": 0.001, "flops": 10**9, "bytes": 2e7, "batch": 2,
        "examples_per_s": 100.0, "compile_s": 1.5, "peak_gb": 0.5}  # fmt: skip
 
 
@@ -46,32 +48,63 @@ def test_real_stages_on_the_smallest_networks():
     rows = {what: row for stage in ("vae_step", "discriminator") for what, row in run_stage(stage, job).items()}
     alone, adversarial = rows["vae step, alone"], rows["vae step, adversarial"]
     assert alone["batch"] == adversarial["batch"] == 2
-    # The discriminator runs forward and back for real maps, for made-up ones, and to judge the generator.
-    assert adversarial["operations"] - alone["operations"] > 4 * rows["discriminator"]["operations"]
+    # The discriminator runs forward and back for real maps, for made-up ones, and in the autoencoder's own loss.
+    assert adversarial["flops"] - alone["flops"] > 4 * rows["discriminator"]["flops"]
     assert all(row["median_s"] > 0 and row["peak_gb"] > 0.1 and row["compile_s"] > 0 for row in rows.values())
     results = {"config": "micro", "machine": MACHINE, "rows": rows}
     assert [len(lines) for _, lines in tables(results).values()] == [3, 3]
 
 
+LATENT = [
+    "backbone.name=unet", "backbone.widths=[8,8]", "features=[buildings,transmitter]", "estimate=line_of_sight",
+]  # fmt: skip
+PIXEL = [*LATENT, "space.name=pixel", "objective.name=regression"]
+
+
+@pytest.mark.parametrize("space", ["latent", "pixel"])
+def test_real_stages_of_a_generator(space):
+    """On the smallest networks, for which FLOPs are known to be more or less than one another's."""
+    latent = space == "latent"
+    job = Job(micro("ldm", *(LATENT if latent else PIXEL)), micro("vae") if latent else None, batch=2, repeats=1)
+    names = ["features", "condition", "backbone", "prediction", "generator_step", "generator_step_cached"]
+    rows = {what: row for name in names if not why_left_out(name, job) for what, row in run_stage(name, job).items()}
+    assert all(row["median_s"] > 0 and row["batch"] == 2 for row in rows.values())
+    # A forward and a backward pass are about three times a forward pass.
+    assert rows["generator step"]["flops"] > 2.5 * rows["backbone"]["flops"] > 0
+    assert rows["prediction, 1 step"]["flops"] >= rows["backbone"]["flops"] / 2
+    assert ("prediction, 5 steps" in rows) == ("generator step, cached latents" in rows) == latent
+    if latent:
+        assert rows["generator step, cached latents"]["flops"] < rows["generator step"]["flops"]
+        assert rows["prediction, 5 steps"]["flops"] > rows["prediction, 1 step"]["flops"]
+        assert "bytes" in rows["prediction, 1 step"] and "bytes" not in rows["prediction, 5 steps"]
+
+
+def test_real_loop_and_resume(monkeypatch):
+    monkeypatch.setattr("radiodiff_jax.benchmark.loop.SECONDS", 0.1)
+    job = Job(micro("ldm", *PIXEL), batch=2, repeats=1)
+    rows = run_stage("loop_overhead", job) | run_stage("resume", job)
+    assert rows["loop"]["looped_s"] > 0 and rows["loop"]["updates"] == 17 and rows["resume"]["resume_s"] > 0
+
+
 def test_a_fault_is_one_line_and_the_others_go_on(answers, capsys, tmp_path):
     found, asked = answers
-    found["unet"] = {"status": "failed with exit code 1; its output is above"}
+    found["backbone"] = {"status": "failed with exit code 1; its output is above"}
     found["encoder"] = {"status": "done", "rows": {"encoder": ROW}}
-    found["ldm_step"] = lambda batch: (
+    found["generator_step"] = lambda batch: (
         {"status": "out of memory", "batch": batch or 16}
         if batch is None or batch > 4
-        else {"status": "done", "rows": {"ldm step": ROW | {"batch": batch}}}
+        else {"status": "done", "rows": {"generator step": ROW | {"batch": batch}}}
     )
     path = tmp_path / "tiny.json"
-    assert benchmark.main(["--config", "tiny", "--only", "unet", "encoder", "ldm_step", "--json", str(path)]) == 1
+    assert benchmark.main(["--config", "tiny", "--only", "backbone", "encoder", "generator_step", "--json", str(path)]) == 1
     shown = capsys.readouterr()
-    assert "unet: failed with exit code 1" in shown.out and "a batch of 16 does not fit" in shown.err
-    assert asked[-3:] == [("ldm_step", None), ("ldm_step", 8), ("ldm_step", 4)]
-    assert "50.0 %" in shown.out and "compute" in shown.out  # 50 of 100 GFLOP/s, 50 operations a byte against 10
+    assert "backbone: failed with exit code 1" in shown.out and "a batch of 16 does not fit" in shown.err
+    assert asked[-3:] == [("generator_step", None), ("generator_step", 8), ("generator_step", 4)]
+    assert "50.0 %" in shown.out and "compute" in shown.out  # 50 of 100 GFLOP/s, 50 FLOPs a byte against 10
     assert all(len(line) <= 120 for line in shown.out.splitlines())
     written = json.loads(path.read_text())
-    assert written["stages"] == {"unet": found["unet"]["status"], "encoder": "done", "ldm_step": "done"}
-    assert written["rows"]["ldm step"]["batch"] == 4
+    assert written["stages"] == {"backbone": found["backbone"]["status"], "encoder": "done", "generator_step": "done"}
+    assert written["rows"]["generator step"]["batch"] == 4
 
     assert benchmark.main(["--markdown", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -86,6 +119,25 @@ def test_several_batches_are_rows_of_their_own(answers, tmp_path):
     path = tmp_path / "out.json"
     benchmark.main(["--config", "tiny", "--only", "encoder", "reading", "--batch", "1", "8", "--json", str(path)])
     assert list(json.loads(path.read_text())["rows"]) == ["encoder, batch 1", "encoder, batch 8", "reading"]
+
+
+def test_stages_of_an_autoencoder_are_left_out_where_there_is_none(answers, capsys, tmp_path):
+    found, asked = answers
+    found["encoder"] = found["features"] = {"status": "done", "rows": {"some": ROW}}
+    path = tmp_path / "out.json"
+    words = ["--config", "pixel-tiny", "--only", "encoder", "generator_step_cached", "features", "--json", str(path)]
+    assert benchmark.main(words) == 0
+    assert "encoder: left out, as the space pixel has no autoencoder" in capsys.readouterr().out
+    assert [stage for stage, _ in asked] == ["machine", "features"]
+    assert json.loads(path.read_text())["stages"]["generator_step_cached"].startswith("left out")
+    assert benchmark.main([*words, "--vae-config", "tiny"]) == 0 and ("encoder", None) in asked
+
+
+@pytest.mark.parametrize(("config", "vae"), [("small", "small"), ("flow-tiny", "tiny"), ("residual-tiny", None)])
+def test_the_autoencoder_is_that_of_the_same_name(config, vae):
+    job = benchmark.read_job(benchmark.parse(["--config", config, "--precision", "bfloat16"]))
+    preset = None if vae is None else load_config("vae", vae, ["precision.compute=bfloat16"], CONFIGS)
+    assert job.autoencoder == preset and job.config.precision.compute == "bfloat16"
 
 
 def test_columns_of_the_terminal_are_aligned():

@@ -6,13 +6,28 @@ import sys
 
 from experiments.compiled import FOLDER, keep_compiled, processor, shrink
 
-PROGRAM = "import experiments, jax; jax.jit(lambda x: x @ x + 1)(jax.numpy.ones((8, 8)))"
+MAIN = "def main(): jax.jit(lambda x: x @ x + 1)(jax.numpy.ones((8, 8)))"
+PROGRAM = f"import jax\nfrom experiments.command import run_command\n{MAIN}\nrun_command(main)"
 
 
-def run(**environment: str) -> None:
+def run(program: str = PROGRAM, **environment: str) -> None:
     kept = {name: value for name, value in os.environ.items() if name != FOLDER}
     always = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    subprocess.run([sys.executable, "-c", PROGRAM], env=kept | always | environment, check=True)
+    subprocess.run([sys.executable, "-c", program], env=kept | always | environment, check=True)
+
+
+def test_importing_changes_nothing(tmp_path):
+    """Neither the environment nor the user's cache folder; both are a running command's business."""
+    program = "import os; before = dict(os.environ); import experiments, experiments.train; assert dict(os.environ) == before"
+    run(program, XDG_CACHE_HOME=str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_processes_of_a_command_are_told(tmp_path):
+    child = f"import os; assert os.environ[{FOLDER!r}].startswith({str(tmp_path)!r})"
+    main = f"def main(): subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    run(f"import subprocess, sys\nfrom experiments.command import run_command\n{main}\nrun_command(main)",
+        XDG_CACHE_HOME=str(tmp_path))  # fmt: skip
 
 
 def test_the_next_process_finds_what_was_compiled(tmp_path):

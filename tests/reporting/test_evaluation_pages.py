@@ -9,19 +9,20 @@ import pytest
 from radiodiff_jax.data.pipeline import evaluation_batches
 from radiodiff_jax.data.sources import FolderSource
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.inference.evaluation import evaluate, law_predictor
+from radiodiff_jax.inference.evaluation import BASELINES, evaluate
 from radiodiff_jax.inference.evaluation_files import named, write_evaluation
 from radiodiff_jax.inference.extremes import choose_extremes, extreme_maps
 from radiodiff_jax.radiomapseer import RadioMapFolder
 from radiodiff_jax.reporting.evaluation_figures import line_of
 from radiodiff_jax.reporting.evaluation_pages import write_evaluation_page
 from radiodiff_jax.reporting.evaluation_verdict import DESCRIPTIONS, comparisons, ordered, verdict
+from radiodiff_jax.units import grey_to_gain
 from tests.data.example_folder import write_example_folder
 
 
 def off_by(gain):
     """A predictor that says `gain` too much, alternately more and less by map."""
-    return lambda batch: batch["gain"] + np.float32(gain) * (1 + batch["map"][:, None, None, None] % 2)
+    return lambda batch: grey_to_gain(batch["gain"]) + np.float32(gain) * (1 + batch["map"][:, None, None] % 2)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def evaluated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated")
     maps = RadioMapFolder(write_example_folder(folder / "maps", maps=5))
     source = FolderSource(maps, maps.maps, cars=False)
-    quiet = {"distance law": lambda batch: law_predictor(batch) * np.float32(0.8), "autoencoder": off_by(0.01)}
+    quiet = {"distance law": lambda batch: BASELINES["distance law"](batch) * np.float32(0.8), "autoencoder": off_by(0.01)}
     found = evaluate({"model 1": off_by(0.02), "model 5": off_by(0.015)} | quiet, evaluation_batches(source, 4))
     for steps in (1, 5):
         model = found[f"model {steps}"] | {"ms_per_map": 3.0 * (steps + 1)}

@@ -66,7 +66,7 @@ def run_toy_in_part(run: Path, steps: int) -> None:
     import grain
     import jax
 
-    from radiodiff_jax.training.interrupts import Interrupts
+    from radiodiff_jax.training.progress import Interrupts
     from tests.training import toy
 
     if steps < 12:
@@ -99,7 +99,7 @@ if __name__ == "__main__":
         print(json.dumps(on_four_devices(Path(sys.argv[2]))))
     else:
         if sys.argv[5:]:
-            from radiodiff_jax.training.distributed import join_processes
+            from radiodiff_jax.training.devices import join_processes
 
             join_processes(sys.argv[5])
         run_toy_in_part(Path(sys.argv[2]), int(sys.argv[3]))

@@ -9,7 +9,7 @@ import pytest
 
 from radiodiff_jax.training.compiled import compile_task
 from radiodiff_jax.training.devices import device_mesh, put_batch, replicate
-from radiodiff_jax.training.guard import PATIENCE, first_guard, skip_bad_updates
+from radiodiff_jax.training.optimizer import PATIENCE, first_guard, skip_bad_updates
 from tests.training.toy import make_batches, make_config, make_task
 
 

@@ -10,7 +10,7 @@ from tests.golden_files import ROOT
 
 PROGRAM = """
 import os, signal, sys, time
-from radiodiff_jax.training.interrupts import Interrupts
+from radiodiff_jax.training.progress import Interrupts
 with Interrupts() as interrupts:
     os.kill(os.getpid(), {first})
     print(interrupts.event, flush=True)

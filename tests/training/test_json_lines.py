@@ -5,7 +5,7 @@ import json
 import pytest
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.training.json_lines import JsonLines, read_json_lines
+from radiodiff_jax.training.run_folder import JsonLines, read_json_lines
 
 
 @pytest.fixture

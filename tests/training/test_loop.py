@@ -16,13 +16,12 @@ import pytest
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.training.checkpoints import Checkpoints, load_for_inference, saved_steps
-from radiodiff_jax.training.compiled import compile_task
+from radiodiff_jax.training.compiled import MeasuredStep, compile_task
 from radiodiff_jax.training.devices import check_batch_size, device_mesh, put_batch, replicate
 from radiodiff_jax.training.digest import parameters_digest
 from radiodiff_jax.training.flops import traced_flops
-from radiodiff_jax.training.json_lines import read_json_lines
-from radiodiff_jax.training.measured_step import MeasuredStep
 from radiodiff_jax.training.progress import TIMED
+from radiodiff_jax.training.run_folder import read_json_lines
 from radiodiff_jax.training.run_lock import run_lock
 from radiodiff_jax.training.session import Session, SessionOptions
 from radiodiff_jax.units import grey_to_gain
@@ -95,7 +94,7 @@ def test_validation_figures_are_means_over_real_maps(finished):
     """The filled-up map counts for nothing; the figures are those of the averaged weights."""
     run, _, _ = finished
     state, _ = load_for_inference(run)
-    masks = {name: np.stack([Maps()[i][name] for i in range(6)]) for name in ("buildings", "cars")}
+    masks = {name: np.stack([Maps()[i][name] for i in range(6)]) for name in ("buildings", "cars", "observed")}
     output = make_task(make_config()).predict(state, {"scale": 1.5}, masks, None)
     truth = grey_to_gain(np.stack([Maps()[i]["gain"] for i in range(6)]))
     error = np.asarray(output, np.float64) - truth

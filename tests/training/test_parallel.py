@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.training.distributed import parse_processes
-from radiodiff_jax.training.json_lines import read_json_lines
+from radiodiff_jax.training.devices import parse_processes
 from radiodiff_jax.training.progress import TIMED
+from radiodiff_jax.training.run_folder import read_json_lines
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,7 +99,7 @@ def test_large_arrays_are_divided_along_their_longest_even_axis():
     from radiodiff_jax.training import devices
 
     mesh = AbstractMesh((4,), (devices.AXIS,))
-    found = {shape: devices.divided(shape, mesh).spec for shape in [(3, 3, 64, 128), (7, 8192), (127, 129), (8, 8), ()]}
+    found = {shape: devices.fsdp_sharding(shape, mesh).spec for shape in [(3, 3, 64, 128), (7, 8192), (127, 129), (8, 8), ()]}
     assert found[3, 3, 64, 128] == PartitionSpec(None, None, None, devices.AXIS)
     assert found[7, 8192] == PartitionSpec(None, devices.AXIS)
     assert found[127, 129] == found[8, 8] == found[()] == PartitionSpec()

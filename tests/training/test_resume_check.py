@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.training.resume_check import replay
+from radiodiff_jax.training.loop import replay
 from radiodiff_jax.training.session import SessionOptions
 from tests.training.toy import run_toy
 

@@ -18,9 +18,8 @@ from radiodiff_jax.config import VAEConfig
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.settings import DataConfig, EMAConfig, OptimizerConfig, TrainingConfig
 from radiodiff_jax.training import ema
-from radiodiff_jax.training.guard import first_guard, skip_bad_updates
 from radiodiff_jax.training.loop import Summary, train
-from radiodiff_jax.training.optimizer import learning_rate, optimizer
+from radiodiff_jax.training.optimizer import first_guard, learning_rate, optimizer, skip_bad_updates
 from radiodiff_jax.training.task import Task
 from radiodiff_jax.units import grey_to_gain
 
@@ -94,9 +93,9 @@ def make_task(config: VAEConfig, poisoned_at: int | None = None, poisoned_for: i
 
 
 def condition_of(batch):
-    """[batch, height, width, 3]: buildings, cars and their product, each -1 or 1."""
-    both = [jnp.where(batch.get(name, batch["buildings"]), 1.0, -1.0) for name in ("buildings", "cars")]
-    return jnp.stack([*both, both[0] * both[1]], -1)
+    """[batch, height, width, 3]: buildings, cars and observed pixels, each -1 or 1."""
+    masks = [batch.get(name, batch["buildings"]) for name in ("buildings", "cars", "observed")]
+    return jnp.where(jnp.stack(masks, -1), 1.0, -1.0)
 
 
 class Maps:
@@ -111,9 +110,9 @@ class Maps:
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         time.sleep(self.seconds)
         random = np.random.default_rng(index)
-        buildings, cars = random.random((2, SIZE, SIZE)) < 0.5
-        gain = (85 * (buildings.astype(int) + cars + 1)).astype(np.uint8)
-        return {"gain": gain, "buildings": buildings, "cars": cars, "position": random.integers(0, SIZE, 2, np.int32)}
+        masks = random.choice([False, True], (SIZE, SIZE, 3))
+        named = dict(zip(("buildings", "cars", "observed"), np.moveaxis(masks, -1, 0), strict=True))
+        return {"gain": (85 * masks.sum(-1)).astype(np.uint8), "position": np.zeros(2, np.int32), **named}
 
 
 def make_batches(seconds: float = 0.0) -> grain.DatasetIterator:
