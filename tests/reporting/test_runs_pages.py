@@ -74,7 +74,7 @@ def text_of(site, slug):
 @pytest.mark.parametrize("slug", ["one", "two", "three-3"])
 def test_a_page_is_whole(site, slug):
     text = text_of(site, slug)
-    assert UNDRAWN not in text and f"a diagram of {'ldm' if slug == 'three-3' else 'vae'}" in text
+    assert UNDRAWN not in text and f"a diagram of {'generator' if slug == 'three-3' else 'vae'}" in text
     headings = re.findall(r"^(#+) ", text, re.MULTILINE)
     assert headings[0] == "#" and set(headings[1:]) == {"##"}
     for name in re.findall(r"\]\((figures/[^)#]+)", text):
@@ -253,7 +253,7 @@ def write_generator(folder, phase, space="pixel", **values):
     run.joinpath("config.yaml").write_text(f"kind: generator\nspace: {{name: {space}}}\nobjective: {{name: {phase}}}\n")
     for name in ("run.json", "metrics.jsonl", "events.jsonl"):
         text = (run / name).read_text()
-        text = text.replace('"kind": "ldm"', '"kind": "generator"').replace('"phase": "ldm"', f'"phase": "{phase}"')
+        text = text.replace('"phase": "decoupled"', f'"phase": "{phase}"')
         (run / name).write_text(text.replace("experiments.ldm", "experiments.train"))
     return run
 
@@ -293,10 +293,12 @@ def test_generators_are_compared_with_their_objectives(tmp_path):
     for run, evaluations in zip(runs, (1, 2), strict=True):
         (run / "evaluation").mkdir()
         (run / "evaluation" / "test.json").write_text(json.dumps(EVALUATION | {"network_evaluations": evaluations}))
-    runs.append(write_run(tmp_path / "runs" / "former", "ldm", 4))
+    runs.append(write_run(tmp_path / "runs" / "former", "ldm", 4))  # as versions before 0.2 wrote it
+    facts = runs[-1] / "run.json"
+    facts.write_text(facts.read_text().replace('"kind": "generator"', '"kind": "ldm"'))
     report(runs, tmp_path / "site")
     text = (tmp_path / "site" / "runs" / "compare.md").read_text()
     assert "## Generator: 2 runs" in text and "Losses of different objectives are not comparable." in text
     assert "](regression/index.md) | regression | finished" in text and "| flow matching | finished" in text
     assert "| test | 96 | - | 0.02 |" in text and "| test | 96 | 1 | 0.02 |" in text
-    assert "## Diffusion model: 1 run\n" in text and "| run | `objective.name` |" in text
+    assert "## Diffusion model: 1 run\n" in text and "| `objective.name` | flow&#95;matching | regression |" in text

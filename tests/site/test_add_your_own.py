@@ -35,7 +35,7 @@ def applied(text: str, diff: str) -> str:
     """A file's text with the places of a diff block changed, each of which must be there once."""
     for place in diff.split("@@\n"):
         lines = place.splitlines(keepends=True)
-        old, new = ("".join(line[1:] for line in lines if line[0] != other) for other in "+-")
+        old, new = ("".join(line[1:] or line for line in lines if line[0] != other) for other in "+-")
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     return text
