@@ -12,10 +12,12 @@ VAE = [
     "autoencoder.normalisation_groups=4", "autoencoder.latent_channels=3",
     "discriminator.base_channels=4", "discriminator.layers=1", *TRAINING,
 ]  # fmt: skip
-LDM = [
-    "image_size=[32,32]", "backbone.base_channels=8", "backbone.channel_multipliers=[1,1]",
-    "backbone.relation_windows=[2,1]", "backbone.relation_heads=2", "backbone.swin.embedding_channels=8",
-    "backbone.swin.depths=[1,1]", "backbone.swin.heads=[1,2]", *TRAINING,
+LDM = ["image_size=[32,32]", "backbone.widths=[8,16]", *TRAINING]  # the lean U-Net: it compiles in seconds
+RADIODIFF = [
+    "image_size=[32,32]", "backbone.name=radiodiff", "backbone.base_channels=8", "backbone.channel_multipliers=[1,1]",
+    "backbone.relation_windows=[2,1]", "backbone.relation_heads=2", "backbone.relation_dropout=0.0",
+    "backbone.swin.embedding_channels=8", "backbone.swin.depths=[1,1]", "backbone.swin.heads=[1,2]",
+    "backbone.swin.stochastic_depth=0.0", *TRAINING,
 ]  # fmt: skip
 # Tests that train with these words share what is compiled.
 SHORT = ["training.steps=4", "training.checkpoint_every=2", "training.validate_every=2", "training.sample_every=4"]
@@ -23,8 +25,8 @@ START = ["objective.discriminator_start=2"]
 
 
 def micro(kind: str, *settings: str):
-    """Settings of a micro training."""
-    tree, words = ("vae", VAE) if kind == "vae" else ("generator", LDM)
+    """Settings of a micro training: "vae", "ldm" (lean U-Net on latents) or "radiodiff" (RadioDiff's network on latents)."""
+    tree, words = {"vae": ("vae", VAE), "ldm": ("generator", LDM), "radiodiff": ("generator", RADIODIFF)}[kind]
     return load_config(tree, "tiny", [*words, *settings], CONFIGS)
 
 

@@ -100,13 +100,13 @@ def test_unknown_keys_in_a_file(tmp_path):
 
 def test_ldm_sizes_must_fit():
     with pytest.raises(UserError, match="same length"):
-        load_config("generator", "tiny", ["backbone.relation_windows=[4,2]"], CONFIGS)
+        load_config("generator", "small", ["backbone.relation_windows=[4,2]"], CONFIGS)
     with pytest.raises(UserError, match="heads cannot share evenly"):
-        load_config("generator", "tiny", ["backbone.swin.heads=[3,3,3]"], CONFIGS)
+        load_config("generator", "small", ["backbone.swin.heads=[3,3,3,3]"], CONFIGS)
 
 
 def test_help_lists_every_setting_with_its_value():
-    config = load_config("generator", "tiny", [], CONFIGS)
+    config = load_config("generator", "small", [], CONFIGS)
     listing = settings_help(config)
     assert "backbone.swin.window=7" in listing
     assert "space.scale_factor=auto" in listing
@@ -174,4 +174,4 @@ def test_what_is_wrong_with_a_choice_is_said_in_one_line(word, says):
 def test_widths_that_were_refused_too_late():
     """36 channels in 4 groups died in a reshape, where 8 groups were taken for granted."""
     words = ["backbone.base_channels=36", "backbone.normalisation_groups=4", "backbone.relation_heads=4"]
-    assert load_config("generator", "tiny", words, CONFIGS).backbone.base_channels == 36
+    assert load_config("generator", "small", words, CONFIGS).backbone.base_channels == 36

@@ -96,7 +96,7 @@ def described(tree):
 def test_weights_for_timing_have_the_shapes_of_real_ones(objective):
     words = ["estimate=none", f"objective.name={objective}"]
     vae = micro("vae")
-    job = Job(micro("ldm", *words), vae)
+    job = Job(micro("radiodiff", *words), vae)
     composition = job.composition
     real = jax.eval_shape(composition.first_variables, jax.random.key(0))
     assert described(job.generator.variables) == described(real)
@@ -114,7 +114,7 @@ def test_batches_for_timing_are_those_of_the_pipeline(tmp_path):
 
     folder = write_data(tmp_path)
     words = ["data.observed_pixels=20", "features=[buildings,transmitter,observed]"]
-    for config in (micro("ldm"), micro("ldm", *words)):
+    for config in (micro("radiodiff"), micro("radiodiff", *words)):
         real = next(training_batches(open_varied_source(folder, "train", config.data), 4, 0))
         found = random_batch(config, 4)
         assert described(found) == {name: one for name, one in described(real).items() if name not in ("map", "transmitter")}
@@ -125,7 +125,7 @@ def test_batches_for_timing_are_those_of_the_pipeline(tmp_path):
 
 
 def test_cached_batches_hold_latents():
-    job = Job(micro("ldm"), micro("vae"))
+    job = Job(micro("radiodiff"), micro("vae"))
     batch = with_latents(random_batch(job.config, 2), job.composition)
     assert "gain" not in batch and batch["moments"].shape == (2, 8, 8, 6) and batch["estimate"].shape == (2, 8, 8, 3)
 

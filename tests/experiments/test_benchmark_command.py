@@ -44,7 +44,7 @@ def answers(monkeypatch):
 
 def test_real_stages_on_the_smallest_networks():
     vae = micro("vae")
-    job = Job(micro("ldm"), replace(vae, training=replace(vae.training, batch_size=2)), repeats=1)
+    job = Job(micro("radiodiff"), replace(vae, training=replace(vae.training, batch_size=2)), repeats=1)
     rows = {what: row for stage in ("vae_step", "discriminator") for what, row in run_stage(stage, job).items()}
     alone, adversarial = rows["vae step, alone"], rows["vae step, adversarial"]
     assert alone["batch"] == adversarial["batch"] == 2
@@ -65,7 +65,7 @@ PIXEL = [*LATENT, "space.name=pixel", "objective.name=regression"]
 def test_real_stages_of_a_generator(space):
     """On the smallest networks, for which FLOPs are known to be more or less than one another's."""
     latent = space == "latent"
-    job = Job(micro("ldm", *(LATENT if latent else PIXEL)), micro("vae") if latent else None, batch=2, repeats=1)
+    job = Job(micro("radiodiff", *(LATENT if latent else PIXEL)), micro("vae") if latent else None, batch=2, repeats=1)
     names = ["features", "condition", "backbone", "prediction", "generator_step", "generator_step_cached"]
     rows = {what: row for name in names if not why_left_out(name, job) for what, row in run_stage(name, job).items()}
     assert all(row["median_s"] > 0 and row["batch"] == 2 for row in rows.values())
@@ -81,7 +81,7 @@ def test_real_stages_of_a_generator(space):
 
 def test_real_loop_and_resume(monkeypatch):
     monkeypatch.setattr("radiodiff_jax.benchmark.loop.SECONDS", 0.1)
-    job = Job(micro("ldm", *PIXEL), batch=2, repeats=1)
+    job = Job(micro("radiodiff", *PIXEL), batch=2, repeats=1)
     rows = run_stage("loop_overhead", job) | run_stage("resume", job)
     assert rows["loop"]["looped_s"] > 0 and rows["loop"]["updates"] == 17 and rows["resume"]["resume_s"] > 0
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from experiments.training import CONFIGS
+from radiodiff_jax.composition import compose
 from radiodiff_jax.config_files import load_config
+from radiodiff_jax.features import feature_channels
 from radiodiff_jax.models import initialisers
 from radiodiff_jax.models.attention import attend
 from radiodiff_jax.models.autoencoder import Autoencoder
@@ -40,7 +42,23 @@ def test_parameter_counts_of_the_paper():
     assert count(shapes["constants"]) == 64  # the frozen frequencies of the time embedding
 
 
-@pytest.mark.parametrize("preset", ["base", "small", "tiny"])
+@pytest.mark.parametrize("preset", ["tiny", "flow-tiny", "pixel-tiny", "pixel-base"])
+def test_lean_presets_fit_other_sizes(preset):
+    for size in ("[128,128]", "[64,128]"):
+        config = load_config("generator", preset, [f"image_size={size}"], CONFIGS)
+        autoencoder = load_config("vae", "tiny", [], CONFIGS) if config.space.needs_autoencoder else None
+        generator = compose(config, autoencoder)
+        shapes = jax.eval_shape(generator.first_variables, jax.random.key(0))
+        inputs = (jnp.zeros((1, *generator.shape[:2], 2 * generator.shape[2])), jnp.ones(1))
+        inputs = inputs if config.objective.noisy else (None, None)
+        features = jnp.zeros((1, *config.image_size, feature_channels(config.features)))
+        answers = jax.eval_shape(generator.network.apply, shapes, *inputs, features)
+        assert {head: answer.shape for head, answer in answers.items()} == {
+            head: (1, *generator.shape) for head in config.objective.heads
+        }
+
+
+@pytest.mark.parametrize("preset", ["base", "small"])
 def test_presets_fit_their_sizes_and_rectangles(preset):
     for size in ("[128,128]", "[64,128]"):
         config = load_config("generator", preset, [f"image_size={size}"], CONFIGS)
@@ -60,7 +78,7 @@ def test_bfloat16_keeps_float32_outputs_and_parameters():
     assert half.dtype == jnp.float32
     assert 0 < float(jnp.abs(full - half).max()) < 0.1 * float(jnp.abs(full).max())
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    config = micro("ldm")
+    config = micro("radiodiff")
     shapes = ((2, 8, 8, 3), (2,), (2, 32, 32, 3))
     inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     unet = RadioDiffNetwork(config.backbone, precision=PrecisionConfig(compute="bfloat16"))

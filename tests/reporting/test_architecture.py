@@ -41,7 +41,7 @@ def vae(*settings: str) -> VAE:
 @cache
 def generator(*settings: str) -> Generator:
     """A micro diffusion model."""
-    return Generator(micro("ldm", *settings), vae())
+    return Generator(micro("radiodiff", *settings), vae())
 
 
 @pytest.fixture(scope="module")
@@ -390,8 +390,8 @@ def test_run_section_leads_to_the_preset_with_the_same_networks(presets):
     assert 'click n_encoder "../../architecture/vae-tiny/encoder.html"' in same
     other = run_architecture(micro("vae", "autoencoder.blocks_per_level=2"), presets=presets)
     assert "click" not in other and "No preset" in other
-    assumed = run_architecture(micro("ldm"), presets=presets)
+    assumed = run_architecture(micro("radiodiff"), presets=presets)
     assert "taken to be that of `tiny`" in assumed and '"../../architecture/generator-tiny/unet.html"' in assumed
-    known = run_architecture(micro("ldm"), micro("vae", "autoencoder.latent_channels=2"), presets=presets)
+    known = run_architecture(micro("radiodiff"), micro("vae", "autoencoder.latent_channels=2"), presets=presets)
     assert "taken to be" not in known and "click" not in known and "8\u00a0×\u00a08\u00a0×\u00a02" in known
     assert len(diagrams(known)) == 1

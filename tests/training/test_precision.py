@@ -43,7 +43,7 @@ def vae(*settings: str):
 def ldm(*settings: str, autoencoder: tuple[str, ...] = ()):
     """As `vae`."""
     config = micro("vae", *autoencoder)
-    task = make_update(compose(micro("ldm", *SMALLER, *settings), config))
+    task = make_update(compose(micro("radiodiff", *SMALLER, *settings), config))
 
     def start():
         weights = make_vae_update(config).initialise(jax.random.key(1))["params"]["autoencoder"]
@@ -140,7 +140,7 @@ def test_latent_diffusion_in_bfloat16_has_the_float32_outputs():
     z, t = jnp.asarray(rng.normal(size=(4, 8, 8, 3)), jnp.float32), jnp.array([0.1, 0.4, 0.7, 1.0])
     found = []
     for compute in ("float32", "bfloat16"):
-        generator = compose(micro("ldm", *SMALLER, f"precision.compute={compute}"), micro("vae"))
+        generator = compose(micro("radiodiff", *SMALLER, f"precision.compute={compute}"), micro("vae"))
         network, features = generator.network, generator.features(scene_of(batch(4)))
         variables = generator.first_variables(jax.random.key(0))
         for decoder in ("attenuation_decoder", "noise_decoder"):

@@ -94,7 +94,7 @@ def test_one_backward_pass_gives_the_plain_gradients(vae, batch):
 
 @pytest.fixture(scope="module")
 def ldm(vae):
-    config = micro("ldm", "optimizer.accumulate=2")
+    config = micro("radiodiff", "optimizer.accumulate=2")
     task = make_update(compose(config, vae[0]))
     frozen = {"autoencoder": vae[2]["params"]["autoencoder"], "scale": jnp.float32(0.5)}
     return task, frozen, task.initialise(jax.random.key(0)), jax.jit(task.step), jax.jit(task.predict)
