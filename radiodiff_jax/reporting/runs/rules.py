@@ -72,7 +72,8 @@ def overfitting(run: Run) -> Advice | None:
         f"overfitting: the validation RMSE is {percent(OVERFITTING_RISE)} or more above its best while the loss fell",
         f"validation RMSE {number(then)} at step {count(series.steps[lowest])}, now {number(now)} "
         f"({100 * (now / then - 1):+.0f} %); loss {number(loss_then)} then, {number(loss_now)} now",
-        "Use the best checkpoint, which is kept; train on more maps, or switch on data.augment.",
+        "The best checkpoint is kept: give `predict` and `evaluate` `--checkpoint best`. Train on more maps, or switch on "
+        "data.augment.",
     )
 
 
