@@ -54,26 +54,26 @@ def _forward(query: Array, key: Array, value: Array) -> tuple[Array, tuple[Array
         return jnp.moveaxis(output, 3, 1).astype(query.dtype), top + jnp.log(total)
 
     outputs, sums = lax.map(one, blocks(query))
-    output = whole(outputs)
+    output = merge_blocks(outputs)
     return output, (query, key, value, output, sums)
 
 
-def _backward(kept: tuple[Array, ...], along: Array) -> tuple[Array, Array, Array]:
+def _backward(kept: tuple[Array, ...], cotangent: Array) -> tuple[Array, Array, Array]:
     query, key, value, output, sums = kept
 
     def one(found: tuple[Array, Array], parts: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
-        block, its_output, its_along, its_sums = parts
+        block, its_output, its_cotangent, its_sums = parts
         weights = jnp.exp(products(key, block) - its_sums)
-        shift = (its_along.astype(jnp.float32) * its_output.astype(jnp.float32)).sum(-1)  # [batch, queries, heads]
-        of_logits = (weights * (products(value, its_along) - jnp.moveaxis(shift, 1, 2)[:, :, None])).astype(key.dtype)
+        shift = (its_cotangent.astype(jnp.float32) * its_output.astype(jnp.float32)).sum(-1)  # [batch, queries, heads]
+        of_logits = (weights * (products(value, its_cotangent) - jnp.moveaxis(shift, 1, 2)[:, :, None])).astype(key.dtype)
         of_block = jnp.moveaxis(jnp.einsum("bkhc,bhkq->bhcq", key, of_logits), 3, 1)
         summed = partial(jnp.einsum, "bhkq,bqhc->bkhc", preferred_element_type=jnp.float32)
         of_key, of_value = found
-        return (of_key + summed(of_logits, block), of_value + summed(weights.astype(value.dtype), its_along)), of_block
+        return (of_key + summed(of_logits, block), of_value + summed(weights.astype(value.dtype), its_cotangent)), of_block
 
     nothing = (jnp.zeros(key.shape, jnp.float32), jnp.zeros(value.shape, jnp.float32))
-    (of_key, of_value), of_query = lax.scan(one, nothing, (*map(blocks, (query, output, along)), sums))
-    return whole(of_query), of_key.astype(key.dtype), of_value.astype(value.dtype)
+    (of_key, of_value), of_query = lax.scan(one, nothing, (*map(blocks, (query, output, cotangent)), sums))
+    return merge_blocks(of_query), of_key.astype(key.dtype), of_value.astype(value.dtype)
 
 
 attend_in_blocks.defvjp(_forward, _backward)
@@ -93,7 +93,7 @@ def blocks(
     return jnp.moveaxis(x.reshape(x.shape[0], -1, BLOCK, *x.shape[2:]), 1, 0)
 
 
-def whole(
+def merge_blocks(
     x: Float[Array, "blocks batch block_queries heads channels"],
 ) -> Float[Array, "batch queries heads channels"]:
     """The inverse of `blocks`."""

@@ -55,32 +55,32 @@ def _forward(x: Array, kernel: Array, stride: int, padding: Padding) -> tuple[Ar
     return plain(x, kernel, stride, padding), (x, kernel)
 
 
-def _backward(stride: int, padding: Padding, kept: tuple[Array, Array], along: Array) -> tuple[Array, Array]:
+def _backward(stride: int, padding: Padding, kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
     x, kernel = kept
     if kernel.shape[:2] == OF_DISCRIMINATOR:
-        along_x = image_gradient(kernel, along, x.shape, stride, padding).astype(x.dtype)
+        x_cotangent = image_gradient(kernel, cotangent, x.shape, stride, padding).astype(x.dtype)
     else:
-        (along_x,) = jax.linear_transpose(lambda x: plain(x, kernel, stride, padding), x)(along)
-    return along_x, kernel_gradient(x, along, kernel.shape[:2], stride, padding).astype(kernel.dtype)
+        (x_cotangent,) = jax.linear_transpose(lambda x: plain(x, kernel, stride, padding), x)(cotangent)
+    return x_cotangent, kernel_gradient(x, cotangent, kernel.shape[:2], stride, padding).astype(kernel.dtype)
 
 
 convolve_for_cpu.defvjp(_forward, _backward)
 
 
 def kernel_gradient(
-    x: Float[Array, "batch height width channels"], along: Float[Array, "batch rows columns features"],
+    x: Float[Array, "batch height width channels"], cotangent: Float[Array, "batch rows columns features"],
     size: tuple[int, int], stride: int, padding: Padding,
 ) -> Float[Array, "kernel_rows kernel_columns channels features"]:  # fmt: skip
     """Gradient of the convolution of x with respect to a kernel of `size`, in float32."""
     padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    batch, rows, columns, features = along.shape
+    batch, rows, columns, features = cotangent.shape
     channels = x.shape[-1]
     block = max(number for number in range(1, rows + 1) if rows % number == 0 and number <= max(1, BLOCK // (batch * columns)))
     down, right = (block - 1) * stride + 1, (columns - 1) * stride + 1
 
     def add(number: Array | int, total: Array) -> Array:
         image = lax.dynamic_slice_in_dim(padded, number * block * stride, down + size[0] - 1, 1)
-        gradient = lax.dynamic_slice_in_dim(along, number * block, block, 1).reshape(-1, features)
+        gradient = lax.dynamic_slice_in_dim(cotangent, number * block, block, 1).reshape(-1, features)
         products = [
             jnp.einsum(
                 "pc,pf->cf",
@@ -99,15 +99,15 @@ def kernel_gradient(
 
 def image_gradient(
     kernel: Float[Array, "kernel_rows kernel_columns channels features"],
-    along: Float[Array, "batch rows columns features"], shape: tuple[int, int, int, int], stride: int, padding: Padding,
+    cotangent: Float[Array, "batch rows columns features"], shape: tuple[int, int, int, int], stride: int, padding: Padding,
 ) -> Float[Array, "batch height width channels"]:  # fmt: skip
     """Gradient of the convolution with respect to an image of `shape`, in float32."""
-    batch, rows, columns, features = along.shape
+    batch, rows, columns, features = cotangent.shape
     (top, bottom), (left, right) = padding
     height, width = shape[1] + top + bottom, shape[2] + left + right
     places = [(i, j) for i in range(kernel.shape[0]) for j in range(kernel.shape[1])]
     products = jnp.einsum(
-        "pf,kcf->pkc", along.reshape(-1, features), kernel.reshape(len(places), -1, features),
+        "pf,kcf->pkc", cotangent.reshape(-1, features), kernel.reshape(len(places), -1, features),
         preferred_element_type=jnp.float32,
     ).reshape(batch, rows, columns, len(places), -1)  # fmt: skip
     below, beside = height - (rows - 1) * stride - 1, width - (columns - 1) * stride - 1

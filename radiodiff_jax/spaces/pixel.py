@@ -1,4 +1,4 @@
-"""The space of pixels: patches of p x p pixels as channels, exactly invertible."""
+"""The space of pixels: patches of p x p pixels as channels; every grey level comes back."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -10,12 +10,12 @@ from radiodiff_jax.settings import STRICT, VAEConfig
 from radiodiff_jax.spaces.buildings import blank_buildings, fill_buildings
 from radiodiff_jax.spaces.space import Buildings, Coordinates, Gain
 
-CENTRE, SCALE = 0.5, 4.0  # of gains in [0, 1], so that x0 has about unit variance; powers of 2, so that nothing is lost
+CENTRE, SCALE = 0.5, 4.0  # of gains in [0, 1], so that x0 has about unit variance
 
 
 @dataclass(frozen=True)
 class PixelSpace:
-    """x0 = 4 (gain - 1/2), a patch's pixels as channels; lossless."""
+    """x0 = 4 (gain - 1/2), a patch's pixels as channels; lossless but for half a unit in the last place."""
 
     __pydantic_config__ = STRICT
     name: Literal["pixel"] = "pixel"

@@ -20,6 +20,7 @@ from radiodiff_jax.data.simulated_source import (
     SimulatedStream,
     StreamOrder,
     city_workers,
+    open_simulated,
     slots_of_process,
     stream_fingerprint,
 )
