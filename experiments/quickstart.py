@@ -73,8 +73,8 @@ def closing_sentence(table: dict[str, Any], layouts: int) -> str:
     formula = rmse["path estimate"]
 
     def compared(name: str) -> str:
-        ratio = formula / rmse[name]
-        return f"{ratio:.1f} times below" if ratio > 1.05 else f"{1 / ratio:.1f} times above" if ratio < 0.95 else "as large as"
+        share = 100 * (1 - rmse[name] / formula)
+        return f"{abs(share):.0f} % {'below' if share >= 0 else 'above'}"
 
     return (
         f"On {layouts} unseen cities the regression's error is {compared('regression')}, the diffusion model's "
