@@ -104,5 +104,5 @@ def test_all_kinds_have_pages(folder, run):
     site = folder / "site"
     if run.name.endswith("pmnet-regression"):  # the last: all runs are there
         assert report.main(["--runs", str(folder / "runs"), "--site", str(site), "--workers", "1"]) == 0
-        pages = sorted(path.stem for path in (site / "runs").glob("*.md"))
-        assert {run_of(folder, name).name for name in GENERATORS} <= set(pages)
+        pages = {path.parent.name for path in (site / "runs").glob("*/index.md")}
+        assert pages == {run_of(folder, name).name.replace("_", "-") for name in GENERATORS}
