@@ -124,3 +124,12 @@ def test_prediction_of_a_map_does_not_depend_on_its_batch(ldm, batch):
     part = jax.jit(task.predict)(state, frozen, {k: v[:2] for k, v in batch.items()}, jax.random.key(3))
     np.testing.assert_allclose(part, whole[:2], atol=1e-5)
     assert not same(predict(state, frozen, batch, jax.random.key(4)), whole)
+
+
+def test_an_autoencoder_with_dropout_trains_and_averages_itself_alone(batch):
+    """Tracing is enough: without a key for it dropout raised InvalidRngError."""
+    task = make_vae_update(micro("vae", "autoencoder.dropout=0.1"))
+    start = jax.eval_shape(task.initialise, jax.random.key(0))
+    state, _ = jax.eval_shape(task.step, start, {}, batch, jax.random.key(1))
+    assert jax.tree.structure(state) == jax.tree.structure(start)
+    assert state["ema"]["average"].keys() == state["params"]["autoencoder"].keys(), "nobody reads a mean discriminator"
