@@ -20,7 +20,7 @@ IN_BLOCK = {"GroupNorm_0": "norm1", "Conv_0": "convolution1", "GroupNorm_1": "no
 def draft_parameters(arrays: Mapping[str, np.ndarray], levels: int = 5) -> dict:
     """Parameters of `UNetNetwork` for the head x0 from a file of the draft, float32.
 
-    `arrays` are named by Flax's key paths, "['Res_0']['Conv_0']['kernel']", and hold bfloat16 bits as uint16. Raises
+    `arrays` are named by Flax's key paths as `jax.tree_util.keystr` writes them, and hold bfloat16 bits as uint16. Raises
     UserError for a name that the draft does not have.
     """
     found = {}
