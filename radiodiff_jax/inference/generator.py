@@ -16,11 +16,14 @@ from radiodiff_jax.config_files import read_config
 from radiodiff_jax.data.records import scene_batch
 from radiodiff_jax.data.symmetries import SQUARE, transform_image, transform_position, undo_transform
 from radiodiff_jax.errors import UserError, nearest
+from radiodiff_jax.features import Scene, estimate_gain
 from radiodiff_jax.images import Size
 from radiodiff_jax.inference.model_file import SHIPPED, SUFFIX, read_model_file, shipped_models
 from radiodiff_jax.inference.radio_map import RadioMap
 from radiodiff_jax.inference.scene import check_scene
+from radiodiff_jax.inference.windows import Window, predict_in_windows
 from radiodiff_jax.settings import VAEConfig
+from radiodiff_jax.spaces.buildings import blank_buildings
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.checkpoints import LATEST
 from radiodiff_jax.training.devices import compiler_options, release_freed_memory
@@ -93,15 +96,12 @@ class Generator:
         return {self.config.image_size: self}
 
     def for_size(self, size: Size) -> "Generator":
-        """The same weights for images of another (height, width), both multiples of 32 up to 2048.
+        """The same weights for images of another (height, width) in one pass, both multiples of 32 up to 2048.
 
         Raises UserError for another size, and where the shapes of the weights depend on the size of the image.
         """
         if size not in self._sizes:
-            if any(side % MULTIPLE or not 0 < side <= LONGEST for side in size):
-                raise UserError(
-                    f"the scene is {_times(size)} pixels; both sides must be multiples of {MULTIPLE} up to {LONGEST}, so cut it"
-                )
+            _check_size(size)
             was = self.composition
             autoencoder = was.space.config if isinstance(was.space, Latent) else None
             base = None if was.base is None else replace(was.base.config, image_size=size)
@@ -114,6 +114,14 @@ class Generator:
             self._sizes[size] = replace(self, composition=resized)
         return self._sizes[size]
 
+    def fits(self, size: Size) -> bool:
+        """Whether `for_size` takes this size."""
+        try:
+            self.for_size(size)
+        except UserError:
+            return False
+        return True
+
     def traced(self, batch: Batch, steps: int) -> jax.stages.Traced:
         """The function of (variables, frozen, batch, uint32 seed) behind `predict_batch`, ready to be compiled."""
         return self._run.trace(self.variables, self.frozen, self._read(batch), jnp.uint32(0), steps)
@@ -121,10 +129,14 @@ class Generator:
     def predict_batch(self, batch: Batch, steps: int | None = None, seed: int = 0) -> Gain:
         """Gain in [0, 1] of the scenes of a batch; the same seed gives the same maps, whatever the batch.
 
-        Raises UserError for images of a size that the model cannot predict; see `for_size`.
+        Maps larger than those of the training are made of windows, see `windows`. Raises UserError for images of a size
+        that the model cannot predict; see `for_size`.
         """
-        size = batch["buildings"].shape[1:]
-        if size != self.config.image_size:
+        size, trained = batch["buildings"].shape[1:], self.config.image_size
+        if any(one > other for one, other in zip(size, trained, strict=True)):
+            rows = [{name: array[i] for name, array in batch.items()} for i in range(len(batch["buildings"]))]
+            return np.stack([self._predict_large(row, steps, seed) for row in rows])
+        if size != trained:
             return self.for_size(size).predict_batch(batch, steps, seed)
         steps, batch = steps or self.config.objective.sampling_steps, self._read(batch)
         place = (*((name, array.shape) for name, array in batch.items()), steps)
@@ -132,6 +144,23 @@ class Generator:
             self._compiled[place] = self.traced(batch, steps).lower().compile()
             release_freed_memory()
         return np.asarray(self._compiled[place](self.variables, self.frozen, batch, jnp.uint32(seed)))
+
+    def _predict_large(self, scene: Batch, steps: int | None, seed: int) -> Float[np.ndarray, "height width"]:
+        _check_size(scene["buildings"].shape)
+        height, width = self.config.image_size
+        images = [name for name in READ if name in scene and name != "position"] + ["gain"] * ("observed" in scene)
+
+        def predict(place: Window, transmitter: tuple[int, int]) -> Float[np.ndarray, "height width"]:
+            cut = {name: scene[name][place][None] for name in images}
+            batch = cut | {"position": np.array([transmitter], np.int32)}
+            size = cut["buildings"].shape[1:]
+            return self.for_size(size).predict_batch(batch, steps, seed)[0]
+
+        sides = [(2 * height, 2 * width), (height, width)] if self.fits((2 * height, 2 * width)) else [(height, width)]
+        reached = all(one <= most for one, most in zip(scene["buildings"].shape, sides[0], strict=True))
+        place = tuple(scene["position"].tolist())
+        under = None if reached else np.asarray(_path_estimate(scene["buildings"][None], scene["position"][None])[0])
+        return predict_in_windows(predict, under, scene["buildings"].shape, place, sides)
 
     def _read(self, batch: Batch) -> Batch:
         names = READ if self.config.data.cars else [name for name in READ if name != "cars"]
@@ -233,6 +262,11 @@ def load_generator(run_or_model: str | Path, checkpoint: str | int = LATEST) -> 
     return model
 
 
+@jax.jit
+def _path_estimate(buildings: jax.Array, position: jax.Array) -> jax.Array:
+    return blank_buildings(estimate_gain("path", Scene(buildings, position))[..., 0], buildings)
+
+
 def _whole_cells(image: np.ndarray) -> np.ndarray:
     """Both sides up to a multiple of 32, with zeros."""
     return np.pad(image, [(0, -side % MULTIPLE) for side in image.shape])
@@ -241,6 +275,13 @@ def _whole_cells(image: np.ndarray) -> np.ndarray:
 def _shapes(first_variables: Any) -> dict[str, tuple[int, ...]]:
     tree = jax.eval_shape(first_variables, jax.random.key(0))
     return {name: leaf.shape for name, leaf in leaves_by_path(tree).items()}
+
+
+def _check_size(size: Size) -> None:
+    if any(side % MULTIPLE or not 0 < side <= LONGEST for side in size):
+        raise UserError(
+            f"the scene is {_times(size)} pixels; both sides must be multiples of {MULTIPLE} up to {LONGEST}, so cut it"
+        )
 
 
 def _times(size: Size) -> str:
