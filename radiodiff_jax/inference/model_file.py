@@ -69,7 +69,7 @@ def write_model_file(
     def stored(leaf: Any) -> np.ndarray:
         values = np.asarray(leaf)
         rounded = values.ndim and values.dtype == np.float32 and precision == "bfloat16"
-        return np.ascontiguousarray(values.astype(ml_dtypes.bfloat16) if rounded else values)
+        return np.array(values, ml_dtypes.bfloat16 if rounded else values.dtype, order="C")
 
     tensors = {name: stored(leaf) for name, leaf in leaves_by_path({"variables": variables, "frozen": frozen}).items()}
     text = json.dumps(settings)

@@ -55,14 +55,16 @@ def blend(
     predict: Callable[[Window], Gain], under: Gain, window: Size, transmitter: tuple[int, int], count: int
 ) -> Gain:
     """Lay the windows' predictions over `under`, which is seen where no window reaches and through their outer seam."""
-    total, cover, highest = np.zeros(under.shape), np.zeros(under.shape), np.zeros(under.shape)
-    for place in windows(under.shape, window, transmitter, count):
+    total, cover, chosen = np.zeros(under.shape), np.zeros(under.shape), list(windows(under.shape, window, transmitter, count))
+    for place in chosen:
         weight = weights(under.shape, place)
         total[place] += weight * predict(place)
         cover[place] += weight
-        highest[place] = np.maximum(highest[place], weight)
-    mean = total / np.maximum(cover, 1e-9)
-    return (highest * mean + (1 - highest) * under).astype(np.float32)
+    # All windows contain the transmitter, so that together they are a rectangle.
+    reach = tuple(slice(min(p[i].start for p in chosen), max(p[i].stop for p in chosen)) for i in (0, 1))
+    seen, found = weights(under.shape, reach), under.astype(np.float32)
+    found[reach] = seen * (total[reach] / cover[reach]) + (1 - seen) * under[reach]
+    return found
 
 
 def predict_in_windows(
