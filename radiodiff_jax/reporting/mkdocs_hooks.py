@@ -44,7 +44,10 @@ def fence_mermaid_custom(
 
 def on_pre_build(config: MkDocsConfig) -> None:
     """Write the architecture pages; nothing is written where nothing changed, so that a watching server rests."""
+    from radiodiff_jax.reporting.model_card import write_model_pages
+
     write_architecture_pages(Path(config.docs_dir))
+    write_model_pages(Path(config.docs_dir))
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
