@@ -27,12 +27,12 @@ from experiments.ablation.results import (
     read_state,
     runs_of,
     write_results,
+    write_state,
 )
 from experiments.ablation.schedule import FAILED, FINISHED, INTERRUPTED, Running, Stop, run_jobs
 from experiments.command import INTERRUPTED as INTERRUPTED_CODE
 from experiments.command import command_help, run_command, text_table, whole_number
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_json
 from radiodiff_jax.reporting.ablation_summary import FILE, rank_lines
 from radiodiff_jax.reporting.markdown import duration
 from radiodiff_jax.worker_processes import PACKAGE_ROOT
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
 
     out.mkdir(parents=True, exist_ok=True)
     with run_lock(out):
-        write_json(out / "state.json", state)
+        write_state(out, state)
         head = {
             "command": command_line(argv),
             "data": str(arguments.data),
@@ -105,8 +105,11 @@ class Ablation:
         bar = tqdm(total=len(chosen), initial=len(before), desc=self.plan.name, unit="run", bar_format=form, **pace)
         with bar, Stop() as stop:
             self.bar = bar
-            outcome = run_jobs(open_jobs, slots, self.start, self.ended, self.watch, stop)
-        return before | outcome, stop.count > 0
+            for job in [job for job in open_jobs if "failed" in self.state["items"][job.item.name]]:
+                open_jobs.remove(job)
+                before[job.name] = self.ended(job, None, 0.0)
+            outcome = run_jobs(open_jobs, slots, self.start, self.ended, self.watch, stop, before)
+        return outcome, stop.count > 0
 
     def words(self, job: Job) -> list[str]:
         """The words of `experiments.train` or `experiments.vae` that make a run."""
@@ -145,19 +148,23 @@ class Ablation:
         fate = self.state["jobs"].setdefault(job.name, {"seconds": 0.0})
         fate["seconds"] = round(fate["seconds"] + seconds, 1)
         fate.pop("failed", None)
-        if code == 0 and is_finished(self.runs / job.name, list(job.item.steps)):
+        if is_finished(self.runs / job.name, list(job.item.steps)):
             outcome = FINISHED
         elif code in (INTERRUPTED_CODE, -15, -2):
             outcome = INTERRUPTED
         else:
-            said = last_words(self.out / "logs" / f"{job.name}.log")
-            fate["failed"] = f"{' and '.join(job.needs)} failed" if code is None else f"{said} (exit code {code})"
-            outcome = FAILED
+            outcome, fate["failed"] = FAILED, self.reason(job, code)
             self.bar.write(f"{job.name} failed: {fate['failed']}", file=sys.stderr)
         self.ended_jobs += outcome != INTERRUPTED
-        write_json(self.out / "state.json", self.state)
+        write_state(self.out, self.state)
         write_results(self.out, self.plan, self.state, self.head, self.jobs)
         return outcome
+
+    def reason(self, job: Job, code: int | None) -> str:
+        """Why a job failed."""
+        if code is not None:
+            return f"{last_words(self.out / 'logs' / f'{job.name}.log')} (exit code {code})"
+        return self.state["items"][job.item.name].get("failed") or f"{' and '.join(job.needs)} failed"
 
     def watch(self, running: Sequence[Running]) -> None:
         """Show how far the runs at work are."""
@@ -184,10 +191,13 @@ def print_plan(plan: Plan, out: Path, state: dict[str, Any], jobs: list[Job], sl
         item, found = job.item, state["items"][job.item.name]
         done = is_finished(runs_of(out) / job.name, list(item.steps))
         left += 0 if done else 1
+        if "failed" in found:
+            rows.append([job.name, None, None, None, "-", "-", f"cannot be trained: {found['failed']}"])
+            continue
         measured = found["measured"]
         total = f"{found['updates'] * measured['update_flops'] / 1e12:.3g}" if found["updates"] else None
         rows.append([job.name, f"{measured['parameters'] / 1e6:.2f}", found["updates"] or "to be timed", total, found["how"],
-                     ", ".join(job.needs) or None, "finished" if done else "to do"])  # fmt: skip
+                     ", ".join(job.needs) or "-", "finished" if done else "to do"])  # fmt: skip
     print(text_table(["run", "parameters (M)", "updates", "TFLOP", "updates found by", "builds on", "state"], rows))
     budget = f"{plan.budget.amount:,g} {'FLOPs' if plan.budget.kind == 'flops' else plan.budget.kind}"
     print(
@@ -202,8 +212,10 @@ def print_plan(plan: Plan, out: Path, state: dict[str, Any], jobs: list[Job], sl
 
 def hardware(plan: Plan, state: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
     """What the runs are made on."""
-    machines = [one["measured"]["machine"] for name, one in state["items"].items() if name in plan.items]
-    return machines[-1] | {"parallel": arguments.parallel or 1, "devices_used": arguments.devices}
+    known = [one["measured"] for name, one in state["items"].items() if name in plan.items and "measured" in one]
+    if not known:
+        raise UserError(f"no item of the plan can be trained on {arguments.data}; the sentences above say why")
+    return known[-1]["machine"] | {"parallel": arguments.parallel or 1, "devices_used": arguments.devices}
 
 
 def command_line(argv: list[str] | None) -> str:

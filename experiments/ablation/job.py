@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def stop_with_parent() -> None:
     """Wait for the end of the standard input, then stop as at SIGTERM."""
-    while sys.stdin.buffer.read(1):
+    while os.read(sys.stdin.fileno(), 1):  # not by sys.stdin, whose lock this thread would hold at exit
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -51,8 +51,8 @@ def derive(
 ) -> dict[str, Any]:
     """Measure what is not known yet of these items, in a process of its own; returns the completed state's items.
 
-    Without `probe` nothing is timed, and a budget in seconds gives no number of updates. Raises UserError where an item
-    cannot be trained on the data.
+    Without `probe` nothing is timed, and a budget in seconds gives no number of updates. An item that cannot be trained
+    on the data is {"failed": why}.
     """
     items = dict(state["items"])
     missing = [name for name in names if name not in items]
@@ -67,10 +67,13 @@ def derive(
         tell(f"[{number}/{len(missing)}] {'timing' if seconds else 'counting'} an update of {name}")
         try:
             measured = worker.submit(0, Request(*plan.configs(item), data, seconds)).result()
-        except UserError as error:
-            raise UserError(f"'{name}' cannot be trained: {error}") from error
-        updates, how = (None, "timed before the first run") if item.budget.kind == "seconds" and not seconds else updates_of(
-            item.budget, measured
-        )  # fmt: skip
+        except Exception as error:  # whatever it is, the other items go on
+            items[name] = {"failed": str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"}
+            tell(f"{name} cannot be trained: {items[name]['failed']}")
+            continue
+        if item.budget.kind == "seconds" and not seconds:
+            updates, how = None, "timed before the first run"
+        else:
+            updates, how = updates_of(item.budget, measured)
         items[name] = {"recipe": recipe(plan, item, data), "measured": measured, "updates": updates, "how": how}
     return items

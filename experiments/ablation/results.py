@@ -162,6 +162,12 @@ def last_words(log: Path) -> str:
     return (errors or lines or ["it said nothing"])[-1].removeprefix("error: ")[-400:]
 
 
+def write_state(out: Path, state: dict[str, Any]) -> None:
+    """Write OUT/state.json; items that cannot be trained are tried again the next time."""
+    items = {name: one for name, one in state["items"].items() if "failed" not in one}
+    write_json(out / "state.json", {"items": items, "jobs": state["jobs"]})
+
+
 def read_state(out: Path) -> dict[str, Any]:
     """OUT/state.json: {"items": {name: {"recipe", "measured", "updates", "how"}}, "jobs": {name: {"seconds", "failed"}}}.
 

@@ -51,14 +51,15 @@ def run_jobs(
     ended: Callable[[Job, int, float], str],
     watch: Callable[[Sequence[Running]], None],
     stop: Stop,
+    before: dict[str, str],
 ) -> dict[str, str]:
-    """Name of a job -> how it ended; those that were never begun are not in it.
+    """Name of a job -> how it ended, `before` among them; jobs that were never begun are not in it.
 
     `start(job, slot)` makes the process, `ended(job, exit code, seconds)` says how it ended, `watch` is called again and
     again. A job whose needs failed fails too, without being begun: `ended` is told with exit code None. The first
     Ctrl-C asks every process to stop, and no other is begun; the second ends them at once.
     """
-    waiting, free, running, outcome = list(jobs), list(slots), [], {}
+    waiting, free, running, outcome = list(jobs), list(slots), [], dict(before)
     names = {job.name for job in jobs}
     obeyed = 0
     try:
