@@ -219,7 +219,7 @@ def costs(result: dict[str, Any], rows: list[Row], folder: Path) -> list[str]:
         ("flops", "training (TFLOP), with what the variant builds on", [row.flops / 1e12 for row in rows]),
     ):
         data = json.dumps([[row.name, row.errors, row.word] for row in rows] + [values, baselines, floor])
-        cache.write(name, data, partial(draw_against, rows, values, label, baselines, floor))
+        cache.write(name, data, partial(drawing().save_against, rows, values, label, baselines, floor))
         shown.append(figure(f"figures/{name}", f"RMSE on the test split against {label}, a numbered mark for each variant",
                             "Numbers are the places in the tables."))  # fmt: skip
     return [
@@ -230,13 +230,6 @@ def costs(result: dict[str, Any], rows: list[Row], folder: Path) -> list[str]:
         "transforms, not features. *Time a map*: evaluation on the test split, the scene's features among it.",
         *shown,
     ]  # fmt: skip
-
-
-def draw_against(
-    rows: list[Row], values: list[float], label: str, baselines: dict, floor: float | None, stem: Path
-) -> list[Path]:
-    """As `ablation_figures.save_against`."""
-    return drawing().save_against(rows, values, label, baselines, floor, stem)
 
 
 def others(rows: list[Row]) -> str:
@@ -292,7 +285,7 @@ def failures(result: dict[str, Any]) -> list[str]:
 
 
 def drawing() -> Any:
-    """The module that draws: it loads matplotlib, which a page without changes can do without."""
+    """The module that draws, imported only when there is a result: it loads matplotlib."""
     from radiodiff_jax.reporting import ablation_figures
 
     return ablation_figures

@@ -6,7 +6,8 @@ import pytest
 
 PAGES = (
     "index.html", "getting-started.html", "troubleshooting.html", "how-reports-are-made.html", "guide/scale.html",
-    "runs/index.html", "ablations/index.html", "data/index.html", "architecture/index.html", "derivations/index.html", "reference/models.html",
+    "runs/index.html", "ablations/index.html", "data/index.html", "architecture/index.html", "derivations/index.html",
+    "reference/models.html",
 )  # fmt: skip
 LOADED = re.compile(r"""<(?:script|img|iframe|source|video)\b[^>]*?\bsrc=["']?(?:https?:)?//|"""
                     r"""<link\b(?![^>]*rel=["']?canonical)[^>]*?\bhref=["']?(?:https?:)?//""")  # fmt: skip
