@@ -7,6 +7,7 @@ on where it was stopped: finished runs are left alone, interrupted ones end with
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -94,6 +95,8 @@ class Ablation:
     ):
         self.arguments, self.plan, self.state, self.head, self.jobs = arguments, plan, state, head, jobs
         self.out, self.runs = arguments.out, runs_of(arguments.out)
+        self.ended_jobs, self.next_look = 0, 0.0
+        self.alone = arguments.parallel <= len((arguments.devices or "").split(","))
 
     def run(self, chosen: list[Job], slots: list[str | None]) -> tuple[dict[str, str], bool]:
         """(name of a job -> how it ended, whether somebody asked to stop)."""
@@ -104,7 +107,7 @@ class Ablation:
         form = "{l_bar}{bar}| {n:.1f}/{total} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
         bar = tqdm(total=len(chosen), initial=len(before), desc=self.plan.name, unit="run", bar_format=form, **pace)
         with bar, Stop() as stop:
-            self.bar = bar
+            self.bar, self.stop = bar, stop
             for job in [job for job in open_jobs if "failed" in self.state["items"][job.item.name]]:
                 open_jobs.remove(job)
                 before[job.name] = self.ended(job, None, 0.0)
@@ -134,6 +137,8 @@ class Ablation:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(PACKAGE_ROOT), *filter(None, sys.path)])}
         if slot is not None:
             environment["CUDA_VISIBLE_DEVICES"] = slot
+        if arguments.parallel > 1 and not self.alone:
+            environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share a GPU's memory
         log = self.out / "logs" / f"{job.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w", encoding="utf-8") as said:
@@ -150,7 +155,7 @@ class Ablation:
         fate.pop("failed", None)
         if is_finished(self.runs / job.name, list(job.item.steps)):
             outcome = FINISHED
-        elif code in (INTERRUPTED_CODE, -15, -2):
+        elif code is not None and (self.stop.count or code in (INTERRUPTED_CODE, -signal.SIGTERM, -signal.SIGINT)):
             outcome = INTERRUPTED
         else:
             outcome, fate["failed"] = FAILED, self.reason(job, code)
@@ -168,7 +173,7 @@ class Ablation:
 
     def watch(self, running: Sequence[Running]) -> None:
         """Show how far the runs at work are."""
-        if time.monotonic() < getattr(self, "next_look", 0.0):
+        if time.monotonic() < self.next_look:
             return
         self.next_look = time.monotonic() + 2.0
         shares, texts = [], []
@@ -226,6 +231,8 @@ def command_line(argv: list[str] | None) -> str:
 def read_slots(arguments: argparse.Namespace, plan: Plan) -> list[str | None]:
     """One entry a process at a time: the number of its device, or None. Raises UserError for seconds that would be shared."""
     devices = arguments.devices.split(",") if arguments.devices else []
+    if devices:
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[0]  # where updates are measured: one device, as runs have
     arguments.parallel = arguments.parallel or len(devices) or 1
     if plan.budget.kind == "seconds" and arguments.parallel > max(len(devices), 1):
         raise UserError(
