@@ -68,7 +68,8 @@ def main(argv: list[str] | None = None) -> int:
         ablation = Ablation(arguments, plan, state, head, jobs)
         outcome, stopped = ablation.run(chosen, slots)
         result = write_results(out, plan, state, head, jobs)
-    print(f"\n{text_table(*rank_lines(result))}" if any(outcome.values()) else "")
+    if FINISHED in outcome.values():
+        print(f"\n{text_table(*rank_lines(result))}")
     return close(out, chosen, outcome, state, stopped)
 
 
@@ -187,15 +188,13 @@ class Ablation:
 
 def print_plan(plan: Plan, out: Path, state: dict[str, Any], jobs: list[Job], slots: int) -> None:
     """The runs as a table, and how long those that are left should take, where that is known."""
-    rows, left, known = (
-        [],
-        0.0,
-        [one["seconds"] for one in state["jobs"].values() if "failed" not in one and one["seconds"] > 0],
-    )
+    rows, left, known = [], 0, []
     for job in jobs:
         item, found = job.item, state["items"][job.item.name]
         done = is_finished(runs_of(out) / job.name, list(item.steps))
-        left += 0 if done else 1
+        left += not done
+        if done and job.name in state["jobs"]:
+            known.append(state["jobs"][job.name]["seconds"])
         if "failed" in found:
             rows.append([job.name, None, None, None, "-", "-", f"cannot be trained: {found['failed']}"])
             continue
@@ -206,7 +205,7 @@ def print_plan(plan: Plan, out: Path, state: dict[str, Any], jobs: list[Job], sl
     print(text_table(["run", "parameters (M)", "updates", "TFLOP", "updates found by", "builds on", "state"], rows))
     budget = f"{plan.budget.amount:,g} {'FLOPs' if plan.budget.kind == 'flops' else plan.budget.kind}"
     print(
-        f"{plan.title}: {len(jobs)} runs, {left:.0f} to do, budget {budget} each, seeds {', '.join(map(str, plan.seeds))}"
+        f"{plan.title}: {len(jobs)} runs, {left} to do, budget {budget} each, seeds {', '.join(map(str, plan.seeds))}"
     )
     if known and left:
         mean = sum(known) / len(known)
