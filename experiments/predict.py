@@ -2,12 +2,16 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from experiments.command import add_checkpoint, command_help, run_command, whole_number
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.settings import DataConfig
+
+if TYPE_CHECKING:
+    from radiodiff_jax.inference.radio_map import RadioMap
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -21,6 +25,8 @@ def main(argv: list[str] | None = None) -> int:
 
     model = load_generator(arguments.run, arguments.checkpoint)
     check_inputs(arguments, model.config.data)
+    if arguments.interval:
+        model.check_spread(arguments.samples)
     scene = read_scene(arguments.buildings, arguments.cars, model.config.image_size, arguments.measurements)
     steps = arguments.steps or model.config.objective.sampling_steps
     found = model.predict(
@@ -35,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     save_labelled_map(labelled, found.gain, found.buildings, found.transmitter, title)
     print(f"radio map (8-bit grey, gain = grey / 255)  {arguments.out}")
     print(f"labelled picture                           {labelled}")
-    if arguments.samples > 1:
+    if arguments.interval:
+        print(f"half-width of the interval                 {write_interval(arguments.out, found)}")
+    if arguments.samples > 1 and not model.predicts_error:
         spread = found.deviation_db
         picture = arguments.out.with_name(f"{arguments.out.stem}_spread.png")
         save_spread(picture, spread, found.buildings, f"spread of {arguments.samples} samples")
@@ -62,6 +70,16 @@ def check_inputs(arguments: argparse.Namespace, data: DataConfig) -> None:
         raise UserError(f"{arguments.run} was trained without measured pixels, so it cannot use --measurements; leave it out")
 
 
+def write_interval(out: Path, found: "RadioMap") -> str:
+    """Draw the half-width of the 90 % interval beside the map; what it says, for printing."""
+    from radiodiff_jax.reporting.interval_map import LEVEL, save_interval
+
+    picture = save_interval(out.with_name(f"{out.stem}_interval.png"), found)
+    mean = found.half_width_db(LEVEL)[~found.buildings].mean()
+    how = "calibrated" if found.intervals.factors else "not calibrated: `python -m experiments.evaluate --calibrate`"
+    return f"{picture} ({100 * LEVEL:.0f} % interval: +-{mean:.2f} dB in the mean outdoors, {how})"
+
+
 def _save_array(path: Path, array: np.ndarray) -> None:
     with path.open("wb") as file:
         np.save(file, array)
@@ -82,6 +100,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=whole_number(1), metavar="N", help="sampling steps (default: as in the settings)")
     parser.add_argument("--samples", type=whole_number(1), default=1, metavar="N", help="samples to draw; --out is their mean")
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of the first sample")
+    parser.add_argument("--interval", action="store_true",
+                        help="also draw how sure the model is: half the width of the 90 %% interval in dB")  # fmt: skip
     parser.add_argument("--db", type=Path, metavar="MAP.npy", help="also write path gain in dB")
     arguments = parser.parse_args(argv)
     if arguments.out.suffix.lower() != ".png":

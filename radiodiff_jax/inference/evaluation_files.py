@@ -92,6 +92,7 @@ def evaluate_again(result: dict[str, Any]) -> str:
     """The command that makes this result."""
     words = ["--run", result["run"], "--data", result["data"], "--split", result["split"]]
     words += ["--steps", str(result["steps"])] if result["steps"] else []
+    words += ["--samples", str(result["samples"])] if result.get("samples", 1) > 1 else []
     return f"python -m experiments.evaluate {shlex.join(words)}"
 
 

@@ -15,11 +15,13 @@ from radiodiff_jax.config import GeneratorConfig
 from radiodiff_jax.config_files import read_config
 from radiodiff_jax.data.records import scene_batch
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.inference.calibration import Calibration, Intervals, read_calibration
 from radiodiff_jax.inference.radio_map import RadioMap
 from radiodiff_jax.settings import VAEConfig
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.checkpoints import LATEST
 from radiodiff_jax.training.devices import compiler_options, release_freed_memory
+from radiodiff_jax.training.digest import digest
 from radiodiff_jax.training.frozen import load_autoencoder, load_variables, read_adopted
 from radiodiff_jax.units import gain_to_grey, grey_to_gain
 
@@ -59,6 +61,8 @@ class Generator:
     composition: Composition
     variables: Any
     frozen: Any
+    calibration: Calibration | None = None
+    """Factors for the intervals of these very weights, where they have been fitted."""
 
     @property
     def config(self) -> GeneratorConfig:
@@ -89,6 +93,47 @@ class Generator:
             release_freed_memory()
         return np.asarray(self._compiled[place](self.variables, self.frozen, batch, jnp.uint32(seed)))
 
+    @cached_property
+    def _run_with_deviation(self):
+        def run(variables, frozen, batch):
+            return self.composition.predict_gain_and_deviation(variables, frozen, scene_of(batch))
+
+        return jax.jit(run, compiler_options=compiler_options())
+
+    @property
+    def predicts_error(self) -> bool:
+        """Whether the network answers the scale of its error, so that one evaluation says how sure it is."""
+        return getattr(self.config.objective, "error_scale", False)
+
+    def check_spread(self, samples: int) -> None:
+        """Raise UserError for a model that does not say how sure it is."""
+        if self.predicts_error or (self.config.objective.noisy and samples > 1):
+            return
+        if self.config.objective.noisy:
+            raise UserError("a single sample does not say how sure the model is; draw several with --samples 8")
+        raise UserError(
+            "the model does not say how sure it is: its objective regression draws no samples and was trained without "
+            "objective.error_scale=true; train one with --config pixel-tiny-interval"
+        )
+
+    def intervals(self, steps: int | None = None, samples: int = 1) -> Intervals:
+        """How wide intervals are for predictions of so many steps and samples; calibrated where factors fit them."""
+        known = self.calibration
+        if self.predicts_error:
+            return known.intervals if known else Intervals("laplace")
+        steps = steps or self.config.objective.sampling_steps
+        return known.intervals if known and (known.steps, known.samples) == (steps, samples) else Intervals("normal")
+
+    def predict_spread(
+        self, batch: Batch, steps: int | None = None, seed: int = 0, samples: int = 1
+    ) -> tuple[Gain, Gain | None]:
+        """(gain, its deviation) of the scenes of a batch, see `RadioMap.deviation`: by the network itself where it
+        predicts its error, else the mean and deviation of `samples` draws; no deviation of a single draw."""
+        if self.predicts_error:
+            return tuple(map(np.asarray, self._run_with_deviation(self.variables, self.frozen, self._read(batch))))
+        draws = np.stack([self.predict_batch(batch, steps, seed + number) for number in range(samples)])
+        return draws.mean(0), draws.std(0) if samples > 1 else None
+
     def _read(self, batch: Batch) -> Batch:
         names = READ if self.config.data.cars else [name for name in READ if name != "cars"]
         names = [*names, "gain"] if "observed" in batch else names
@@ -99,7 +144,7 @@ class Generator:
         observed: Float[np.ndarray, "height width"] | None = None, *, steps: int | None = None, samples: int = 1,
         seed: int = 0,
     ) -> RadioMap:  # fmt: skip
-        """The radio map of one scene: the mean of `samples` draws, and their deviation.
+        """The radio map of one scene: the mean of `samples` draws, and how sure the model is of it (see `RadioMap`).
 
         Masks are not 0 at buildings (and cars); `transmitter` is (row, column); `observed` holds the gain in [0, 1] where it
         was measured, NaN elsewhere. Raises UserError for a scene that the model was not trained for.
@@ -109,8 +154,10 @@ class Generator:
         known = None if observed is None else ~np.isnan(observed)
         grey = None if observed is None else gain_to_grey(np.where(known, observed, 0))
         batch = scene_batch(buildings, transmitter, None if cars is None else np.asarray(cars) != 0, known, grey)
-        draws = np.stack([self.predict_batch(batch, steps, seed + number)[0] for number in range(samples)])
-        return RadioMap(draws.mean(0), buildings, tuple(transmitter), draws.std(0) if samples > 1 else None)
+        gain, deviation = self.predict_spread(batch, steps, seed, samples)
+        if deviation is None:
+            return RadioMap(gain[0], buildings, tuple(transmitter))
+        return RadioMap(gain[0], buildings, tuple(transmitter), deviation[0], self.intervals(steps, samples))
 
     def _check_scene(self, buildings: Mask, transmitter: tuple[int, int], cars: Mask | None, observed: Any) -> None:
         size, data = self.config.image_size, self.config.data
@@ -162,7 +209,9 @@ def load_run(run: Path, checkpoint: str | int = LATEST) -> Generator | Reconstru
         return Reconstructor(config, params, config.fill)
     composition, frozen = read_adopted(config, run)
     variables, _ = load_variables(config, run, checkpoint)
-    return Generator(composition, variables, frozen)
+    known = read_calibration(run)
+    fits = known is not None and known.digest == digest(variables)  # another checkpoint has other errors
+    return Generator(composition, variables, frozen, known if fits else None)
 
 
 def load_generator(run: str | Path, checkpoint: str | int = LATEST) -> Generator:
