@@ -1,11 +1,11 @@
 """Sampling of a generator, evaluation by evaluation, and one training update, as diagrams and pages."""
 
 from radiodiff_jax.features import FEATURES
+from radiodiff_jax.models.backbone import SCALE
+from radiodiff_jax.objectives.regression import SCALE_WEIGHT
 from radiodiff_jax.reporting.architecture import vae_pages
 from radiodiff_jax.reporting.architecture.diagram import Diagram
 from radiodiff_jax.reporting.architecture.network_pages import first_page
-from radiodiff_jax.models.backbone import SCALE
-from radiodiff_jax.objectives.regression import SCALE_WEIGHT
 from radiodiff_jax.reporting.architecture.networks import HEADS, Evaluation, Generator
 from radiodiff_jax.reporting.architecture.words import size, work
 from radiodiff_jax.reporting.markdown import counted, mermaid, page, table
