@@ -56,7 +56,7 @@ def evaluate_run(
     source = open_split(judged, data, split)
     name = split if judged.data.simulation == model.config.data.simulation else f"{simulation}_{split}"
     steps = list(dict.fromkeys(steps or [model.config.objective.sampling_steps])) if isinstance(model, Generator) else [0]
-    samples = 1 if getattr(model, "predicts_error", False) else samples
+    samples = samples if isinstance(model, Generator) and not model.predicts_error else 1
     if calibrate:
         model = calibrated(model, run, judged, data, steps, samples, batch_size)
 
@@ -107,10 +107,10 @@ def calibrated(model: Any, run: Path, config: Any, data: Path, steps: list[int],
 
 def print_spread(result: dict[str, Any]) -> None:
     """What the intervals held, in one line; nothing for a model without them."""
-    from radiodiff_jax.reporting.evaluation_spread import spread_sentence
-
     told = next((one["spread"] for one in result["results"].values() if "spread" in one), None)
     if told is not None:
+        from radiodiff_jax.reporting.evaluation_spread import spread_sentence
+
         print(spread_sentence(told))
 
 

@@ -217,7 +217,7 @@ def evaluate_steps(
         result = {
             "objective": model.config.objective.name if number else "vae_gan",
             "steps": number,
-            "samples": samples,
+            "samples": samples if number else 1,
             "network_evaluations": samples * model.config.objective.evaluations(number) if number else 0,
             "radio_maps": len(maps["map"]),
             "layouts": len(set(maps["map"])),

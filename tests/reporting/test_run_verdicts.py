@@ -94,6 +94,17 @@ def test_the_autoencoder_is_named_where_it_is_the_limit():
     assert result_verdict(alone).title.startswith("The autoencoder gives true maps back with an RMSE of 2.0 dB")
 
 
+def test_how_sure_the_model_is_stands_beside_it():
+    sure = result(1.0, path_estimate=2.0)
+    sure["results"]["model"]["spread"] = {"levels": [0.5, 0.9], "coverage": [0.4, 0.8], "width_db": [1.0, 4.2],
+                                          "calibrated": True}  # fmt: skip
+    found = result_verdict(sure)
+    assert found.kind == "success" and found.sentences[-1] == (
+        "How sure it is. Over-confident: the 90 % interval (± 2.10 dB in the mean) holds the truth at 80.0 % of the outdoor "
+        "pixels, the 50 % interval (± 0.50 dB in the mean) holds the truth at 40.0 % of the outdoor pixels."
+    )
+
+
 def test_a_file_without_decibels_is_judged_by_gain():
     old = result(1.0, path_estimate=2.0)
     for one in old["results"].values():

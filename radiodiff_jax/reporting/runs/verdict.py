@@ -136,8 +136,7 @@ def result_verdict(result: dict[str, Any]) -> Verdict:
     rest = [one for one in found if one is not best]
     sentences += [f"The {best.name}, the best formula without training, has {decibels(best.other_db)}."]
     sentences += [f"The {one.name} has {decibels(one.other_db)}: {one.text}{one.between}." for one in rest]
-    floor = floor_sentence(result)
-    sentences += [floor] if floor else []
+    sentences += [one for one in (floor_sentence(result), sureness_sentence(result, own)) if one]
     kind = kind_of(result, found)
     sentences += what_to_do(result, own, best, kind)
     title = f"{capital(best.text)} {where}{best.between}"
@@ -209,6 +208,17 @@ def floor_sentence(result: dict[str, Any]) -> str:
         f"The limit is the autoencoder: true maps come back from its latents with {decibels(floor)}, which is "
         f"{100 * share:.0f} % of the model's squared error. A better autoencoder helps more than a longer training."
     )
+
+
+def sureness_sentence(result: dict[str, Any], own: str) -> str:
+    """Whether the model is as sure as it may be, where it says how sure it is."""
+    told = result["results"][own].get("spread")
+    if not told:
+        return ""
+    # Imported here: it draws, and most runs say nothing of it.
+    from radiodiff_jax.reporting.evaluation_spread import spread_sentence
+
+    return f"How sure it is. {spread_sentence(told)}"
 
 
 def cities(split: str) -> tuple[str, str]:
