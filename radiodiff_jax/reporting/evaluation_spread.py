@@ -16,7 +16,8 @@ from radiodiff_jax.reporting.style import BLUE, DASHES, INK, MUTED, VERMILION, F
 
 HEADLINE_LEVELS = (0.5, 0.9)
 TOLERANCE = 0.03
-"""An interval that holds at most so much more or less than it says is calibrated: 3 points of a hundred."""
+"""An interval that holds at most so much more or less than it says is calibrated: 3 points of a hundred. One that is further
+off counts as calibrated as far as is known where the 90 % interval of its coverage over cities holds the level."""
 TELLERS = {
     "laplace": "The network answers the scale of its error at every pixel (`objective.error_scale`).",
     "normal": "The spread is the standard deviation of samples, and intervals are those of a normal distribution.",
@@ -76,8 +77,14 @@ def spread_word(told: dict[str, Any]) -> str:
     """`calibrated`, `over-confident`, `under-confident`, or in what a model is either."""
     words = []
     for level in HEADLINE_LEVELS:
-        off = told["coverage"][told["levels"].index(level)] - level
-        words.append("calibrated" if abs(off) <= TOLERANCE else "over-confident" if off < 0 else "under-confident")
+        place = told["levels"].index(level)
+        off, between = told["coverage"][place] - level, told.get("coverage_interval")
+        if abs(off) <= TOLERANCE:
+            words.append("calibrated")
+        elif between and between[place][0] <= level <= between[place][1]:
+            words.append("calibrated as far as these cities tell")
+        else:
+            words.append("over-confident" if off < 0 else "under-confident")
     distinct = list(dict.fromkeys(words))
     if len(distinct) == 1:
         return distinct[0]

@@ -39,6 +39,13 @@ def test_the_verdict_follows_the_coverage(claimed, word):
     assert f"(± {width:.2f} dB in the mean)" in sentence and sentence.count("% of the outdoor pixels") == 2
 
 
+def test_what_other_cities_may_turn_is_no_fault():
+    told = profile(1.0) | {"coverage": [0.85 if level == 0.9 else level for level in LEVELS]}
+    for low, high, word in ((0.80, 0.91, "calibrated as far as these cities tell"), (0.80, 0.88, "over-confident")):
+        told["coverage_interval"] = [[low, high] if level == 0.9 else [level, level] for level in LEVELS]
+        assert spread_word(told) == f"calibrated at 50 %, {word} at 90 %"
+
+
 def test_both_levels_are_named_where_they_differ():
     told = profile(1.0, tuple(2.0 if level == 0.5 else 0.5 for level in LEVELS))
     assert spread_word(told) == "under-confident at 50 %, over-confident at 90 %"
