@@ -57,7 +57,7 @@ def pack(arguments: argparse.Namespace) -> int:
     model = load_generator(arguments.run, arguments.checkpoint)
     record = {"summary": arguments.summary, "run": arguments.run.name} | training_facts(arguments.run)
     found = write_model_file(arguments.out, model.composition, model.variables, model.frozen, record, arguments.licence,
-                             precision=arguments.precision)  # fmt: skip
+                             precision=arguments.precision, calibration=model.calibration)  # fmt: skip
     print(f"{arguments.out}  {arguments.out.stat().st_size / 1e6:.1f} MB, digest {found[:12]}")
     print(f"next: python -m experiments.predict --model {arguments.out} --buildings B.png --tx ROW,COL --out map.png")
     return 0

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from radiodiff_jax import load_generator, shipped_models
 from radiodiff_jax.composition import compose
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.inference.calibration import LEVELS, Calibration, Intervals
 from radiodiff_jax.inference.generator import Generator, load_model
 from radiodiff_jax.inference.model_file import read_model_file, write_model_file
 from tests.micro import micro
@@ -79,6 +80,14 @@ def test_what_a_latent_model_builds_on_is_in_the_file(tmp_path, buildings):
     write_model_file(path, made.composition, made.variables, frozen, {}, "MIT", precision="float32")
     assert float(load_model(path).frozen["scale"]) == pytest.approx(1.7)
     np.testing.assert_array_equal(load_model(path).predict(buildings, (1, 2)).gain, made.predict(buildings, (1, 2)).gain)
+
+
+def test_a_calibration_is_kept(generator, tmp_path):
+    path = tmp_path / "calibrated.safetensors"
+    intervals = Intervals("laplace", tuple(1 + level for level in LEVELS))
+    known = Calibration(intervals, "weights", 1, 1, {"radio_maps": 7})
+    write_model_file(path, generator.composition, generator.variables, {}, {}, "MIT", calibration=known)
+    assert load_model(path).calibration == known
 
 
 def changed(file, tensors=None, **metadata):

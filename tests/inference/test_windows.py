@@ -26,7 +26,7 @@ def test_weights_fall_towards_inner_edges_only():
 
 def test_what_all_windows_agree_on_is_kept_and_beyond_is_what_lies_under():
     rng = np.random.default_rng(0)
-    truth, under = rng.random((512, 640), np.float32), rng.random((512, 640), np.float32)
+    truth, under = rng.random((512, 640, 1), np.float32), rng.random((512, 640, 1), np.float32)
     asked = []
 
     def predict(place, transmitter):
@@ -34,7 +34,7 @@ def test_what_all_windows_agree_on_is_kept_and_beyond_is_what_lies_under():
         assert (place[0].start + transmitter[0], place[1].start + transmitter[1]) == (200, 100)
         return truth[place]
 
-    found = predict_in_windows(predict, under, (512, 640), (200, 100), [(256, 256), (128, 128)])
+    found = predict_in_windows(predict, under, (200, 100), [(256, 256), (128, 128)])
     assert {side for side, _ in asked} == {256, 128}
     np.testing.assert_allclose(found[20:392, :292], truth[20:392, :292], atol=1e-5)  # reached from 64 m inside on
     np.testing.assert_array_equal(found[:, 356:], under[:, 356:])
