@@ -67,21 +67,6 @@ def test_bfloat16_halves_the_file_and_rounds_the_weights(generator, file, tmp_pa
         np.testing.assert_array_equal(found, leaf.astype(jnp.bfloat16).astype(jnp.float32))
 
 
-def test_what_a_latent_model_builds_on_is_in_the_file(tmp_path, buildings):
-    autoencoder = micro("vae")
-    composition = compose(micro("ldm"), autoencoder)
-    from radiodiff_jax.models.autoencoder import Autoencoder
-
-    module = Autoencoder(autoencoder.autoencoder, autoencoder.precision)
-    params = module.init(jax.random.key(2), jnp.zeros((1, 32, 32, 1)))["params"]
-    frozen = {"autoencoder": params, "scale": jnp.float32(1.7)}
-    made = Generator(composition, composition.first_variables(jax.random.key(0)), frozen)
-    path = tmp_path / "latent.safetensors"
-    write_model_file(path, made.composition, made.variables, frozen, {}, "MIT", precision="float32")
-    assert float(load_model(path).frozen["scale"]) == pytest.approx(1.7)
-    np.testing.assert_array_equal(load_model(path).predict(buildings, (1, 2)).gain, made.predict(buildings, (1, 2)).gain)
-
-
 def test_a_calibration_is_kept(generator, tmp_path):
     path = tmp_path / "calibrated.safetensors"
     intervals = Intervals("laplace", tuple(1 + level for level in LEVELS))
