@@ -53,12 +53,13 @@ def check_inputs(arguments: argparse.Namespace, data: DataConfig) -> None:
         raise UserError(f"{arguments.run} was trained with cars; give the scene's car mask with --cars C.png")
     if arguments.cars is not None and not data.cars:
         raise UserError(f"{arguments.run} was trained without cars, so it cannot use --cars; leave it out")
-    if data.observed_pixels and arguments.measurements is None:
+    least = data.observed and data.observed[0]
+    if least and arguments.measurements is None:
         raise UserError(
-            f"{arguments.run} was trained with {data.observed_pixels} measured pixels a map; give the scene's with "
+            f"{arguments.run} was trained with {least} measured pixels a map or more; give the scene's with "
             "--measurements FILE.csv"
         )
-    if not data.observed_pixels and arguments.measurements is not None:
+    if data.observed is None and arguments.measurements is not None:
         raise UserError(f"{arguments.run} was trained without measured pixels, so it cannot use --measurements; leave it out")
 
 
@@ -77,7 +78,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--tx", type=row_and_column, required=True, metavar="ROW,COL", help="pixel of the transmitter")
     parser.add_argument("--cars", type=Path, metavar="C.png", help="mask, 255 = car; for models trained with cars")
     parser.add_argument("--measurements", type=Path, metavar="FILE.csv",
-                        help="lines of row, column, path gain in dB; for models trained with data.observed_pixels")  # fmt: skip
+                        help="lines of row, column, path gain in dB; for models trained with measured pixels "
+                        "(data.observed_range=[0,K] takes any number, and none without this)")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="MAP.png", help="grey PNG to write")
     parser.add_argument("--steps", type=whole_number(1), metavar="N", help="sampling steps (default: as in the settings)")
     parser.add_argument("--samples", type=whole_number(1), default=1, metavar="N", help="samples to draw; --out is their mean")

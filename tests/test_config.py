@@ -16,7 +16,7 @@ from radiodiff_jax.config_files import (
 from radiodiff_jax.errors import UserError
 
 PRESETS = ["base", "paper", "small", "tiny"]
-OTHERS = ["flow-tiny", "pixel-base", "pixel-small", "pixel-tiny", "pmnet", "radiounet", "residual-tiny"]
+OTHERS = ["flow-tiny", "pixel-base", "pixel-small", "pixel-tiny", "pmnet", "radiounet", "residual-tiny", "sparse-tiny"]
 
 
 @pytest.mark.parametrize("kind,names", [("vae", PRESETS), ("generator", sorted([*PRESETS, *OTHERS]))])

@@ -106,6 +106,8 @@ class Generator:
         """
         buildings = np.asarray(buildings) != 0
         self._check_scene(buildings, transmitter, cars, observed)
+        if observed is None and self.config.data.observed is not None:
+            observed = np.full(buildings.shape, np.nan, np.float32)
         known = None if observed is None else ~np.isnan(observed)
         grey = None if observed is None else gain_to_grey(np.where(known, observed, 0))
         batch = scene_batch(buildings, transmitter, None if cars is None else np.asarray(cars) != 0, known, grey)
@@ -135,10 +137,11 @@ class Generator:
                 "the model was trained with cars; give the scene's mask of cars" if data.cars else
                 "the model was trained without cars, so it cannot use a mask of cars; leave it out"
             )  # fmt: skip
-        if (data.observed_pixels > 0) != (observed is not None):
+        least = data.observed and data.observed[0]
+        if (least and observed is None) or (data.observed is None and observed is not None):
             raise UserError(
-                f"the model was trained with {data.observed_pixels} measured pixels a map; give the scene's measurements"
-                if data.observed_pixels else
+                f"the model was trained with {least} measured pixels a map or more; give the scene's measurements"
+                if least else
                 "the model was trained without measured pixels, so it cannot use measurements; leave them out"
             )  # fmt: skip
 
