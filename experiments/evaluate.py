@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.command import add_checkpoint, command_help, run_command, text_table, whole_number
+from radiodiff_jax.errors import UserError
 from radiodiff_jax.radiomapseer import SIMULATIONS
 
 
@@ -14,12 +15,13 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
     results = evaluate_run(arguments.run, arguments.data, arguments.split, arguments.steps, arguments.batch_size,
                            arguments.maps, arguments.count, arguments.out, simulation=arguments.simulation,
-                           checkpoint=arguments.checkpoint)  # fmt: skip
+                           checkpoint=arguments.checkpoint, observed=arguments.observed)  # fmt: skip
     for path, result in results.items():
         print(results_table(result["results"]))
         steps = f", {result['steps']} step{'s' if result['steps'] > 1 else ''}" if result["steps"] else ""
+        known = f", {result['observed_pixels']} measured pixels a map" if "observed_pixels" in result else ""
         print(f"{result['radio_maps']} radio maps of {result['layouts']} layouts, {arguments.split} split of "
-              f"{arguments.data}{steps}")  # fmt: skip
+              f"{arguments.data}{steps}{known}")  # fmt: skip
         print(f"every figure, both protocols, 90 % intervals over layouts: {path}")
     return 0
 
@@ -27,13 +29,14 @@ def main(argv: list[str] | None = None) -> int:
 def evaluate_run(
     run: Path, data: Path, split: str, steps: list[int] | None = None, batch_size: int = 8, maps: Path | None = None,
     count: int | None = None, out: Path | None = None, model: Any = None, simulation: str | None = None,
-    checkpoint: str | int = "latest",
+    checkpoint: str | int = "latest", observed: list[int] | None = None,
 ) -> dict[Path, dict[str, Any]]:  # fmt: skip
     """Evaluate a run for each number of steps; writes and returns path -> result, of which the JSON file is made.
 
     Without `steps` the run's own setting holds, without `out` the files go to the run's folder `evaluation`. Predicted
     maps go to the folder `maps` as grey PNGs, with several numbers of steps to maps/stepsN. `model` is the run where it
-    is loaded already. `simulation` names other gains than those that the run was trained on.
+    is loaded already. `simulation` names other gains than those that the run was trained on. For each number in
+    `observed` the model is told of so many measured pixels a map, always the same ones, and there is a result of its own.
     """
     from tqdm import tqdm
 
@@ -49,12 +52,12 @@ def evaluate_run(
     judged = model.config
     if simulation:
         judged = replace(judged, data=replace(judged.data, simulation=simulation, mixture=None))
-    source = open_split(judged, data, split)
     name = split if judged.data.simulation == model.config.data.simulation else f"{simulation}_{split}"
     steps = list(dict.fromkeys(steps or [model.config.objective.sampling_steps])) if isinstance(model, Generator) else [0]
 
     def keep(number, batch, i, gain):
-        folder = maps / f"steps{number}" if len(steps) > 1 else maps
+        folder = maps / f"observed{known}" if len(observed or []) > 1 else maps
+        folder = folder / f"steps{number}" if len(steps) > 1 else folder
         write_grey(folder / f"{batch['map'][i]}_{batch['transmitter'][i]}.png", gain_to_grey(gain))
 
     def progress(batches):
@@ -63,12 +66,23 @@ def evaluate_run(
 
     written = {}
     head = {"run": str(run), "data": str(data), "split": split, "simulation": judged.data.simulation, "evaluated": now()}
-    found = evaluate_steps(model, source, steps, batch_size, count, keep if maps else None, progress)
-    for result, arrays in found:
-        path = out or run / "evaluation" / f"{name}_steps{result['steps']}.json"
-        written[path] = head | result
-        write_evaluation(path, written[path], arrays)
+    for known in dict.fromkeys(observed or [None]):
+        told = {} if known is None else {"observed_pixels": known}
+        source = open_split(judged if known is None else with_observed(judged, known), data, split)
+        found = evaluate_steps(model, source, steps, batch_size, count, keep if maps else None, progress)
+        for result, arrays in found:
+            pixels = "" if known is None else f"_observed{known}"
+            path = out or run / "evaluation" / f"{name}{pixels}_steps{result['steps']}.json"
+            written[path] = head | told | result
+            write_evaluation(path, written[path], arrays)
     return written
+
+
+def with_observed(config: Any, count: int) -> Any:
+    """The settings with `count` measured pixels a map. Raises UserError for a model that is told of none."""
+    if config.data.observed is None:
+        raise UserError("the model was trained without measured pixels, so --observed changes nothing; leave it out")
+    return replace(config, data=replace(config.data, observed_pixels=0, observed_range=(count, count)))
 
 
 TABLE = {
@@ -105,11 +119,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=whole_number(1), nargs="+", metavar="N",
                         help="sampling steps, or several numbers of them, each with a result of its own (default: as in "
                         "the settings)")  # fmt: skip
+    parser.add_argument("--observed", type=whole_number(0), nargs="+", metavar="K",
+                        help="measured pixels a map, or several numbers of them, each with a result of its own (default: as in "
+                        "the settings); for models trained with data.observed_range")  # fmt: skip
     parser.add_argument("--batch-size", type=whole_number(1), default=8, metavar="N", help="maps at once")
     parser.add_argument("--count", type=whole_number(1), metavar="N", help="only so many maps, spread over the split")
     parser.add_argument("--maps", type=Path, metavar="DIR", help="also write the predicted maps as grey PNGs")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="result (default: in the run folder)")
     arguments = parser.parse_args(argv)
+    if arguments.out is not None and len(set(arguments.observed or [1])) > 1:
+        parser.error("--out takes one number of measured pixels; without it each has a file in the run folder")
     if arguments.out is not None and len(set(arguments.steps or [1])) > 1:
         parser.error("--out takes one number of steps; without it each has a file in the run folder")
     if arguments.out is not None and arguments.out.suffix != ".json":

@@ -92,6 +92,7 @@ def evaluate_again(result: dict[str, Any]) -> str:
     """The command that makes this result."""
     words = ["--run", result["run"], "--data", result["data"], "--split", result["split"]]
     words += ["--steps", str(result["steps"])] if result["steps"] else []
+    words += ["--observed", str(result["observed_pixels"])] if "observed_pixels" in result else []
     return f"python -m experiments.evaluate {shlex.join(words)}"
 
 

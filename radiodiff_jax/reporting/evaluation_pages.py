@@ -305,7 +305,7 @@ def same_but_steps(json_path: Path, result: dict[str, Any]) -> dict[Path, dict[s
             other = read_evaluation(path)
         except UserError:  # its own page says so
             continue
-        if all(other[key] == result[key] for key in alike):
+        if all(other.get(key) == result.get(key) for key in (*alike, "observed_pixels")):
             found[other["steps"]] = (path, other)
     found[result["steps"]] = (json_path, result)
     return {

@@ -25,6 +25,7 @@ from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.devices import any_process, barrier, is_main_process
 from radiodiff_jax.training.digest import digest, leaves_by_path
 from radiodiff_jax.training.frozen import restore, save, stored_folder, whole_folder
+from radiodiff_jax.training.trained import trained_names
 
 Tree = Any
 FOLDER = "start"
@@ -87,7 +88,9 @@ def store_start(config: GeneratorConfig, run: Path, source: Source) -> None:
     autoencoder = space.config if isinstance(space, Latent) else None
     check_meaning(config, source.generator.config, source.name)
     wanted = compose(config, autoencoder, None if base is None else base.config)
-    check_fit(source.variables, _present(jax.eval_shape(wanted.first_variables, jax.random.key(0))), source.name)
+    shapes = _present(jax.eval_shape(wanted.first_variables, jax.random.key(0)))
+    check_fit(source.variables, shapes, source.name)
+    trained_names(leaves_by_path(shapes["params"]), config.optimizer.train_only)  # before anything is written
     if is_main_process():
         told = {"source": source.name, "checkpoint": source.checkpoint, "digest": digest(source.variables)}
         if autoencoder is not None:
