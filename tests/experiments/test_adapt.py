@@ -21,7 +21,8 @@ from radiodiff_jax.training.progress import TIMED
 from radiodiff_jax.training.session import Session
 from tests.micro import SHORT, TRAINING
 
-LEAN = ["image_size=[32,32]", "backbone.widths=[8,16]", "features=[buildings,free_space,offset]", "estimate=line_of_sight", *TRAINING, *SHORT, "training.batch_size=2"]
+LEAN = ["image_size=[32,32]", "backbone.widths=[8,16]", "features=[buildings,free_space,offset]", "estimate=line_of_sight",
+        *TRAINING, *SHORT, "training.batch_size=2"]  # fmt: skip
 # Trainings with these words share what is compiled: RMSE soon grows with such a learning rate.
 QUICK = ["training.steps=8", "training.batch_size=2", "training.validate_every=1", "training.log_every=1",
          "training.checkpoint_every=2", "training.sample_every=8", "training.sample_maps=2", "training.patience=2",
