@@ -25,8 +25,8 @@ def trained_names(names: Iterable[str], patterns: Sequence[str]) -> tuple[str, .
         if not named:
             modules = sorted({name.split("/")[0] for name in names})
             raise UserError(
-                f"optimizer.train_only names '{pattern}', which is no parameter of the network"
-                f"{nearest(pattern, modules)}; its modules are {', '.join(modules)}, and * stands for anything"
+                f"optimizer.train_only names '{pattern}', which is no parameter of the network; name one of its modules "
+                f"({', '.join(modules)}), or more with *{nearest(pattern, modules)}"
             )
         found |= named
     return tuple(sorted(found))
