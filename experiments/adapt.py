@@ -55,7 +55,7 @@ def adapt(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     parts = folds(folder.maps, arguments.folds, arguments.seed)
     plan = make_plan(arguments, source, folder, parts)
     keep_plan(arguments.out, plan)
-    model = Generator(source.generator, source.variables, source.frozen)
+    model = Generator(source.generator, source.variables, source.frozen, source.name)
     numbers = sorted({0, *arguments.counts})
     results: dict[int, list[dict[str, Any]]] = {number: [] for number in numbers}
     for place, part in enumerate(parts):

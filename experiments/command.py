@@ -13,6 +13,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from tabulate import tabulate
@@ -92,6 +93,16 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add `--checkpoint best|latest|STEP`."""
     parser.add_argument("--checkpoint", type=parse_checkpoint, default="latest", metavar="best|latest|STEP",
                         help="which of the run's checkpoints: lowest validation RMSE, newest, or a step")  # fmt: skip
+
+
+def add_model(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add `--run RUN`, `--checkpoint`, and `--model NAME|FILE` (`default`, without which one of the two is needed)."""
+    which = parser.add_mutually_exclusive_group(required=default is None)
+    which.add_argument("--run", type=Path, metavar="RUN", help="run of experiments.train, ldm or vae")
+    which.add_argument("--model", default=default, metavar="NAME|FILE",
+                       help="a model that comes with the package (`python -m experiments.models` lists them) or a "
+                       ".safetensors file of `experiments.models pack`")  # fmt: skip
+    add_checkpoint(parser)
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.command import add_checkpoint, command_help, run_command, text_table, whole_number
+from experiments.command import add_model, command_help, run_command, text_table, whole_number
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.radiomapseer import SIMULATIONS
 
@@ -13,8 +13,13 @@ from radiodiff_jax.radiomapseer import SIMULATIONS
 def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
+    model = None
+    if arguments.model is not None:
+        from radiodiff_jax.inference.generator import load_model
+
+        model = load_model(arguments.model)
     results = evaluate_run(arguments.run, arguments.data, arguments.split, arguments.steps, arguments.batch_size,
-                           arguments.maps, arguments.count, arguments.out, simulation=arguments.simulation,
+                           arguments.maps, arguments.count, arguments.out, model, arguments.simulation,
                            checkpoint=arguments.checkpoint, observed=arguments.observed)  # fmt: skip
     for path, result in results.items():
         print(results_table(result["results"]))
@@ -27,20 +32,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def evaluate_run(
-    run: Path, data: Path, split: str, steps: list[int] | None = None, batch_size: int = 8, maps: Path | None = None,
+    run: Path | None, data: Path, split: str, steps: list[int] | None = None, batch_size: int = 8, maps: Path | None = None,
     count: int | None = None, out: Path | None = None, model: Any = None, simulation: str | None = None,
     checkpoint: str | int = "latest", observed: list[int] | None = None,
 ) -> dict[Path, dict[str, Any]]:  # fmt: skip
     """Evaluate a run for each number of steps; writes and returns path -> result, of which the JSON file is made.
 
-    Without `steps` the run's own setting holds, without `out` the files go to the run's folder `evaluation`. Predicted
-    maps go to the folder `maps` as grey PNGs, with several numbers of steps to maps/stepsN. `model` is the run where it
-    is loaded already. `simulation` names other gains than those that the run was trained on. For each number in
-    `observed` the model is told of so many measured pixels a map, always the same ones, and there is a result of its own.
+    Without `steps` the run's own setting holds, without `out` the files go to the run's folder `evaluation`, or where
+    there is no run to the working folder. Predicted maps go to the folder `maps` as grey PNGs, with several numbers of
+    steps to maps/stepsN. `model` is a model of no run, or the run where it is loaded already. `simulation` names other
+    gains than those that the run was trained on. For each number in `observed` the model is told of so many measured
+    pixels a map, always the same ones, and there is a result of its own.
     """
     from tqdm import tqdm
 
     from experiments.training import open_split
+    from radiodiff_jax.data.sources import open_varied_source
     from radiodiff_jax.images import write_grey
     from radiodiff_jax.inference.evaluation import evaluate_steps
     from radiodiff_jax.inference.evaluation_files import write_evaluation
@@ -52,6 +59,14 @@ def evaluate_run(
     judged = model.config
     if simulation:
         judged = replace(judged, data=replace(judged.data, simulation=simulation, mixture=None))
+
+    def open_maps(judged: Any) -> Any:
+        if not isinstance(model, Generator):
+            return open_split(judged, data, split)
+        source = open_varied_source(data, split, judged.data)
+        model.for_size(tuple(source.size))  # raises UserError for a size that it cannot predict
+        return source
+
     name = split if judged.data.simulation == model.config.data.simulation else f"{simulation}_{split}"
     steps = list(dict.fromkeys(steps or [model.config.objective.sampling_steps])) if isinstance(model, Generator) else [0]
 
@@ -62,17 +77,18 @@ def evaluate_run(
 
     def progress(batches):
         chosen = min(count or len(source), len(source))
-        return tqdm(batches, desc=f"evaluating {run}", unit="batch", total=-(-chosen // batch_size), disable=None)
+        return tqdm(batches, desc=f"evaluating {run or model.name}", unit="batch", total=-(-chosen // batch_size), disable=None)
 
     written = {}
-    head = {"run": str(run), "data": str(data), "split": split, "simulation": judged.data.simulation, "evaluated": now()}
+    head = {"run": str(run)} if run else {"model": model.name, "run": model.name}
+    head |= {"data": str(data), "split": split, "simulation": judged.data.simulation, "evaluated": now()}
     for known in dict.fromkeys(observed or [None]):
         told = {} if known is None else {"observed_pixels": known}
-        source = open_split(judged if known is None else with_observed(judged, known), data, split)
+        source = open_maps(judged if known is None else with_observed(judged, known))
         found = evaluate_steps(model, source, steps, batch_size, count, keep if maps else None, progress)
         for result, arrays in found:
-            pixels = "" if known is None else f"_observed{known}"
-            path = out or run / "evaluation" / f"{name}{pixels}_steps{result['steps']}.json"
+            file = f"{name}{'' if known is None else f'_observed{known}'}_steps{result['steps']}.json"
+            path = out or (run / "evaluation" / file if run else Path(f"{Path(model.name).stem}_{file}"))
             written[path] = head | told | result
             write_evaluation(path, written[path], arrays)
     return written
@@ -109,8 +125,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Arguments of the command."""
     example = "python -m experiments.evaluate --run runs/ldm --data RadioMapSeer --split test --steps 1"
     parser = argparse.ArgumentParser(prog="python -m experiments.evaluate", **command_help(__doc__, example))
-    parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run of experiments.train, ldm or vae")
-    add_checkpoint(parser)
+    add_model(parser)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder or built TFDS folder")
     parser.add_argument("--split", choices=("train", "validation", "test", "all"), default="test",
                         help="which maps; all: those of an unpacked folder that the model was not trained on")  # fmt: skip
@@ -125,7 +140,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=whole_number(1), default=8, metavar="N", help="maps at once")
     parser.add_argument("--count", type=whole_number(1), metavar="N", help="only so many maps, spread over the split")
     parser.add_argument("--maps", type=Path, metavar="DIR", help="also write the predicted maps as grey PNGs")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="result (default: in the run folder)")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="result (default: in the run folder; of a model: here)")
     arguments = parser.parse_args(argv)
     if arguments.out is not None and len(set(arguments.observed or [1])) > 1:
         parser.error("--out takes one number of measured pixels; without it each has a file in the run folder")

@@ -2,12 +2,16 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.command import add_checkpoint, command_help, run_command, whole_number
-from radiodiff_jax.errors import UserError
-from radiodiff_jax.settings import DataConfig
+from experiments.command import add_model, command_help, run_command, whole_number
+
+if TYPE_CHECKING:
+    from radiodiff_jax.inference.radio_map import RadioMap
+
+DEFAULT_MODEL = "dpm-regression"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,13 +23,13 @@ def main(argv: list[str] | None = None) -> int:
     from radiodiff_jax.inference.scene import read_scene
     from radiodiff_jax.reporting.map_figures import save_labelled_map, save_spread
 
-    model = load_generator(arguments.run, arguments.checkpoint)
-    check_inputs(arguments, model.config.data)
-    scene = read_scene(arguments.buildings, arguments.cars, model.config.image_size, arguments.measurements)
+    model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
+    scene = read_scene(arguments.buildings, arguments.cars, arguments.measurements)
     steps = arguments.steps or model.config.objective.sampling_steps
     found = model.predict(
-        transmitter=arguments.tx, **scene, steps=steps, samples=arguments.samples, seed=arguments.seed
-    )
+        transmitter=arguments.tx, **scene, steps=steps, samples=arguments.samples, symmetries=arguments.symmetries,
+        seed=arguments.seed,
+    )  # fmt: skip
 
     found.to_png(arguments.out)
     labelled = arguments.out.with_name(f"{arguments.out.stem}_labelled.png")
@@ -33,6 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     evaluations = model.config.objective.evaluations(steps)
     title = f"predicted path gain ({evaluations} evaluation{'s' if evaluations > 1 else ''}{count})"
     save_labelled_map(labelled, found.gain, found.buildings, found.transmitter, title)
+    if arguments.run is None:
+        print(f"model                                      {arguments.model}")
+    beyond = trained_range(model.config.image_size, found)
+    if beyond:
+        print(beyond)
     print(f"radio map (8-bit grey, gain = grey / 255)  {arguments.out}")
     print(f"labelled picture                           {labelled}")
     if arguments.samples > 1:
@@ -47,20 +56,19 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def check_inputs(arguments: argparse.Namespace, data: DataConfig) -> None:
-    """Raise UserError unless there are cars and measurements just where the model was trained with them."""
-    if data.cars and arguments.cars is None:
-        raise UserError(f"{arguments.run} was trained with cars; give the scene's car mask with --cars C.png")
-    if arguments.cars is not None and not data.cars:
-        raise UserError(f"{arguments.run} was trained without cars, so it cannot use --cars; leave it out")
-    least = data.observed and data.observed[0]
-    if least and arguments.measurements is None:
-        raise UserError(
-            f"{arguments.run} was trained with {least} measured pixels a map or more; give the scene's with "
-            "--measurements FILE.csv"
-        )
-    if data.observed is None and arguments.measurements is not None:
-        raise UserError(f"{arguments.run} was trained without measured pixels, so it cannot use --measurements; leave it out")
+def trained_range(trained: tuple[int, int], found: "RadioMap") -> str:
+    """A sentence where pixels lie farther from the transmitter than on any map of the training; else ""."""
+    farthest = max(
+        np.hypot(found.transmitter[0] - row, found.transmitter[1] - column)
+        for row in (0, found.gain.shape[0] - 1)
+        for column in (0, found.gain.shape[1] - 1)
+    )
+    if farthest <= np.hypot(*trained):
+        return ""
+    return (
+        f"note: the map reaches {farthest:.0f} m from the transmitter, the maps of the training "
+        f"{np.hypot(*trained):.0f} m; beyond, the model extrapolates and its error is larger"
+    )
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:
@@ -70,10 +78,9 @@ def _save_array(path: Path, array: np.ndarray) -> None:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Arguments of the command."""
-    example = "python -m experiments.predict --run runs/ldm --buildings city.png --tx 128,90 --out map.png"
+    example = "python -m experiments.predict --buildings city.png --tx 128,90 --out map.png"
     parser = argparse.ArgumentParser(prog="python -m experiments.predict", **command_help(__doc__, example))
-    parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run of experiments.train or ldm")
-    add_checkpoint(parser)
+    add_model(parser, DEFAULT_MODEL)
     parser.add_argument("--buildings", type=Path, required=True, metavar="B.png", help="mask, 255 = building")
     parser.add_argument("--tx", type=row_and_column, required=True, metavar="ROW,COL", help="pixel of the transmitter")
     parser.add_argument("--cars", type=Path, metavar="C.png", help="mask, 255 = car; for models trained with cars")
@@ -83,6 +90,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="MAP.png", help="grey PNG to write")
     parser.add_argument("--steps", type=whole_number(1), metavar="N", help="sampling steps (default: as in the settings)")
     parser.add_argument("--samples", type=whole_number(1), default=1, metavar="N", help="samples to draw; --out is their mean")
+    parser.add_argument("--symmetries", type=whole_number(1), default=1, metavar="N",
+                        help="mean over so many turned and mirrored copies of the scene, at most 8")  # fmt: skip
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of the first sample")
     parser.add_argument("--db", type=Path, metavar="MAP.npy", help="also write path gain in dB")
     arguments = parser.parse_args(argv)

@@ -1,4 +1,5 @@
-"""Everything once, small: simulate cities, train a regression and a latent diffusion model, evaluate and predict."""
+"""Everything once, small: simulate cities, train a regression and a latent diffusion model, evaluate, predict; and the
+model that comes with the package beside them."""
 
 import argparse
 import time
@@ -11,6 +12,7 @@ from experiments import evaluate, ldm, predict, train, vae
 from experiments.command import command_help, run_command, whole_number
 
 MAPS, TRANSMITTERS, SIZE = 160, 10, (64, 64)
+BLOCK = (256, 256)
 UNSEEN_SEED = 2026  # a city that no training has seen
 
 
@@ -21,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     data, runs = out / "data", {name: out / "runs" / name for name in ("regression", "vae", "ldm")}
 
     def stage(number: int, what: str) -> None:
-        print(f"\n[{number}/6] {what}  ({(time.monotonic() - started) / 60:.1f} min since the start)", flush=True)
+        print(f"\n[{number}/7] {what}  ({(time.monotonic() - started) / 60:.1f} min since the start)", flush=True)
 
     stage(1, f"simulating {MAPS} cities of {SIZE[0]} x {SIZE[1]} m with {TRANSMITTERS} transmitters each")
     simulate(data, arguments.workers)
@@ -36,13 +38,16 @@ def main(argv: list[str] | None = None) -> int:
     stage(5, "evaluating on cities that were not trained on")
     results = {name: evaluate_on_test(runs[name], data) for name in ("regression", "ldm")}
     stage(6, "predicting the radio map of a new city")
-    picture = predict_unseen(out, runs["regression"])
+    picture = predict_unseen(out / "unseen", SIZE, "a city that the model has not seen", ["--run", str(runs["regression"])])
+    stage(7, "predicting a city block of 256 x 256 m by the model that comes with the package")
+    block = predict_unseen(out / "block", BLOCK, f"a city that {predict.DEFAULT_MODEL} has not seen", [])
 
     table = closing_table(results["regression"], results["ldm"])
     path = write_summary(out, time.monotonic() - started, results["regression"]["layouts"], table)
     print(f"\n{evaluate.results_table(table)}\n\n{closing_sentence(table, results['regression']['layouts'])}")
     print(f"Done in {(time.monotonic() - started) / 60:.1f} min. Look at:")
     print(f"  {picture}   simulated, predicted and their difference, for a city made just now")
+    print(f"  {block}   the same by the model that comes with the package, 256 x 256 m")
     print(f"  {runs['regression'] / 'samples'}   predictions while it learned")
     print(f"  {path}   the table above, all figures")
     return 0
@@ -90,24 +95,27 @@ def write_summary(out: Path, seconds: float, layouts: int, table: dict[str, Any]
     return write_json(out / "summary.json", {"seconds": round(seconds, 1), "layouts": layouts, "test": means})
 
 
-def predict_unseen(out: Path, run: Path) -> Path:
-    """Make a new city, predict its map by the command and draw it beside the simulated one."""
+def predict_unseen(path: Path, size: tuple[int, int], title: str, model: list[str]) -> Path:
+    """Make a new city, predict its map by the command and draw it beside the simulated one: PATH_comparison.png.
+
+    `model` are the words that name the model, none for the one that comes with the package.
+    """
     from radiodiff_jax.images import read_grey, write_grey
     from radiodiff_jax.reporting.map_figures import save_comparison
     from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
     from radiodiff_jax.units import grey_to_gain
 
-    layout = city(UNSEEN_SEED, *SIZE)
+    layout = city(UNSEEN_SEED, *size)
     row, column = (int(x) for x in place_transmitters(layout.buildings, 1, UNSEEN_SEED)[0])
     truth = path_gain_grey(prepare(layout.buildings, layout.polygons), row, column)
-    buildings, predicted = out / "unseen_buildings.png", out / "unseen_predicted.png"
+    buildings, predicted, picture = (
+        path.with_name(f"{path.name}_{what}.png") for what in ("buildings", "predicted", "comparison")
+    )
     write_grey(buildings, np.where(layout.buildings, 255, 0).astype(np.uint8))
-    predict.main(["--run", str(run), "--buildings", str(buildings), "--tx", f"{row},{column}", "--out", str(predicted)])
-    picture = out / "unseen_comparison.png"
+    predict.main([*model, "--buildings", str(buildings), "--tx", f"{row},{column}", "--out", str(predicted)])
     return save_comparison(
-        picture, grey_to_gain(truth)[None], grey_to_gain(read_grey(predicted))[None], layout.buildings[None],
-        "a city that the model has not seen",
-    )  # fmt: skip
+        picture, grey_to_gain(truth)[None], grey_to_gain(read_grey(predicted))[None], layout.buildings[None], title
+    )
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

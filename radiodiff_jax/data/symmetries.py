@@ -32,6 +32,15 @@ def transform_image(image: np.ndarray, symmetry: int) -> np.ndarray:
     return image
 
 
+def undo_transform(image: np.ndarray, symmetry: int) -> np.ndarray:
+    """The image [height, width, ...] that `transform_image` made this one of, as a view."""
+    if symmetry & 2:
+        image = image[:, ::-1]
+    if symmetry & 1:
+        image = image[::-1]
+    return image.swapaxes(0, 1) if symmetry & 4 else image
+
+
 def transform_position(row: int, column: int, size: Size, symmetry: int) -> tuple[int, int]:
     """Where the pixel (row, column) of an image of `size` (height, width) goes under a symmetry."""
     height, width = size

@@ -90,7 +90,8 @@ def named(arrays: dict[str, Any]) -> dict[str, list[list[int]]]:
 
 def evaluate_again(result: dict[str, Any]) -> str:
     """The command that makes this result."""
-    words = ["--run", result["run"], "--data", result["data"], "--split", result["split"]]
+    who = ["--model", result["model"]] if "model" in result else ["--run", result["run"]]
+    words = [*who, "--data", result["data"], "--split", result["split"]]
     words += ["--steps", str(result["steps"])] if result["steps"] else []
     words += ["--observed", str(result["observed_pixels"])] if "observed_pixels" in result else []
     return f"python -m experiments.evaluate {shlex.join(words)}"

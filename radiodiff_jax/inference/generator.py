@@ -1,6 +1,6 @@
 """A trained run as something that predicts: weights loaded once, one compiled function a size and number of steps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,33 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from radiodiff_jax.composition import Composition, scene_of
+from radiodiff_jax.composition import Composition, compose, scene_of
 from radiodiff_jax.config import GeneratorConfig
 from radiodiff_jax.config_files import read_config
 from radiodiff_jax.data.records import scene_batch
-from radiodiff_jax.errors import UserError
+from radiodiff_jax.data.symmetries import SQUARE, transform_image, transform_position, undo_transform
+from radiodiff_jax.errors import UserError, nearest
+from radiodiff_jax.features import Scene, estimate_gain
+from radiodiff_jax.images import Size
+from radiodiff_jax.inference.model_file import SHIPPED, SUFFIX, read_model_file, shipped_models
 from radiodiff_jax.inference.radio_map import RadioMap
+from radiodiff_jax.inference.scene import check_scene
+from radiodiff_jax.inference.windows import Window, predict_in_windows
 from radiodiff_jax.settings import VAEConfig
+from radiodiff_jax.spaces.buildings import blank_buildings
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.checkpoints import LATEST
 from radiodiff_jax.training.devices import compiler_options, release_freed_memory
+from radiodiff_jax.training.digest import leaves_by_path
 from radiodiff_jax.training.frozen import load_autoencoder, load_variables, read_adopted
 from radiodiff_jax.units import gain_to_grey, grey_to_gain
 
 Batch = dict[str, np.ndarray]
 Gain = Float[np.ndarray, "batch height width"]
 Mask = Bool[np.ndarray, "height width"]
+LONGEST = 2048
+"""Metres: the longest side of a scene."""
+MULTIPLE = 32
 READ = ("buildings", "position", "cars", "observed")  # of a batch, by a prediction; the gain where it is observed
 
 
@@ -59,6 +70,10 @@ class Generator:
     composition: Composition
     variables: Any
     frozen: Any
+    name: str = "model"
+    """The run or the shipped model that it came from, for messages."""
+    record: dict[str, Any] | None = None
+    """Of a model file: how it was trained, licence, digest."""
 
     @property
     def config(self) -> GeneratorConfig:
@@ -76,18 +91,76 @@ class Generator:
     def _compiled(self) -> dict[tuple, jax.stages.Compiled]:
         return {}
 
+    @cached_property
+    def _sizes(self) -> dict[Size, "Generator"]:
+        return {self.config.image_size: self}
+
+    def for_size(self, size: Size) -> "Generator":
+        """The same weights for images of another (height, width) in one pass, both multiples of 32 up to 2048.
+
+        Raises UserError for another size, and where the shapes of the weights depend on the size of the image.
+        """
+        if size not in self._sizes:
+            _check_size(size)
+            was = self.composition
+            autoencoder = was.space.config if isinstance(was.space, Latent) else None
+            base = None if was.base is None else replace(was.base.config, image_size=size)
+            resized = compose(replace(was.config, image_size=size), autoencoder, base)
+            if _shapes(resized.first_variables) != _shapes(was.first_variables):
+                raise UserError(
+                    f"the scene is {_times(size)} pixels, but the network of {self.name} works at {_times(was.config.image_size)} "
+                    "only; cut the map to that size or train a model for this one"
+                )
+            self._sizes[size] = replace(self, composition=resized)
+        return self._sizes[size]
+
+    def fits(self, size: Size) -> bool:
+        """Whether `for_size` takes this size."""
+        try:
+            self.for_size(size)
+        except UserError:
+            return False
+        return True
+
     def traced(self, batch: Batch, steps: int) -> jax.stages.Traced:
         """The function of (variables, frozen, batch, uint32 seed) behind `predict_batch`, ready to be compiled."""
         return self._run.trace(self.variables, self.frozen, self._read(batch), jnp.uint32(0), steps)
 
     def predict_batch(self, batch: Batch, steps: int | None = None, seed: int = 0) -> Gain:
-        """Gain in [0, 1] of the scenes of a batch; the same seed gives the same maps, whatever the batch."""
+        """Gain in [0, 1] of the scenes of a batch; the same seed gives the same maps, whatever the batch.
+
+        Maps larger than those of the training are made of windows, see `windows`. Raises UserError for images of a size
+        that the model cannot predict; see `for_size`.
+        """
+        size, trained = batch["buildings"].shape[1:], self.config.image_size
+        if any(one > other for one, other in zip(size, trained, strict=True)):
+            rows = [{name: array[i] for name, array in batch.items()} for i in range(len(batch["buildings"]))]
+            return np.stack([self._predict_large(row, steps, seed) for row in rows])
+        if size != trained:
+            return self.for_size(size).predict_batch(batch, steps, seed)
         steps, batch = steps or self.config.objective.sampling_steps, self._read(batch)
         place = (*((name, array.shape) for name, array in batch.items()), steps)
         if place not in self._compiled:
             self._compiled[place] = self.traced(batch, steps).lower().compile()
             release_freed_memory()
         return np.asarray(self._compiled[place](self.variables, self.frozen, batch, jnp.uint32(seed)))
+
+    def _predict_large(self, scene: Batch, steps: int | None, seed: int) -> Float[np.ndarray, "height width"]:
+        _check_size(scene["buildings"].shape)
+        height, width = self.config.image_size
+        images = [name for name in READ if name in scene and name != "position"] + ["gain"] * ("observed" in scene)
+
+        def predict(place: Window, transmitter: tuple[int, int]) -> Float[np.ndarray, "height width"]:
+            cut = {name: scene[name][place][None] for name in images}
+            batch = cut | {"position": np.array([transmitter], np.int32)}
+            size = cut["buildings"].shape[1:]
+            return self.for_size(size).predict_batch(batch, steps, seed)[0]
+
+        sides = [(2 * height, 2 * width), (height, width)] if self.fits((2 * height, 2 * width)) else [(height, width)]
+        reached = all(one <= most for one, most in zip(scene["buildings"].shape, sides[0], strict=True))
+        place = tuple(scene["position"].tolist())
+        under = None if reached else np.asarray(_path_estimate(scene["buildings"][None], scene["position"][None])[0])
+        return predict_in_windows(predict, under, scene["buildings"].shape, place, sides)
 
     def _read(self, batch: Batch) -> Batch:
         names = READ if self.config.data.cars else [name for name in READ if name != "cars"]
@@ -97,53 +170,38 @@ class Generator:
     def predict(
         self, buildings: Mask, transmitter: tuple[int, int], cars: Mask | None = None,
         observed: Float[np.ndarray, "height width"] | None = None, *, steps: int | None = None, samples: int = 1,
-        seed: int = 0,
+        symmetries: int = 1, seed: int = 0,
     ) -> RadioMap:  # fmt: skip
-        """The radio map of one scene: the mean of `samples` draws, and their deviation.
+        """The radio map of one scene of any size up to 2048 m: the mean of `samples` draws, and their deviation.
 
         Masks are not 0 at buildings (and cars); `transmitter` is (row, column); `observed` holds the gain in [0, 1] where it
-        was measured, NaN elsewhere. Raises UserError for a scene that the model was not trained for.
+        was measured, NaN elsewhere. Beyond the lower and right edge of a scene whose sides are no multiples of 32, open
+        ground is assumed. With `symmetries` 2 to 8 each draw is the mean over so many turned and mirrored copies of the
+        scene. Raises UserError for a scene that the model was not trained for.
         """
         buildings = np.asarray(buildings) != 0
-        self._check_scene(buildings, transmitter, cars, observed)
+        cars = None if cars is None else np.asarray(cars) != 0
+        if not 1 <= symmetries <= SQUARE:
+            raise UserError(f"symmetries is {symmetries}, but a square has 1 to {SQUARE}; give a number among these")
+        check_scene(self.name, self.config.data, buildings, transmitter, cars, observed)
         if observed is None and self.config.data.observed is not None:
             observed = np.full(buildings.shape, np.nan, np.float32)
         known = None if observed is None else ~np.isnan(observed)
         grey = None if observed is None else gain_to_grey(np.where(known, observed, 0))
-        batch = scene_batch(buildings, transmitter, None if cars is None else np.asarray(cars) != 0, known, grey)
-        draws = np.stack([self.predict_batch(batch, steps, seed + number)[0] for number in range(samples)])
-        return RadioMap(draws.mean(0), buildings, tuple(transmitter), draws.std(0) if samples > 1 else None)
+        scene = [None if image is None else _whole_cells(image) for image in (buildings, cars, known, grey)]
 
-    def _check_scene(self, buildings: Mask, transmitter: tuple[int, int], cars: Mask | None, observed: Any) -> None:
-        size, data = self.config.image_size, self.config.data
-        if buildings.shape != size:
-            raise UserError(
-                f"the scene is {' x '.join(map(str, buildings.shape))} pixels, but the model was trained for {size[0]} x "
-                f"{size[1]}; cut the map to that size or train a model for this one"
-            )
-        row, column = transmitter
-        if not (0 <= row < size[0] and 0 <= column < size[1]):
-            raise UserError(
-                f"the transmitter at row {row}, column {column} is outside the map of {size[0]} x {size[1]} pixels; "
-                f"rows run from 0 to {size[0] - 1} and columns from 0 to {size[1] - 1}"
-            )
-        if buildings[row, column]:
-            raise UserError(
-                f"the transmitter at row {row}, column {column} is inside a building; antennas stand outdoors, so choose "
-                "a pixel that is 0 there"
-            )
-        if data.cars != (cars is not None):
-            raise UserError(
-                "the model was trained with cars; give the scene's mask of cars" if data.cars else
-                "the model was trained without cars, so it cannot use a mask of cars; leave it out"
-            )  # fmt: skip
-        least = data.observed and data.observed[0]
-        if (least and observed is None) or (data.observed is None and observed is not None):
-            raise UserError(
-                f"the model was trained with {least} measured pixels a map or more; give the scene's measurements"
-                if least else
-                "the model was trained without measured pixels, so it cannot use measurements; leave them out"
-            )  # fmt: skip
+        def draw(number: int) -> Float[np.ndarray, "height width"]:
+            found = []
+            for symmetry in range(symmetries):
+                turned = [None if image is None else transform_image(image, symmetry) for image in scene]
+                place = transform_position(*transmitter, scene[0].shape, symmetry)
+                gain = self.predict_batch(scene_batch(turned[0], place, *turned[1:]), steps, seed + number)[0]
+                found.append(undo_transform(gain, symmetry))
+            return np.mean(found, 0)[: buildings.shape[0], : buildings.shape[1]]
+
+        draws = np.stack([draw(number) for number in range(samples)])
+        place = (int(transmitter[0]), int(transmitter[1]))
+        return RadioMap(draws.mean(0), buildings, place, draws.std(0) if samples > 1 else None)
 
     @cached_property
     def reconstructor(self) -> Reconstructor | None:
@@ -165,14 +223,68 @@ def load_run(run: Path, checkpoint: str | int = LATEST) -> Generator | Reconstru
         return Reconstructor(config, params, config.fill)
     composition, frozen = read_adopted(config, run)
     variables, _ = load_variables(config, run, checkpoint)
-    return Generator(composition, variables, frozen)
+    return Generator(composition, variables, frozen, str(run))
 
 
-def load_generator(run: str | Path, checkpoint: str | int = LATEST) -> Generator:
-    """As `load_run`; raises UserError for an autoencoder's run, which cannot predict from a scene."""
-    model = load_run(Path(run), checkpoint)
+def load_model(name: str | Path) -> Generator:
+    """A model that comes with the package, by its name, or one in a file (see `model_file`).
+
+    Raises UserError for an unknown name, and for a file as `read_model_file` does.
+    """
+    path = Path(name)
+    if path.suffix != SUFFIX:
+        if str(name) not in shipped_models():
+            raise UserError(
+                f"there is no model '{name}'{nearest(str(name), shipped_models())}; choose one of {', '.join(shipped_models())} "
+                f"or give the path of a {SUFFIX} file"
+            )
+        path = SHIPPED / f"{name}{SUFFIX}"
+    found = read_model_file(path)
+    return Generator(found.composition, found.variables, found.frozen, str(name), found.record)
+
+
+def load_generator(run_or_model: str | Path, checkpoint: str | int = LATEST) -> Generator:
+    """The generator of a run folder (its `checkpoint`), of a model file, or one that comes with the package, by name.
+
+    Raises UserError as `load_run` and `load_model` do, and for an autoencoder's run, which predicts nothing from a scene.
+    """
+    if not Path(run_or_model).is_dir() and (str(run_or_model) in shipped_models() or Path(run_or_model).suffix == SUFFIX):
+        return load_model(run_or_model)
+    if not Path(run_or_model).exists():
+        names = shipped_models()
+        raise UserError(
+            f"{run_or_model} is neither a run folder nor a model{nearest(str(run_or_model), names)}; give a run of "
+            f"experiments.train or ldm, a {SUFFIX} file, or one of {', '.join(names)}"
+        )
+    model = load_run(Path(run_or_model), checkpoint)
     if isinstance(model, Reconstructor):
         raise UserError(
-            f"{run} is a run of an autoencoder, which predicts nothing from a scene; give a run of experiments.train or ldm"
+            f"{run_or_model} is a run of an autoencoder, which predicts nothing from a scene; give one of experiments.train or ldm"
         )
     return model
+
+
+@jax.jit
+def _path_estimate(buildings: jax.Array, position: jax.Array) -> jax.Array:
+    return blank_buildings(estimate_gain("path", Scene(buildings, position))[..., 0], buildings)
+
+
+def _whole_cells(image: np.ndarray) -> np.ndarray:
+    """Both sides up to a multiple of 32, with zeros."""
+    return np.pad(image, [(0, -side % MULTIPLE) for side in image.shape])
+
+
+def _shapes(first_variables: Any) -> dict[str, tuple[int, ...]]:
+    tree = jax.eval_shape(first_variables, jax.random.key(0))
+    return {name: leaf.shape for name, leaf in leaves_by_path(tree).items()}
+
+
+def _check_size(size: Size) -> None:
+    if any(side % MULTIPLE or not 0 < side <= LONGEST for side in size):
+        raise UserError(
+            f"the scene is {_times(size)} pixels; both sides must be multiples of {MULTIPLE} up to {LONGEST}, so cut it"
+        )
+
+
+def _times(size: Size) -> str:
+    return f"{size[0]} x {size[1]}"

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import write_grey
 from radiodiff_jax.units import DB_PER_GAIN, gain_to_db, gain_to_grey
 
@@ -31,6 +33,24 @@ class RadioMap:
     def deviation_db(self) -> Float[np.ndarray, "height width"] | None:
         """Standard deviation over the samples in dB."""
         return None if self.deviation is None else DB_PER_GAIN * self.deviation
+
+    def to_dataset(self) -> Any:
+        """The map as an `xarray.Dataset`: path_gain in dB (NaN inside buildings), buildings, and deviation in dB where
+        there is one, over `row` and `column` in metres from the upper left corner. Raises UserError without xarray.
+        """
+        try:
+            import xarray
+        except ImportError as error:
+            raise UserError("xarray is not installed, which `to_dataset` needs; run `pip install xarray`") from error
+        axes, units = ("row", "column"), {"units": "dB"}
+        fields = {"path_gain": (axes, np.where(self.buildings, np.nan, self.db), units | {"long_name": "path gain"})}
+        if self.deviation is not None:
+            fields["deviation"] = (axes, self.deviation_db, units | {"long_name": "standard deviation of the path gain"})
+        fields["buildings"] = (axes, self.buildings, {"long_name": "inside a building"})
+        places = {
+            name: (name, np.arange(size), {"units": "m"}) for name, size in zip(axes, self.buildings.shape, strict=True)
+        }
+        return xarray.Dataset(fields, places, {"transmitter_row": self.transmitter[0], "transmitter_column": self.transmitter[1]})
 
     def to_png(self, path: str | Path) -> Path:
         """Write an 8-bit grey PNG as RadioMapSeer has them, whole or not at all."""

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -165,12 +166,12 @@ def test_what_does_not_fit_is_told(folder, adapted):
 
 def test_curve_over_numbers_of_maps(folder, capsys):
     given = ["--from", str(folder / "source"), "--data", str(folder / "real"), "--mix", str(folder / "simulated"),
-             "--out", str(folder / "curve"), "--counts", "4", "99", "--folds", "2", *QUICK]  # fmt: skip
+             "--out", str(folder / "curve"), "--counts", "99", "--folds", "2", *QUICK]  # fmt: skip
     assert adapt.main(given) == 0
     told = json.loads((folder / "curve" / "adapt.json").read_text())
     assert sorted(layout for part in told["folds"] for layout in part) == [0, 1, 2, 3, 4]
-    assert [row["maps"] for row in told["rows"]] == [0, 4, 99]
-    assert [row["seen"] for row in told["rows"]] == [0, 4, 5], "of 2 and 3 layouts of two maps there are not 99 maps"
+    assert [row["maps"] for row in told["rows"]] == [0, 99]
+    assert [row["seen"] for row in told["rows"]] == [0, 5], "of 2 and 3 layouts of two maps there are not 99 maps"
     for row in told["rows"]:
         assert sorted(row["per_map"]["map"]) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4], "every layout is judged once"
         for figure in ("raw/all/rmse", "thresholded/all/rmse"):
@@ -178,16 +179,23 @@ def test_curve_over_numbers_of_maps(folder, capsys):
             low, high = row["figures"][figure]["interval"]
             assert low <= row["figures"][figure]["mean"] <= high
     for place, part in enumerate(told["folds"]):
-        for number in (4, 99):
-            one = json.loads((folder / "curve" / "results" / f"fold{place}_maps{number}.json").read_text())
-            assert not {*one["trained_on"], *one["stopped_on"]} & set(part) and not set(one["trained_on"]) & set(one["stopped_on"])
+        one = json.loads((folder / "curve" / "results" / f"fold{place}_maps99.json").read_text())
+        assert sorted([*one["trained_on"], *one["stopped_on"]]) == sorted(set(range(5)) - set(part))
+        assert one["stopped_on"] and one["trained_on"]
     assert (folder / "curve" / "adapt.light.svg").is_file() and (folder / "curve" / "adapt.dark.svg").is_file()
     out = capsys.readouterr().out
     assert "RMSE thresholded" in out and "cities not adapted on" in out
     stamps = {path: path.stat().st_mtime_ns for path in (folder / "curve" / "results").iterdir()}
     assert adapt.main(given) == 0
     assert {path: path.stat().st_mtime_ns for path in (folder / "curve" / "results").iterdir()} == stamps
-    with pytest.raises(UserError, match="holds results with another seed; give the same command"):
+    with pytest.raises(UserError, match="holds results with another seed and another folds; give the same command"):
         adapt.main([*given, "--seed", "1"])
     with pytest.raises(UserError, match="5 layouts cannot be dealt into 9 folds; choose 2 to 5 folds"):
         adapt.main([*given, "--folds", "9"])
+
+
+def test_layouts_are_taken_until_there_are_enough_maps():
+    folder = SimpleNamespace(pairs=[(0, 0), (1, 0), (1, 1), (1, 2), (2, 0), (3, 0), (3, 1)])
+    order = [2, 1, 3, 0]
+    found = {number: adapt.layouts_of_maps(folder, order, number) for number in (1, 4, 5, 6, 7, 99)}
+    assert found == {1: [2, 1], 4: [2, 1], 5: [2, 1, 3], 6: [2, 1, 3], 7: order, 99: order}
