@@ -53,6 +53,8 @@ def adapt(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     data = load_config("generator", arguments.config, arguments.settings, CONFIGS, base).data
     folder = RadioMapFolder(arguments.data, data.simulation)
     parts = folds(folder.maps, arguments.folds, arguments.seed)
+    if len(folder.maps) - max(map(len, parts)) < 2:
+        raise UserError(f"{folder.root} has {len(folder.maps)} layouts, but beside a fold there must be two at least; add maps")
     plan = make_plan(arguments, source, folder, parts)
     keep_plan(arguments.out, plan)
     model = Generator(source.generator, source.variables, source.frozen, source.name)

@@ -14,8 +14,7 @@ from radiodiff_jax.config import CONFIG_TYPES, Config
 from radiodiff_jax.errors import UserError, nearest
 from radiodiff_jax.files import write_text
 
-OVERLAY = "overlay"
-"""Folder of presets that say only how to train, for a model that is trained already."""
+OVERLAY = "overlay"  # folder of presets that say only how to train, for a model that is trained already
 
 
 class _Loader(yaml.SafeLoader):
