@@ -1,9 +1,11 @@
-"""Models in one file: list those that come with the package, show one, make one of a run."""
+"""Models in one file: list those that come with the package, show one, make one of a run, draw what one predicts."""
 
 import argparse
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from experiments.command import add_checkpoint, command_help, run_command, text_table
 
@@ -16,7 +18,7 @@ FACTS = ("started", "git_commit", "versions", "devices", "parameters", "data_fin
 def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
-    return {"list": list_models, "show": show, "pack": pack}[arguments.what](arguments)
+    return {"list": list_models, "show": show, "pack": pack, "picture": picture}[arguments.what](arguments)
 
 
 def list_models(arguments: argparse.Namespace) -> int:
@@ -55,9 +57,29 @@ def pack(arguments: argparse.Namespace) -> int:
     model = load_generator(arguments.run, arguments.checkpoint)
     record = {"summary": arguments.summary, "run": arguments.run.name} | training_facts(arguments.run)
     found = write_model_file(arguments.out, model.composition, model.variables, model.frozen, record, arguments.licence,
-                             precision=arguments.precision)  # fmt: skip
+                             precision=arguments.precision, calibration=model.calibration)  # fmt: skip
     print(f"{arguments.out}  {arguments.out.stat().st_size / 1e6:.1f} MB, digest {found[:12]}")
     print(f"next: python -m experiments.predict --model {arguments.out} --buildings B.png --tx ROW,COL --out map.png")
+    return 0
+
+
+def picture(arguments: argparse.Namespace) -> int:
+    """Draw the example scene, simulated and predicted, as a light and a dark PNG."""
+    from radiodiff_jax.inference.generator import load_generator
+    from radiodiff_jax.inference.scene import EXAMPLE_SEED
+    from radiodiff_jax.reporting.map_figures import MapPair, save_map_pairs
+    from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
+    from radiodiff_jax.units import DB_PER_GAIN, gain_to_grey, grey_to_gain
+
+    layout = city(EXAMPLE_SEED, 256, 256)
+    row, column = (int(x) for x in place_transmitters(layout.buildings, 1, EXAMPLE_SEED)[0])
+    truth = path_gain_grey(prepare(layout.buildings, layout.polygons), row, column)
+    found = load_generator(arguments.model).predict(layout.buildings, (row, column)).gain
+    error = float(np.sqrt(np.mean((found - grey_to_gain(truth)) ** 2)))
+    titles = "simulated", "predicted", f"error: RMSE {error:.4f} = {DB_PER_GAIN * error:.2f} dB"
+    shown = MapPair(truth, gain_to_grey(found), layout.buildings, (row, column), titles)
+    for path in save_map_pairs([shown], "predicted - simulated (dB)", arguments.out):
+        print(path)
     return 0
 
 
@@ -90,7 +112,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m experiments.models", **command_help(__doc__, "python -m experiments.models show dpm-regression")
     )
     parser.set_defaults(what="list")
-    commands = parser.add_subparsers(metavar="list|show|pack")
+    commands = parser.add_subparsers(metavar="list|show|pack|picture")
     commands.add_parser("list", help="the models that come with the package (the default)").set_defaults(what="list")
     one = commands.add_parser("show", help="settings, training record, licence and digest of a model")
     one.add_argument("model", metavar="NAME|FILE", help="a shipped model or a .safetensors file")
@@ -104,6 +126,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     made.add_argument("--summary", default="", metavar="TEXT", help="one line on what the model is for")
     made.add_argument("--licence", default="not stated", metavar="TEXT", help="under which the weights may be used")
     made.set_defaults(what="pack")
+    drawn = commands.add_parser("picture", help="draw the example scene, simulated and predicted")
+    drawn.add_argument("model", metavar="NAME|FILE", help="a shipped model or a .safetensors file")
+    drawn.add_argument("--out", type=Path, required=True, metavar="STEM", help="STEM.light.png and STEM.dark.png")
+    drawn.set_defaults(what="picture")
     arguments = parser.parse_args(argv)
     if arguments.what == "pack" and arguments.out.suffix != ".safetensors":
         parser.error(f"--out {arguments.out} must end in .safetensors")

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "dpm-regression"
 
-
 def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
@@ -24,6 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     from radiodiff_jax.reporting.map_figures import save_labelled_map, save_spread
 
     model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
+    if arguments.interval:
+        model.check_spread(arguments.samples)
     scene = read_scene(arguments.buildings, arguments.cars, arguments.measurements)
     steps = arguments.steps or model.config.objective.sampling_steps
     found = model.predict(
@@ -44,7 +45,9 @@ def main(argv: list[str] | None = None) -> int:
         print(beyond)
     print(f"radio map (8-bit grey, gain = grey / 255)  {arguments.out}")
     print(f"labelled picture                           {labelled}")
-    if arguments.samples > 1:
+    if arguments.interval:
+        print(f"half-width of the interval                 {write_interval(arguments.out, found)}")
+    if arguments.samples > 1 and not model.predicts_error:
         spread = found.deviation_db
         picture = arguments.out.with_name(f"{arguments.out.stem}_spread.png")
         save_spread(picture, spread, found.buildings, f"spread of {arguments.samples} samples")
@@ -71,6 +74,16 @@ def trained_range(trained: tuple[int, int], found: "RadioMap") -> str:
     )
 
 
+def write_interval(out: Path, found: "RadioMap") -> str:
+    """Draw the half-width of the 90 % interval beside the map; what it says, for printing."""
+    from radiodiff_jax.reporting.interval_map import LEVEL, save_interval
+
+    picture = save_interval(out.with_name(f"{out.stem}_interval.png"), found)
+    mean = np.nanmean(found.half_width_db(LEVEL)[~found.buildings])
+    how = "calibrated" if found.intervals.factors else "not calibrated: `python -m experiments.evaluate --calibrate`"
+    return f"{picture} ({100 * LEVEL:.0f} % interval: +-{mean:.2f} dB in the mean outdoors, {how})"
+
+
 def _save_array(path: Path, array: np.ndarray) -> None:
     with path.open("wb") as file:
         np.save(file, array)
@@ -93,6 +106,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--symmetries", type=whole_number(1), default=1, metavar="N",
                         help="mean over so many turned and mirrored copies of the scene, at most 8")  # fmt: skip
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of the first sample")
+    parser.add_argument("--interval", action="store_true",
+                        help="also draw how sure the model is: half the width of the 90 %% interval in dB")  # fmt: skip
     parser.add_argument("--db", type=Path, metavar="MAP.npy", help="also write path gain in dB")
     arguments = parser.parse_args(argv)
     if arguments.out.suffix.lower() != ".png":

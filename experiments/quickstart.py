@@ -13,7 +13,7 @@ from experiments.command import command_help, run_command, whole_number
 
 MAPS, TRANSMITTERS, SIZE = 160, 10, (64, 64)
 BLOCK = (256, 256)
-UNSEEN_SEED = 2026  # a city that no training has seen
+UNSEEN_SEED, BLOCK_SEED = 2026, 2043  # cities that no training has seen
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,9 +38,10 @@ def main(argv: list[str] | None = None) -> int:
     stage(5, "evaluating on cities that were not trained on")
     results = {name: evaluate_on_test(runs[name], data) for name in ("regression", "ldm")}
     stage(6, "predicting the radio map of a new city")
-    picture = predict_unseen(out / "unseen", SIZE, "a city that the model has not seen", ["--run", str(runs["regression"])])
+    model = ["--run", str(runs["regression"])]
+    picture = predict_unseen(out / "unseen", SIZE, UNSEEN_SEED, "a city that the model has not seen", model)
     stage(7, "predicting a city block of 256 x 256 m by the model that comes with the package")
-    block = predict_unseen(out / "block", BLOCK, f"a city that {predict.DEFAULT_MODEL} has not seen", [])
+    block = predict_unseen(out / "block", BLOCK, BLOCK_SEED, f"a city that {predict.DEFAULT_MODEL} has not seen", [])
 
     table = closing_table(results["regression"], results["ldm"])
     path = write_summary(out, time.monotonic() - started, results["regression"]["layouts"], table)
@@ -95,7 +96,7 @@ def write_summary(out: Path, seconds: float, layouts: int, table: dict[str, Any]
     return write_json(out / "summary.json", {"seconds": round(seconds, 1), "layouts": layouts, "test": means})
 
 
-def predict_unseen(path: Path, size: tuple[int, int], title: str, model: list[str]) -> Path:
+def predict_unseen(path: Path, size: tuple[int, int], seed: int, title: str, model: list[str]) -> Path:
     """Make a new city, predict its map by the command and draw it beside the simulated one: PATH_comparison.png.
 
     `model` are the words that name the model, none for the one that comes with the package.
@@ -105,8 +106,8 @@ def predict_unseen(path: Path, size: tuple[int, int], title: str, model: list[st
     from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
     from radiodiff_jax.units import grey_to_gain
 
-    layout = city(UNSEEN_SEED, *size)
-    row, column = (int(x) for x in place_transmitters(layout.buildings, 1, UNSEEN_SEED)[0])
+    layout = city(seed, *size)
+    row, column = (int(x) for x in place_transmitters(layout.buildings, 1, seed)[0])
     truth = path_gain_grey(prepare(layout.buildings, layout.polygons), row, column)
     buildings, predicted, picture = (
         path.with_name(f"{path.name}_{what}.png") for what in ("buildings", "predicted", "comparison")

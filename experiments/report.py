@@ -1,4 +1,4 @@
-"""Run folders, old logs and data surveys as pages of the site; only what has changed is made anew."""
+"""Run folders, old logs, data surveys and comparisons as pages of the site; only what has changed is made anew."""
 
 import argparse
 import os
@@ -25,14 +25,16 @@ def main(argv: list[str] | None = None) -> int:
             raise UserError(f"there is no file {path}; name a text log or a TensorBoard file as --log")
 
     def sources() -> list:
-        # Logs alone are enough; without them, and where --runs is named, there must be runs.
-        folders = find_runs(arguments.runs or Path("runs")) if arguments.runs or not (logs or arguments.data) else []
+        # Logs, data or comparisons alone are enough; without them, and where --runs is named, there must be runs.
+        alone = logs or arguments.data or arguments.ablation
+        folders = find_runs(arguments.runs or Path("runs")) if arguments.runs or not alone else []
         return make_sources(folders, logs, settings.folder)
 
     begin = time.monotonic()
     found = sources()
     made = refresh(found, settings, arguments.workers or os.cpu_count() or 1, progress=True)
     write_data_pages(arguments.data or [], arguments.site)
+    write_comparisons(arguments.ablation or [], arguments.site)
     if found:
         unchanged = len(found) - len({summary["path"] for summary in made})
         print(f"{settings.folder}: {counted(len(made), 'page')} made, {unchanged} of {len(found)} sources unchanged, "
@@ -69,6 +71,14 @@ def write_data_pages(folders: list[Path], site: Path) -> None:
     write_data_index(site)
 
 
+def write_comparisons(results: list[Path], site: Path) -> None:
+    """Take the results of `experiments.ablate` into the site, and make their pages."""
+    for path in results:
+        from radiodiff_jax.reporting.ablation_pages import add_ablation
+
+        print(add_ablation(path, site))
+
+
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Arguments of the command."""
     command = "python -m experiments.report"
@@ -88,6 +98,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, nargs="+", metavar="DIR", help="folders that `dataset explore` has written"
     )
+    parser.add_argument("--ablation", type=Path, nargs="+", metavar="DIR",
+                        help="folders that `experiments.ablate` has written")  # fmt: skip
     return parser.parse_args(argv)
 
 

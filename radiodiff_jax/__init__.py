@@ -2,19 +2,21 @@
 
     import radiodiff_jax
 
-    found = radiodiff_jax.load_generator("dpm-regression").predict(buildings, transmitter)   # mask, (row, column) -> RadioMap
-    found.to_png("map.png")                                                                  # found.gain, found.db
+    buildings, transmitter = radiodiff_jax.example_scene()   # or your own: mask, (row, column); 1 pixel = 1 m
+    found = radiodiff_jax.load_generator("dpm-regression").predict(buildings, transmitter)
+    found.to_png("map.png")                                  # found.gain in [0, 1], found.db
 """
 
 from typing import Any
 
 __version__ = "0.2.0"
-__all__ = ["Generator", "RadioMap", "UserError", "load_generator", "shipped_models"]
+__all__ = ["Generator", "RadioMap", "UserError", "example_scene", "load_generator", "shipped_models"]
 
 _PLACES = {
     "Generator": "radiodiff_jax.inference.generator",
     "RadioMap": "radiodiff_jax.inference.radio_map",
     "UserError": "radiodiff_jax.errors",
+    "example_scene": "radiodiff_jax.inference.scene",
     "load_generator": "radiodiff_jax.inference.generator",
     "shipped_models": "radiodiff_jax.inference.model_file",
 }

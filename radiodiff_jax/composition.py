@@ -114,6 +114,21 @@ class Composition:
         return keep_observed(blank_buildings(jnp.clip(corrected, 0.0, 1.0), scene.buildings), scene)
 
 
+    def predict_gain_and_deviation(
+        self, variables: Tree, frozen: Tree, scene: Scene
+    ) -> tuple[Float[Array, "batch height width"], Float[Array, "batch height width"]]:
+        """(path gain, standard deviation of its error as the model expects it), both in gain, from one evaluation.
+
+        For objectives with the head `scale` alone, which work on pixels.
+        """
+        estimate = self.estimate(frozen, scene)
+        raw = self.network.apply(variables, None, None, self.features(scene), False)
+        answers = self.objective.precondition(raw, None, None, estimate)
+        deviation = self.objective.deviation(answers)
+        gain = self.space.decode(frozen, answers["x0"], scene.buildings)
+        return gain, self.space.decode_scale(deviation, scene.buildings)
+
+
 def compose(config: GeneratorConfig, autoencoder: VAEConfig | None = None, base: GeneratorConfig | None = None) -> Composition:
     """The generator of a configuration, over an autoencoder and a base regression where it needs them.
 

@@ -74,6 +74,11 @@ class GeneratorConfig:
             raise UserError(
                 f"objective {self.objective.name} starts from a regression run, so it takes no estimate; set estimate=none"
             )
+        if getattr(self.objective, "error_scale", False) and self.space.needs_autoencoder:
+            raise UserError(
+                "objective.error_scale predicts the error of single pixels, which a latent does not have; take space=pixel or "
+                "objective.error_scale=false"
+            )
         self.backbone.check(Answers(self.objective.heads, 1, noisy=self.objective.noisy))
 
 

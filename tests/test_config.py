@@ -19,7 +19,10 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.objectives.flow_matching import FlowMatching
 
 PRESETS = ["base", "paper", "small", "tiny"]
-OTHERS = ["flow-tiny", "pixel-base", "pixel-small", "pixel-tiny", "pmnet", "radiounet", "residual-tiny", "sparse-tiny"]
+OTHERS = [
+    "flow-tiny", "pixel-base", "pixel-small", "pixel-tiny", "pixel-tiny-interval", "pmnet", "radiounet", "residual-tiny",
+    "sparse-tiny",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind,names", [("vae", PRESETS), ("generator", sorted([*PRESETS, *OTHERS]))])

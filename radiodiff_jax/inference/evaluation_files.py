@@ -94,6 +94,7 @@ def evaluate_again(result: dict[str, Any]) -> str:
     words = [*who, "--data", result["data"], "--split", result["split"]]
     words += ["--steps", str(result["steps"])] if result["steps"] else []
     words += ["--observed", str(result["observed_pixels"])] if "observed_pixels" in result else []
+    words += ["--samples", str(result["samples"])] if result.get("samples", 1) > 1 else []
     return f"python -m experiments.evaluate {shlex.join(words)}"
 
 

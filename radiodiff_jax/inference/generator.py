@@ -18,6 +18,7 @@ from radiodiff_jax.data.symmetries import SQUARE, transform_image, transform_pos
 from radiodiff_jax.errors import UserError, nearest
 from radiodiff_jax.features import Scene, estimate_gain
 from radiodiff_jax.images import Size
+from radiodiff_jax.inference.calibration import Calibration, Intervals, read_calibration
 from radiodiff_jax.inference.model_file import SHIPPED, SUFFIX, read_model_file, shipped_models
 from radiodiff_jax.inference.radio_map import RadioMap
 from radiodiff_jax.inference.scene import check_scene
@@ -27,12 +28,13 @@ from radiodiff_jax.spaces.buildings import blank_buildings
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.checkpoints import LATEST
 from radiodiff_jax.training.devices import compiler_options, release_freed_memory
-from radiodiff_jax.training.digest import leaves_by_path
+from radiodiff_jax.training.digest import digest, leaves_by_path
 from radiodiff_jax.training.frozen import load_autoencoder, load_variables, read_adopted
 from radiodiff_jax.units import gain_to_grey, grey_to_gain
 
 Batch = dict[str, np.ndarray]
 Gain = Float[np.ndarray, "batch height width"]
+Answered = Float[np.ndarray, "batch height width channels"]
 Mask = Bool[np.ndarray, "height width"]
 LONGEST = 2048
 """Metres: the longest side of a scene."""
@@ -74,6 +76,8 @@ class Generator:
     """The run or the shipped model that it came from, for messages."""
     record: dict[str, Any] | None = None
     """Of a model file: how it was trained, licence, digest."""
+    calibration: Calibration | None = None
+    """Factors for the intervals of these very weights, where they have been fitted."""
 
     @property
     def config(self) -> GeneratorConfig:
@@ -83,7 +87,10 @@ class Generator:
     @cached_property
     def _run(self):
         def run(variables, frozen, batch, seed, steps):
-            return self.composition.predict_gain(variables, frozen, scene_of(batch), jax.random.key(seed), steps)
+            scene = scene_of(batch)
+            if self.predicts_error:
+                return jnp.stack(self.composition.predict_gain_and_deviation(variables, frozen, scene), -1)
+            return self.composition.predict_gain(variables, frozen, scene, jax.random.key(seed), steps)[..., None]
 
         return jax.jit(run, static_argnums=4, compiler_options=compiler_options())
 
@@ -123,11 +130,12 @@ class Generator:
         return True
 
     def traced(self, batch: Batch, steps: int) -> jax.stages.Traced:
-        """The function of (variables, frozen, batch, uint32 seed) behind `predict_batch`, ready to be compiled."""
+        """The function of (variables, frozen, batch, uint32 seed) behind `answer_batch`, ready to be compiled."""
         return self._run.trace(self.variables, self.frozen, self._read(batch), jnp.uint32(0), steps)
 
-    def predict_batch(self, batch: Batch, steps: int | None = None, seed: int = 0) -> Gain:
-        """Gain in [0, 1] of the scenes of a batch; the same seed gives the same maps, whatever the batch.
+    def answer_batch(self, batch: Batch, steps: int | None = None, seed: int = 0) -> Answered:
+        """Gain in [0, 1] of the scenes of a batch and, where the network predicts its error, its deviation as a second
+        channel; the same seed gives the same maps, whatever the batch.
 
         Maps larger than those of the training are made of windows, see `windows`. Raises UserError for images of a size
         that the model cannot predict; see `for_size`.
@@ -135,9 +143,9 @@ class Generator:
         size, trained = batch["buildings"].shape[1:], self.config.image_size
         if any(one > other for one, other in zip(size, trained, strict=True)):
             rows = [{name: array[i] for name, array in batch.items()} for i in range(len(batch["buildings"]))]
-            return np.stack([self._predict_large(row, steps, seed) for row in rows])
+            return np.stack([self._answer_large(row, steps, seed) for row in rows])
         if size != trained:
-            return self.for_size(size).predict_batch(batch, steps, seed)
+            return self.for_size(size).answer_batch(batch, steps, seed)
         steps, batch = steps or self.config.objective.sampling_steps, self._read(batch)
         place = (*((name, array.shape) for name, array in batch.items()), steps)
         if place not in self._compiled:
@@ -145,22 +153,63 @@ class Generator:
             release_freed_memory()
         return np.asarray(self._compiled[place](self.variables, self.frozen, batch, jnp.uint32(seed)))
 
-    def _predict_large(self, scene: Batch, steps: int | None, seed: int) -> Float[np.ndarray, "height width"]:
-        _check_size(scene["buildings"].shape)
-        height, width = self.config.image_size
+    def _answer_large(self, scene: Batch, steps: int | None, seed: int) -> Float[np.ndarray, "height width channels"]:
+        size, (height, width) = scene["buildings"].shape, self.config.image_size
+        _check_size(size)
         images = [name for name in READ if name in scene and name != "position"] + ["gain"] * ("observed" in scene)
 
-        def predict(place: Window, transmitter: tuple[int, int]) -> Float[np.ndarray, "height width"]:
+        def predict(place: Window, transmitter: tuple[int, int]) -> Float[np.ndarray, "height width channels"]:
             cut = {name: scene[name][place][None] for name in images}
             batch = cut | {"position": np.array([transmitter], np.int32)}
-            size = cut["buildings"].shape[1:]
-            return self.for_size(size).predict_batch(batch, steps, seed)[0]
+            return self.for_size(cut["buildings"].shape[1:]).answer_batch(batch, steps, seed)[0]
 
         sides = [(2 * height, 2 * width), (height, width)] if self.fits((2 * height, 2 * width)) else [(height, width)]
-        reached = all(one <= most for one, most in zip(scene["buildings"].shape, sides[0], strict=True))
-        place = tuple(scene["position"].tolist())
-        under = None if reached else np.asarray(_path_estimate(scene["buildings"][None], scene["position"][None])[0])
-        return predict_in_windows(predict, under, scene["buildings"].shape, place, sides)
+        under = np.zeros((*size, 1 + self.predicts_error), np.float32)
+        if any(one > most for one, most in zip(size, sides[0], strict=True)):
+            under[..., 0] = _path_estimate(scene["buildings"][None], scene["position"][None])[0]
+            under[..., 1:] = np.nan  # the formula does not say how sure it is
+        return predict_in_windows(predict, under, tuple(scene["position"].tolist()), sides)
+
+    def predict_batch(self, batch: Batch, steps: int | None = None, seed: int = 0) -> Gain:
+        """Gain in [0, 1] of the scenes of a batch, see `answer_batch`."""
+        return self.answer_batch(batch, steps, seed)[..., 0]
+
+    def predict_spread(
+        self, batch: Batch, steps: int | None = None, seed: int = 0, samples: int = 1
+    ) -> tuple[Gain, Gain | None]:
+        """(gain, its deviation) of the scenes of a batch, see `RadioMap.deviation`: by the network itself where it
+        predicts its error, else the mean and deviation of `samples` draws; no deviation of a single draw."""
+        return self._spread([self.answer_batch(batch, steps, seed + number) for number in range(samples)])
+
+    def _spread(self, draws: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+        mean = np.mean(draws, 0)
+        if self.predicts_error:
+            return mean[..., 0], mean[..., 1]
+        return mean[..., 0], np.std(draws, 0)[..., 0] if len(draws) > 1 else None
+
+    @property
+    def predicts_error(self) -> bool:
+        """Whether the network answers the scale of its error, so that one evaluation says how sure it is."""
+        return getattr(self.config.objective, "error_scale", False)
+
+    def check_spread(self, samples: int) -> None:
+        """Raise UserError for a model that does not say how sure it is."""
+        if self.predicts_error or (self.config.objective.noisy and samples > 1):
+            return
+        if self.config.objective.noisy:
+            raise UserError("a single sample does not say how sure the model is; draw several with --samples 8")
+        raise UserError(
+            f"{self.name} does not say how sure it is: its objective regression draws no samples and was trained without "
+            "objective.error_scale=true; train one with --config pixel-tiny-interval"
+        )
+
+    def intervals(self, steps: int | None = None, samples: int = 1) -> Intervals:
+        """How wide intervals are for predictions of so many steps and samples; calibrated where factors fit them."""
+        known = self.calibration
+        if self.predicts_error:
+            return known.intervals if known else Intervals("laplace")
+        steps = steps or self.config.objective.sampling_steps
+        return known.intervals if known and (known.steps, known.samples) == (steps, samples) else Intervals("normal")
 
     def _read(self, batch: Batch) -> Batch:
         names = READ if self.config.data.cars else [name for name in READ if name != "cars"]
@@ -172,7 +221,8 @@ class Generator:
         observed: Float[np.ndarray, "height width"] | None = None, *, steps: int | None = None, samples: int = 1,
         symmetries: int = 1, seed: int = 0,
     ) -> RadioMap:  # fmt: skip
-        """The radio map of one scene of any size up to 2048 m: the mean of `samples` draws, and their deviation.
+        """The radio map of one scene of any size up to 2048 m: the mean of `samples` draws, and how sure the model is of it
+        (see `RadioMap`).
 
         Masks are not 0 at buildings (and cars); `transmitter` is (row, column); `observed` holds the gain in [0, 1] where it
         was measured, NaN elsewhere. Beyond the lower and right edge of a scene whose sides are no multiples of 32, open
@@ -190,18 +240,18 @@ class Generator:
         grey = None if observed is None else gain_to_grey(np.where(known, observed, 0))
         scene = [None if image is None else _whole_cells(image) for image in (buildings, cars, known, grey)]
 
-        def draw(number: int) -> Float[np.ndarray, "height width"]:
+        def draw(number: int) -> Float[np.ndarray, "height width channels"]:
             found = []
             for symmetry in range(symmetries):
                 turned = [None if image is None else transform_image(image, symmetry) for image in scene]
                 place = transform_position(*transmitter, scene[0].shape, symmetry)
-                gain = self.predict_batch(scene_batch(turned[0], place, *turned[1:]), steps, seed + number)[0]
-                found.append(undo_transform(gain, symmetry))
+                answer = self.answer_batch(scene_batch(turned[0], place, *turned[1:]), steps, seed + number)[0]
+                found.append(undo_transform(answer, symmetry))
             return np.mean(found, 0)[: buildings.shape[0], : buildings.shape[1]]
 
-        draws = np.stack([draw(number) for number in range(samples)])
+        gain, deviation = self._spread([draw(number) for number in range(1 if self.predicts_error else samples)])
         place = (int(transmitter[0]), int(transmitter[1]))
-        return RadioMap(draws.mean(0), buildings, place, draws.std(0) if samples > 1 else None)
+        return RadioMap(gain, buildings, place, deviation, None if deviation is None else self.intervals(steps, samples))
 
     @cached_property
     def reconstructor(self) -> Reconstructor | None:
@@ -223,7 +273,9 @@ def load_run(run: Path, checkpoint: str | int = LATEST) -> Generator | Reconstru
         return Reconstructor(config, params, config.fill)
     composition, frozen = read_adopted(config, run)
     variables, _ = load_variables(config, run, checkpoint)
-    return Generator(composition, variables, frozen, str(run))
+    known = read_calibration(run)
+    fits = known is not None and known.digest == digest(variables)  # another checkpoint has other errors
+    return Generator(composition, variables, frozen, str(run), calibration=known if fits else None)
 
 
 def load_model(name: str | Path) -> Generator:
@@ -240,7 +292,7 @@ def load_model(name: str | Path) -> Generator:
             )
         path = SHIPPED / f"{name}{SUFFIX}"
     found = read_model_file(path)
-    return Generator(found.composition, found.variables, found.frozen, str(name), found.record)
+    return Generator(found.composition, found.variables, found.frozen, str(name), found.record, found.calibration)
 
 
 def load_generator(run_or_model: str | Path, checkpoint: str | int = LATEST) -> Generator:

@@ -3,7 +3,8 @@
     tensors   variables/params/...     the network's variables, float32 ones as bfloat16 unless asked otherwise
               frozen/...               what it reads and never trained: an autoencoder, a base regression
     metadata  format, version          what tells such a file from others
-              settings                 JSON {"generator", "autoencoder", "base"}: trees of settings, null where there is none
+              settings                 JSON {"generator", "autoencoder", "base"}: trees of settings, null where there is none;
+                                       and "calibration" of its intervals, if it has been fitted
               record                   JSON of how it was trained: free, for people
               licence                  under which the weights may be used
               digest                   SHA-256 of the settings and of every tensor's name, type, shape and bytes
@@ -28,6 +29,7 @@ from radiodiff_jax.composition import Composition, compose
 from radiodiff_jax.config_files import build_config, to_tree
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
+from radiodiff_jax.inference.calibration import Calibration, from_json, to_json
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.digest import digest, leaves_by_path
 from radiodiff_jax.training.frozen import autoencoder_shapes
@@ -47,6 +49,7 @@ class ModelFile(NamedTuple):
     frozen: Tree
     record: dict[str, Any]
     """How the model was trained, its licence and its digest."""
+    calibration: Calibration | None
 
 
 def shipped_models() -> list[str]:
@@ -56,7 +59,7 @@ def shipped_models() -> list[str]:
 
 def write_model_file(
     path: Path, composition: Composition, variables: Tree, frozen: Tree, record: dict[str, Any], licence: str,
-    *, precision: str = "bfloat16",
+    *, precision: str = "bfloat16", calibration: Calibration | None = None,
 ) -> str:  # fmt: skip
     """Write a generator, whole or not at all; arrays of float32 are rounded to `precision`. Returns the digest."""
     space = composition.space
@@ -64,12 +67,12 @@ def write_model_file(
         "generator": to_tree(composition.config),
         "autoencoder": to_tree(space.config) if isinstance(space, Latent) else None,
         "base": None if composition.base is None else to_tree(composition.base.config),
-    }
+    } | ({} if calibration is None else {"calibration": to_json(calibration)})
 
     def stored(leaf: Any) -> np.ndarray:
         values = np.asarray(leaf)
         rounded = values.ndim and values.dtype == np.float32 and precision == "bfloat16"
-        return np.ascontiguousarray(values.astype(ml_dtypes.bfloat16) if rounded else values)
+        return np.array(values, ml_dtypes.bfloat16 if rounded else values.dtype, order="C")
 
     tensors = {name: stored(leaf) for name, leaf in leaves_by_path({"variables": variables, "frozen": frozen}).items()}
     text = json.dumps(settings)
@@ -94,7 +97,8 @@ def read_model_file(path: Path) -> ModelFile:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         settings, record = json.loads(metadata["settings"]), json.loads(metadata["record"])
         sound = _digest(metadata["settings"], tensors) == metadata["digest"]
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        calibration = from_json(settings["calibration"]) if "calibration" in settings else None
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged or no safetensors file ({_line(error)}); copy or download it again") from error
     if not sound:
         raise UserError(f"{path} is damaged (its contents do not match its digest); copy or download it again")
@@ -108,7 +112,8 @@ def read_model_file(path: Path) -> ModelFile:
     variables, frozen = parts.get("variables", {}), parts.get("frozen", {})
     check_weights(path, _expected(composition), {"variables": variables, "frozen": frozen})
     about = {"licence": metadata.get("licence", ""), "digest": metadata["digest"]}
-    return ModelFile(composition, jax.tree.map(jnp.asarray, variables), jax.tree.map(jnp.asarray, frozen), record | about)
+    variables, frozen = (jax.tree.map(jnp.asarray, tree) for tree in (variables, frozen))
+    return ModelFile(composition, variables, frozen, record | about, calibration)
 
 
 def check_weights(path: Path, expected: Tree, found: Tree) -> None:

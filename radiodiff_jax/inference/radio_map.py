@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import write_grey
+from radiodiff_jax.inference.calibration import Intervals
 from radiodiff_jax.units import DB_PER_GAIN, gain_to_db, gain_to_grey
 
 
@@ -22,7 +23,10 @@ class RadioMap:
     transmitter: tuple[int, int]
     """Row, column."""
     deviation: Float[np.ndarray, "height width"] | None = None
-    """Standard deviation of the gain over the samples, where there are several."""
+    """Standard deviation of the error of the gain as the model expects it (`objective.error_scale`), or of the gain over
+    the samples, where there are several; not calibrated. None for a model that does not say how sure it is."""
+    intervals: Intervals | None = None
+    """How wide intervals are in deviations; with the run's calibration where it has one."""
 
     @property
     def db(self) -> Float[np.ndarray, "height width"]:
@@ -31,7 +35,7 @@ class RadioMap:
 
     @property
     def deviation_db(self) -> Float[np.ndarray, "height width"] | None:
-        """Standard deviation over the samples in dB."""
+        """The deviation in dB."""
         return None if self.deviation is None else DB_PER_GAIN * self.deviation
 
     def to_dataset(self) -> Any:
@@ -51,6 +55,15 @@ class RadioMap:
             name: (name, np.arange(size), {"units": "m"}) for name, size in zip(axes, self.buildings.shape, strict=True)
         }
         return xarray.Dataset(fields, places, {"transmitter_row": self.transmitter[0], "transmitter_column": self.transmitter[1]})
+
+    def half_width_db(self, level: float = 0.9) -> Float[np.ndarray, "height width"]:
+        """Half the width of the interval in dB: the share `level` of true values should be within it of `db`.
+
+        Calibrated where `intervals` is. 0 inside buildings. Raises UserError for a model that does not say how sure it is.
+        """
+        if self.deviation is None or self.intervals is None:
+            raise UserError("the map has no spread, so there are no intervals; predict with a model that has one")
+        return self.deviation_db * np.float32(self.intervals.half_width(level))
 
     def to_png(self, path: str | Path) -> Path:
         """Write an 8-bit grey PNG as RadioMapSeer has them, whole or not at all."""

@@ -10,7 +10,9 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import read_grey
 from radiodiff_jax.inference.measurements import read_measurements
 from radiodiff_jax.settings import DataConfig
+from radiodiff_jax.simulation import city, place_transmitters
 
+EXAMPLE_SEED = 2043  # a dense, ordinary city; no training has seen it
 Mask = Bool[np.ndarray, "height width"]
 
 
@@ -25,6 +27,13 @@ def read_scene(buildings: Path, cars: Path | None = None, measurements: Path | N
         "cars": None if cars is None else read_grey(cars) != 0,
         "observed": None if measurements is None else read_measurements(measurements, walls),
     }
+
+
+def example_scene(seed: int = EXAMPLE_SEED, size: tuple[int, int] = (256, 256)) -> tuple[Mask, tuple[int, int]]:
+    """(mask of buildings, row and column of a transmitter) of a made-up city, the same for the same seed; 1 pixel = 1 m."""
+    buildings = city(seed, *size).buildings
+    row, column = place_transmitters(buildings, 1, seed)[0]
+    return buildings, (int(row), int(column))
 
 
 def check_scene(

@@ -22,7 +22,7 @@ from radiodiff_jax.images import Size
 
 SEAM = 64.0
 """Metres from a window's edge on which its weight rises to 1."""
-Gain = Float[np.ndarray, "height width"]
+Answer = Float[np.ndarray, "height width channels"]
 Window = tuple[slice, slice]
 
 
@@ -52,31 +52,34 @@ def weights(size: Size, window: Window) -> Float[np.ndarray, "window_height wind
 
 
 def blend(
-    predict: Callable[[Window], Gain], under: Gain, window: Size, transmitter: tuple[int, int], count: int
-) -> Gain:
+    predict: Callable[[Window], Answer], under: Answer, window: Size, transmitter: tuple[int, int], count: int
+) -> Answer:
     """Lay the windows' predictions over `under`, which is seen where no window reaches and through their outer seam."""
-    total, cover, highest = np.zeros(under.shape), np.zeros(under.shape), np.zeros(under.shape)
-    for place in windows(under.shape, window, transmitter, count):
-        weight = weights(under.shape, place)
+    size = under.shape[:2]
+    total, cover, chosen = np.zeros(under.shape), np.zeros((*size, 1)), list(windows(size, window, transmitter, count))
+    for place in chosen:
+        weight = weights(size, place)[..., None]
         total[place] += weight * predict(place)
         cover[place] += weight
-        highest[place] = np.maximum(highest[place], weight)
-    mean = total / np.maximum(cover, 1e-9)
-    return (highest * mean + (1 - highest) * under).astype(np.float32)
+    # All windows contain the transmitter, so that together they are a rectangle.
+    reach = tuple(slice(min(p[i].start for p in chosen), max(p[i].stop for p in chosen)) for i in (0, 1))
+    seen, found = weights(size, reach)[..., None], under.astype(np.float32)
+    rest = np.where(seen == 1, 0, (1 - seen) * under[reach])  # 0 also where what lies under is not known
+    found[reach] = seen * (total[reach] / cover[reach]) + rest
+    return found
 
 
 def predict_in_windows(
-    predict: Callable[[Window, tuple[int, int]], Gain], under: Gain | None, size: Size, transmitter: tuple[int, int],
-    sides: list[Size],
-) -> Gain:  # fmt: skip
-    """Gain in [0, 1] of a scene of `size` from `predict(window, transmitter in it)`, in windows of each of the `sides`, the
-    largest first, over `under`, which may be None where the largest windows reach everywhere."""
-    found = np.zeros(size, np.float32) if under is None else under
+    predict: Callable[[Window, tuple[int, int]], Answer], under: Answer, transmitter: tuple[int, int], sides: list[Size]
+) -> Answer:
+    """What a network answers to a large scene, from `predict(window, transmitter in it)` in windows of each of the `sides`,
+    the largest first, over `under`, which counts where no window reaches."""
+    found = under
     for side in sides:
 
-        def one(place: Window) -> Gain:
+        def one(place: Window) -> Answer:
             return predict(place, (transmitter[0] - place[0].start, transmitter[1] - place[1].start))
 
-        window = (min(side[0], size[0]), min(side[1], size[1]))
+        window = (min(side[0], under.shape[0]), min(side[1], under.shape[1]))
         found = blend(one, found, window, transmitter, count=3 if side == sides[-1] else 2)
     return found

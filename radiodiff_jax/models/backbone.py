@@ -19,6 +19,9 @@ Features = Float[Array, "batch height width features"]
 Coordinates = Float[Array, "batch h w channels"]
 """A map, or what a network answers, in the coordinates of a space."""
 Times = Float[Array, " batch"]
+SCALE = "scale"
+"""The head of an error's scale. It reads what the network computes for the map, and no gradient goes back from it into the
+rest of the network, so that it costs the map nothing; see `objectives/regression.py`."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from flax import linen as nn
 from jaxtyping import Array
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.models.backbone import Answers, Coordinates, Features, Times
+from radiodiff_jax.models.backbone import SCALE, Answers, Coordinates, Features, Times
 from radiodiff_jax.models.initialisers import zeros
 from radiodiff_jax.models.layers import (
     Convolution,
@@ -74,6 +74,10 @@ class RadioDiffBackbone:
                     f"backbone.swin.heads: stage {stage} has {swin.embedding_channels * 2**stage} channels, which "
                     f"{heads} heads cannot share evenly; choose a divisor"
                 )
+        if SCALE in answers.heads:
+            raise UserError(
+                "backbone radiodiff has no head for the scale of the error; take backbone unet or objective.error_scale=false"
+            )
         widths = [self.base_channels, *level_widths(self)]
         check_groups("backbone.base_channels", widths, self.normalisation_groups)
         check_groups("backbone.base_channels", widths, self.relation_heads)

@@ -89,7 +89,7 @@ def check_regression(name: str, answers: Answers) -> None:
     if answers.noisy or answers.heads != ("x0",):
         raise UserError(
             f"backbone {name} answers a map from the scene alone, but the objective asks for {', '.join(answers.heads)}"
-            f"{' of a noised map' if answers.noisy else ''}; take objective regression or another backbone"
+            f"{' of a noised map' if answers.noisy else ''}; take objective regression without error_scale, or another backbone"
         )
 
 

@@ -2,7 +2,7 @@
 
     features -> patches -> [x, estimate joined] -> 5x5 convolution
     level i: two residual blocks of widths[i] (attention at the coarsest `attention_levels`), then half the size
-    back up with skips -> norm, SiLU, 3x3 convolution a head
+    back up with skips -> norm, SiLU, 3x3 convolution a head; for the head `scale` two, which read the patches too
 
 For patches of 2 x 2 pixels (the space `pixel`) the levels have 1/2, 1/4, ... of the image's size. Residual blocks of two
 3x3 convolutions with group norms before them (Ho et al., arXiv 2006.11239; Dhariwal and Nichol, arXiv 2105.05233), whose
@@ -15,10 +15,11 @@ from typing import Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from jaxtyping import Array, Float
 
 from radiodiff_jax.models.attention import attend
-from radiodiff_jax.models.backbone import Answers, Coordinates, Features, Times
+from radiodiff_jax.models.backbone import SCALE, Answers, Coordinates, Features, Times
 from radiodiff_jax.models.initialisers import lecun_normal, zeros
 from radiodiff_jax.models.layers import (
     Convolution,
@@ -33,6 +34,7 @@ from radiodiff_jax.models.layers import (
 from radiodiff_jax.settings import STRICT, PrecisionConfig, check_groups
 
 HEAD_CHANNELS = 64  # of an attention head
+SCALE_CHANNELS = 32  # between the two convolutions of the head `scale`
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ class UNetNetwork(nn.Module):
         first = {"kernel_init": zeros if answers.start_at_zero else lecun_normal, "bias_init": zeros}
         for head in answers.heads:
             setattr(self, f"{head}_output", Convolution(answers.channels, **types, **first))
+        if SCALE in answers.heads:
+            self.scale_hidden = Convolution(SCALE_CHANNELS, **kernel)
 
     def encode_condition(self, features: Features, train: bool = False) -> Coordinates:
         """Patches of the features, one a cell of the space."""
@@ -169,7 +173,11 @@ class UNetNetwork(nn.Module):
                 h = block(h, time)
         h = nn.silu(self.output_norm(h))
         heads = self.answers.heads if wanted is None else wanted
-        return {head: getattr(self, f"{head}_output")(h).astype(jnp.float32) for head in heads}
+        read = {head: h for head in heads}
+        if SCALE in heads:
+            seen = jnp.concatenate([h, condition.astype(h.dtype)], -1)
+            read[SCALE] = nn.silu(self.scale_hidden(lax.stop_gradient(seen)))
+        return {head: getattr(self, f"{head}_output")(read[head]).astype(jnp.float32) for head in heads}
 
     def __call__(self, x: Array | None, t: Array | None, features: Array, train: bool = False) -> dict[str, Array]:
         """All heads."""

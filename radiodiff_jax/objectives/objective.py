@@ -33,8 +33,8 @@ class Objective(Protocol):
     """Settings and pure functions of one way to learn and to sample."""
 
     name: str
-    heads: ClassVar[tuple[str, ...]]
-    """What the backbone answers."""
+    heads: tuple[str, ...]
+    """What the backbone answers; of the class, or of its settings."""
     noisy: ClassVar[bool]
     """Whether the network sees x and t."""
     needs_base: ClassVar[bool]

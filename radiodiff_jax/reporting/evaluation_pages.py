@@ -22,6 +22,7 @@ from radiodiff_jax.reporting.evaluation_figures import (
     save_maps,
     save_steps,
 )
+from radiodiff_jax.reporting.evaluation_spread import spread_section
 from radiodiff_jax.reporting.evaluation_verdict import (
     AUTOENCODER,
     HEADLINE,
@@ -39,7 +40,9 @@ from radiodiff_jax.reporting.evaluation_verdict import (
 from radiodiff_jax.reporting.markdown import code, counted, figure, note, page, plain, table, write_page
 from radiodiff_jax.reporting.style import FigureCache, digest
 
-DRAWING_CODE = [Path(__file__).with_name(name) for name in ("evaluation_figures.py", "map_figures.py", "style.py")]
+DRAWING_CODE = [Path(__file__).with_name(f"{name}.py") for name in (
+    "evaluation_figures", "evaluation_spread", "map_figures", "style",
+)]  # fmt: skip
 PROTOCOL_TEXTS = {
     "raw": "**raw** protocol: gain = grey / 255, one unit is 99.16 dB, from -147 dB up (RadioDiff, RadioMamba)",
     "thresholded": "**thresholded** protocol: max(gain - 0.2, 0) / 0.8, one unit is 79.33 dB, from -127 dB up (RadioUNet, "
@@ -90,6 +93,7 @@ def evaluation_page(json_path: Path, result: dict[str, Any], figures: FigureCach
         *example_maps(json_path, result, data, figures, stem),
         "## Error by distance and line of sight",
         *errors(result, data, figures, stem),
+        *spread_section(result, data, figures, stem),
         *steps_section(json_path, result, figures),
     ]
     summary = f"Evaluation on the {split} of {result['data']}{steps}: {result['radio_maps']} radio maps."
@@ -103,6 +107,8 @@ def introduction(result: dict[str, Any]) -> list[str]:
     if has_steps(result):
         text += (f"The model took {counted(result['steps'], 'sampling step')}, which is "
                  f"{counted(result['network_evaluations'], 'evaluation')} of its network. ")  # fmt: skip
+        if result.get("samples", 1) > 1:
+            text += f"Its output is the mean of {result['samples']} samples. "
     elif result["steps"]:
         text += "The model predicts a map by one evaluation of its network. "
     if "devices" in result:
@@ -305,7 +311,8 @@ def same_but_steps(json_path: Path, result: dict[str, Any]) -> dict[Path, dict[s
             other = read_evaluation(path)
         except UserError:  # its own page says so
             continue
-        if all(other.get(key) == result.get(key) for key in (*alike, "observed_pixels")):
+        drawn = [(one.get("samples", 1), one.get("observed_pixels")) for one in (other, result)]
+        if all(other[key] == result[key] for key in alike) and drawn[0] == drawn[1]:
             found[other["steps"]] = (path, other)
     found[result["steps"]] = (json_path, result)
     return {

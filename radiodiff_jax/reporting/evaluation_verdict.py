@@ -37,7 +37,7 @@ FLOOR_DOMINATES = 0.5
 
 @dataclass(frozen=True)
 class Comparison:
-    """The run's own prediction against another predictor, map by map, by raw RMSE over all pixels."""
+    """The run's own prediction against another predictor, map by map, by one figure of which less is better."""
 
     other: str
     own_error: float
@@ -97,10 +97,10 @@ def figure_name(figure: str) -> str:
     return f"{LABELS.get(name, name)} {protocol}{' outdoors' if region == ['outdoor'] else ''}"
 
 
-def compare(result: dict[str, Any], other: str) -> Comparison | None:
-    """The comparison with another predictor; None where either has no headline figure."""
+def compare(result: dict[str, Any], other: str, by: str = HEADLINE) -> Comparison | None:
+    """The comparison with another predictor by a figure, raw RMSE over all pixels; None where either does not have it."""
     own = own_name(result)
-    errors = [mean(result, name, HEADLINE) for name in (own, other)]
+    errors = [mean(result, name, by) for name in (own, other)]
     if errors[0] is None or errors[1] is None:
         return None
     better = []
@@ -110,8 +110,8 @@ def compare(result: dict[str, Any], other: str) -> Comparison | None:
             better.append(figure_name(figure))
     maps = [result["results"][name]["maps"] for name in (own, other)]
     won = interval = None
-    if all(HEADLINE in one for one in maps) and maps[0]["map"] == maps[1]["map"]:
-        difference = np.array(maps[0][HEADLINE], float) - np.array(maps[1][HEADLINE], float)
+    if all(by in one for one in maps) and maps[0]["map"] == maps[1]["map"]:
+        difference = np.array(maps[0][by], float) - np.array(maps[1][by], float)
         won = int((difference < 0).sum())
         low, high = bootstrap_interval(difference[:, None], np.array(maps[0]["map"]))
         interval = (float(low[0]), float(high[0])) if np.isfinite(low[0]) else None

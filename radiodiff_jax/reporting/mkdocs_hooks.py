@@ -28,6 +28,14 @@ PLACEHOLDERS = {
             "Type `python -m experiments.dataset explore --root DIR --site site_src`.",
         ),
     ),
+    "ablations/index.md": page(
+        "Comparisons",
+        note(
+            "note",
+            "No comparison has been made yet",
+            "Type `python -m experiments.ablate --plan objectives --data DIR --out DIR`.",
+        ),
+    ),
 }
 """Path -> Markdown of pages that are linked from everywhere and made by commands that may not have been given yet."""
 
@@ -43,8 +51,14 @@ def fence_mermaid_custom(
 
 
 def on_pre_build(config: MkDocsConfig) -> None:
-    """Write the architecture pages; nothing is written where nothing changed, so that a watching server rests."""
+    """Write the pages of networks, shipped models and comparisons; nothing is written where nothing changed, so that a
+    watching server rests."""
+    from radiodiff_jax.reporting.ablation_pages import write_ablation_pages
+    from radiodiff_jax.reporting.model_card import write_model_pages
+
     write_architecture_pages(Path(config.docs_dir))
+    write_model_pages(Path(config.docs_dir))
+    write_ablation_pages(Path(config.docs_dir))
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

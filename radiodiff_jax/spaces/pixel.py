@@ -49,6 +49,10 @@ class PixelSpace:
         gain = depth_to_space(x0, self.patch)[..., 0] / SCALE + CENTRE
         return blank_buildings(jnp.clip(gain, 0.0, 1.0), buildings)
 
+    def decode_scale(self, scale: Coordinates, buildings: Buildings) -> Gain:
+        """Sizes of errors of x0 -> of the gain, 0 inside buildings."""
+        return blank_buildings(depth_to_space(scale, self.patch)[..., 0] / SCALE, buildings)
+
     def outdoors(self, buildings: Buildings) -> Coordinates:
         """1 at outdoor pixels, 0 inside buildings."""
         return space_to_depth(1.0 - buildings[..., None].astype(jnp.float32), self.patch)

@@ -143,15 +143,15 @@ def test_predict_refuses_other_bad_input(ldm_run, vae_run, scene, tmp_path):
         words = ["--run", str(run), "--buildings", str(buildings), "--tx", "0,0", "--out", str(tmp_path / "x.png")]
         return predict.main([*words, *more])
 
-    write_grey(tmp_path / "small.png", np.zeros((16, 16), np.uint8))
     (tmp_path / "torn.png").write_bytes(scene.read_bytes()[:60])
     for run, picture, more, says in (
-        (ldm_run, tmp_path / "small.png", (), "trained for 32 x 32"),
         (ldm_run, tmp_path / "none.png", (), "missing"),
         (ldm_run, tmp_path / "torn.png", (), "damaged"),
         (ldm_run, scene, ("--cars", str(scene)), "trained without cars"),
         (vae_run, scene, (), "run of an autoencoder"),
         (tmp_path, scene, (), "no run folder"),
+        (tmp_path / "gone", scene, (), "neither a run folder nor a model"),
+        (ldm_run, scene, ("--symmetries", "9"), "symmetries is 9"),
     ):
         with pytest.raises(UserError, match=says):
             call(run, picture, *more)

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from experiments import evaluate, ldm, predict, report, train, vae
+from experiments import evaluate, ldm, models, predict, report, train, vae
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import read_grey
+from radiodiff_jax.inference.evaluation_files import evaluate_again
 from radiodiff_jax.inference.generator import load_generator
 from radiodiff_jax.radiomapseer import RadioMapFolder
 from radiodiff_jax.simulation import write_simulated_folder
@@ -98,6 +99,22 @@ def test_every_kind_predicts_a_scene_by_command_and_from_python(run, folder, tmp
     assert np.abs(read_grey(tmp_path / "m.png") - 255 * found.gain).max() <= 0.5 + 1e-3
     with pytest.raises(UserError, match="keeps no checkpoint of step 3; choose one of 2, 4"):
         predict.main([*words, "--checkpoint", "3"])
+
+
+def test_every_kind_is_packed_into_one_file(run, folder, tmp_path, capsys):
+    data, file = RadioMapFolder(data_of(folder, run)), tmp_path / "packed.safetensors"
+    words = ["pack", "--run", str(run), "--out", str(file), "--precision", "float32", "--licence", "CC0"]
+    assert models.main(words) == 0 and "digest" in capsys.readouterr().out
+    buildings, place = data.buildings(0), data.transmitter(0, 0)
+    packed = load_generator(file)
+    np.testing.assert_array_equal(packed.predict(buildings, place).gain, load_generator(run).predict(buildings, place).gain)
+    assert packed.record["updates"] == 4 and packed.record["licence"] == "CC0" and packed.record["parameters"]["total"] > 1000
+    assert models.main(["show", str(file)]) == 0 and "licence: CC0" in capsys.readouterr().out
+    out = tmp_path / "result.json"
+    assert evaluate.main(["--model", str(file), "--data", str(data.root), "--count", "1", "--out", str(out)]) == 0
+    told = json.loads(out.read_text())
+    assert told["model"] == str(file) and told["radio_maps"] == 1
+    assert evaluate_again(told).startswith(f"python -m experiments.evaluate --model {file} --data")
 
 
 def test_all_kinds_have_pages(folder, run):

@@ -22,11 +22,11 @@ def test_measurements_from_a_file_are_those_that_training_shows(tmp_path):
     lines = [f"{row},{column},{gain_to_db(gain[row, column]):.4f}" for row, column in np.argwhere(observed)]
     path = tmp_path / "measured.csv"
     path.write_text("\n".join(["row,column,path_gain_db", *lines]) + "\n")
-    scene = read_scene(buildings_path(root, int(record["map"])), None, (32, 32), path)
+    scene = read_scene(buildings_path(root, int(record["map"])), None, path)
     np.testing.assert_array_equal(scene["buildings"], record["buildings"])
     np.testing.assert_array_equal(~np.isnan(scene["observed"]), observed)
     np.testing.assert_allclose(scene["observed"][observed], gain[observed], atol=1e-5)
-    assert read_scene(buildings_path(root, int(record["map"])), None, (32, 32))["observed"] is None
+    assert read_scene(buildings_path(root, int(record["map"])))["observed"] is None
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from radiodiff_jax.reporting.architecture import run_architecture, write_archite
 from radiodiff_jax.reporting.architecture.generator_pages import generator_overview, generator_pages
 from radiodiff_jax.reporting.architecture.graph import graph_of
 from radiodiff_jax.reporting.architecture.networks import VAE, Generator
+from radiodiff_jax.reporting.architecture.update_pages import loss_words
 from radiodiff_jax.reporting.architecture.vae_pages import vae_pages
 from radiodiff_jax.reporting.markdown import write_page
 from radiodiff_jax.training.flops import equation_flops
@@ -395,3 +396,10 @@ def test_run_section_leads_to_the_preset_with_the_same_networks(presets):
     known = run_architecture(micro("radiodiff"), micro("vae", "autoencoder.latent_channels=2"), presets=presets)
     assert "taken to be" not in known and "click" not in known and "8\u00a0×\u00a08\u00a0×\u00a02" in known
     assert len(diagrams(known)) == 1
+
+
+def test_the_scale_of_the_error_is_a_head_and_a_part_of_the_loss():
+    model = of_preset("pixel-tiny-interval", "backbone.widths=[8,16]")
+    assert loss_words(model)[0] == "Error of the map" and "0.01 × likelihood of the error's scale" in loss_words(model)[-1]
+    text = "\n".join(generator_pages(model, "pixel-tiny-interval").values())
+    assert "map and scale of its error" in text

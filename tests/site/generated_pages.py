@@ -9,17 +9,19 @@ from experiments.training import CONFIGS
 from radiodiff_jax.composition import compose
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.data.sources import open_source
+from radiodiff_jax.files import write_json
 from radiodiff_jax.inference.evaluation import BASELINES, evaluate_steps
 from radiodiff_jax.inference.evaluation_files import write_evaluation
 from radiodiff_jax.inference.generator import Generator
 from radiodiff_jax.reporting.runs.refresh import report
 from radiodiff_jax.units import grey_to_gain
 from tests.data.example_folder import write_example_folder
+from tests.reporting.ablation_result import ablation_result
 from tests.reporting.run_folders import write_run
 
 
 def write_generated_pages(site: Path, folder: Path) -> None:
-    """Run pages, the comparison, an evaluation and a data page below `site`; their sources are made in `folder`."""
+    """Run pages, their comparison, an evaluation, a data page and an ablation below `site`; their sources are made in `folder`."""
     data = write_example_folder(folder / "maps")
     words = ["explore", "--root", str(data), "--out", str(folder / "explore" / "maps"), "--site", str(site)]
     dataset.main(words)
@@ -27,6 +29,7 @@ def write_generated_pages(site: Path, folder: Path) -> None:
     runs = [write_run(folder / "runs" / name, kind, rows=40, seed=i) for i, (name, kind) in enumerate(kinds.items())]
     write_evaluations(folder / "runs" / "ldm", data)
     report(runs, site, presets=CONFIGS)
+    write_json(site / "ablations" / "micro.json", ablation_result())  # its page is made while the site is built
 
 
 class NoisyEstimate(Generator):

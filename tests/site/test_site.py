@@ -6,7 +6,8 @@ import pytest
 
 PAGES = (
     "index.html", "getting-started.html", "troubleshooting.html", "how-reports-are-made.html", "guide/scale.html",
-    "runs/index.html", "data/index.html", "architecture/index.html", "derivations/index.html", "reference/models.html",
+    "runs/index.html", "ablations/index.html", "data/index.html", "architecture/index.html", "derivations/index.html",
+    "reference/models.html",
 )  # fmt: skip
 LOADED = re.compile(r"""<(?:script|img|iframe|source|video)\b[^>]*?\bsrc=["']?(?:https?:)?//|"""
                     r"""<link\b(?![^>]*rel=["']?canonical)[^>]*?\bhref=["']?(?:https?:)?//""")  # fmt: skip
@@ -23,6 +24,13 @@ def test_builds_without_a_warning(name, request):
 def test_clone_without_runs_tells_how_to_report(plain_site):
     assert "python -m experiments.report" in (plain_site.folder / "runs/index.html").read_text()
     assert "experiments.dataset explore" in (plain_site.folder / "data/index.html").read_text()
+
+
+def test_results_of_ablations_have_pages_without_run_folders(full_site):
+    page = (full_site.folder / "ablations/micro/index.html").read_text()
+    assert "9.1 % less error" in page and "figures/errors.dark.svg" in page
+    assert (full_site.folder / "ablations/micro.json").is_file()
+    assert "micro/index.html" in (full_site.folder / "ablations/index.html").read_text()
 
 
 def test_generated_pages_are_in_the_navigation(full_site):

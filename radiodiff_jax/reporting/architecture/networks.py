@@ -18,7 +18,8 @@ from radiodiff_jax.settings import VAEConfig
 from radiodiff_jax.training.vae_update import Networks
 
 ENCODING = ("encoder", "moments_mixing")
-HEADS = {"attenuation": "C", "noise": "noise", "velocity": "velocity", "x0": "map", "x0_first": "map of the first U-Net"}
+HEADS = {"attenuation": "C", "noise": "noise", "velocity": "velocity", "x0": "map", "x0_first": "map of the first U-Net",
+         "scale": "scale of its error"}  # fmt: skip
 """What a network answers, in words; a head that is not here is named as it is."""
 
 

@@ -1,6 +1,8 @@
 """Sampling of a generator, evaluation by evaluation, and one training update, as diagrams and pages."""
 
 from radiodiff_jax.features import FEATURES
+from radiodiff_jax.models.backbone import SCALE
+from radiodiff_jax.objectives.regression import SCALE_WEIGHT
 from radiodiff_jax.reporting.architecture import vae_pages
 from radiodiff_jax.reporting.architecture.diagram import Diagram
 from radiodiff_jax.reporting.architecture.network_pages import first_page
@@ -203,4 +205,6 @@ def loss_words(model: Generator) -> list[str]:
         return ["Error of C and of the noise", error, f"weights {'2 exp(1 − t) and exp(√t)' if objective.time_weighting else '1'}"]
     weights = [f"{getattr(objective, f'l{power}_weight', 0):g} × {words}" for power, words in ((1, "absolute"), (2, "squared"))]
     where = "" if model.vae else "on outdoor pixels"
-    return [f"Error of the {answers(objective.heads)}", " + ".join(word for word in weights if not word.startswith("0 ")), where]
+    maps = tuple(head for head in objective.heads if head != SCALE)
+    scale = [f"{SCALE_WEIGHT:g} × likelihood of the error's scale, no gradient beyond its head"] if SCALE in objective.heads else []
+    return [f"Error of the {answers(maps)}", " + ".join(word for word in weights if not word.startswith("0 ")), where, *scale]

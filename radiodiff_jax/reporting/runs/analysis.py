@@ -42,6 +42,8 @@ MEANINGS = {
     "disc_factor": Meaning("adversarial factor", "", "", "0 until the discriminator takes part"),
     "loss_l1": Meaning("L1 loss", "", "lower", "mean absolute error of what the network predicts"),
     "loss_l2": Meaning("L2 loss", "", "lower", "mean squared error of what the network predicts"),
+    "loss_scale": Meaning("likelihood of the error", "nats a pixel", "lower", "how well the predicted scale fits the errors; "
+                          "0 is an error of nothing, foreseen"),
     "grad_norm": Meaning("gradient norm", "", "", "global norm of the gradient before clipping"),
     "learning_rate": Meaning("learning rate", "", "", "as the schedule sets it"),
     "examples_per_s": Meaning("speed", "examples/s", "higher", "maps trained on in a second, without validation"),

@@ -38,8 +38,8 @@ from radiodiff_jax.reporting.runs.run import KINDS
 from radiodiff_jax.reporting.runs.settings import ABSENT, as_cell
 from radiodiff_jax.reporting.style import BLUE, DASHES, GREEN, INK, MUTED, SERIES, VERMILION, save_svg_pair
 
-INDEX_HEAD = ["run", "trains", "state", "phase", "steps", "of", "best RMSE (gain)", "best SSIM", "last loss", "time (h)",
-              "speed (examples/s)", "last line"]  # fmt: skip
+INDEX_HEAD = ["run", "trains", "state", "verdict", "phase", "steps", "of", "best RMSE (gain)", "best SSIM", "last loss",
+              "time (h)", "speed (examples/s)", "last line"]  # fmt: skip
 
 
 def write_index(runs: list[Summary], folder: Path) -> bool:
@@ -52,9 +52,10 @@ def write_index(runs: list[Summary], folder: Path) -> bool:
         f"{counted(len(runs), 'run')}: {states}. Every page is made from the files of its run; "
         "`python -m experiments.report` makes those anew whose files have changed.",
         "[All runs side by side](compare.md): curves, settings, quality against cost." if len(runs) > 1 else "",
-        sortable(table(INDEX_HEAD, [index_row(run) for run in newest], 4)),
-        "RMSE and SSIM are the best of the validations in the run: raw protocol, all pixels, mean over a fixed set of "
-        "validation maps. Click a head to sort.",
+        sortable(table(INDEX_HEAD, [index_row(run) for run in newest], 5)),
+        "Verdict: what the newest evaluation found, against the best formula that needs no training. RMSE and SSIM are the "
+        "best of the validations in the run: raw protocol, all pixels, mean over a fixed set of validation maps. Click a "
+        "head to sort.",
     ]
     if any(run["gone"] for run in runs):
         parts.append("*Folder gone*: the run's folder is no longer where it was; its page stays until you delete it.")
@@ -95,7 +96,7 @@ def hours(run: Summary) -> str:
 def index_row(run: Summary) -> list[str]:
     """The cells of a run."""
     return [
-        run_link(run), KINDS.get(run["kind"], plain(run["kind"])), state_text(run),
+        run_link(run), KINDS.get(run["kind"], plain(run["kind"])), state_text(run), plain(run.get("verdict") or "-"),
         plain(phase_name(run["phase"], short=True)), count(run["step"]),
         count(run["planned"]) if run["planned"] else "-", number(best_value(run, "rmse")),
         number(best_value(run, "ssim")), number(run["last_loss"]), hours(run), number(run["examples_per_s"], 3),

@@ -42,6 +42,7 @@ from radiodiff_jax.reporting.runs.curves import thin
 from radiodiff_jax.reporting.runs.outputs import Evaluation, evaluations_section, samples_section
 from radiodiff_jax.reporting.runs.rules import Advice, advice
 from radiodiff_jax.reporting.runs.run import Run
+from radiodiff_jax.reporting.runs.verdict import Verdict, run_verdict, verdict_box
 
 INTRODUCTIONS = {
     "vae": "This run trains the autoencoder: it learns to compress radio maps to a small latent and to restore them.",
@@ -80,12 +81,12 @@ def choice(run: Run, section: str) -> str:
 def write_run_page(
     run: Run, folder: Path, evaluations: list[Evaluation] = (), presets: Path | None = None, now: float | None = None
 ) -> Path:
-    """Write folder/index.md and its figures; what cannot be made is a sentence on the page.
+    """Write folder/index.md and its figures; what cannot be made is a sentence on the page. The verdict comes first.
 
     `presets` holds KIND/NAME.yaml; `now` is in seconds since 1970.
     """
     now = time.time() if now is None else now
-    found = advice(run)
+    found, judged = advice(run), run_verdict(run)
     headed: list[tuple[str, Callable[[], str]]] = [
         ("Progress", lambda: progress_section(run, now)),
         ("Recommendations", lambda: recommendations(found)),
@@ -104,8 +105,9 @@ def write_run_page(
     body = [f"## {title}\n\n{text}" for title, draw in headed if (text := section_or_note(draw))]
     text = page(
         f"Run {plain(run.name)}",
+        verdict_box(judged),
         introduction(run),
-        section_or_note(lambda: summary_section(run, found, now)),
+        section_or_note(lambda: summary_section(run, found, now, judged)),
         *body,
         description=f"{run.name}: {state(run, now).sentence}",
     )
@@ -139,12 +141,15 @@ BOXES = {"finished": "success", "running": "note", "stopped": "warning", "silent
          "empty": "note"}  # fmt: skip
 ENDS = {"": "not known", "killed": "killed (no event of its end)", "followed": "another training follows"}
 TRENDS = ("validation/rmse", "validation/ssim", "loss")
+DOUBTS = ("warning", "danger")  # kinds of verdicts under which a finished training gets no green box either
 
 
-def summary_section(run: Run, found: list[Advice], now: float) -> str:
+def summary_section(run: Run, found: list[Advice], now: float, judged: Verdict | None = None) -> str:
     """The state, the figures that matter, where things are going, and what to look at."""
     current = state(run, now)
-    box = note(BOXES[current.word], current.sentence, eta_sentence(run) if current.word == "running" else "")
+    kind = BOXES[current.word]
+    kind = "note" if kind == "success" and judged is not None and judged.kind in DOUBTS else kind
+    box = note(kind, current.sentence, eta_sentence(run) if current.word == "running" else "")
     rows = [[name, value] for name, value in summary_rows(run) if value]
     trends = [f"- {plain(sentence)}" for name in TRENDS if (sentence := trend(run, name))]
     warnings = [f"- {plain(sentence)}" for sentence in run.problems]
@@ -271,7 +276,7 @@ Summary = dict[str, Any]
 
 def summarise(run: Run, slug: str, evaluations: list[Evaluation] = (), now: float | None = None) -> Summary:
     """What the table of all runs and the comparison need of a run, JSON-ready: it is kept beside the run's page."""
-    entered = phases(run)
+    entered, judged = phases(run), run_verdict(run)
     return {
         "slug": slug,
         "name": run.name,
@@ -279,6 +284,7 @@ def summarise(run: Run, slug: str, evaluations: list[Evaluation] = (), now: floa
         "origin": run.origin,
         "kind": run.kind,
         "state": state(run, now).word,
+        "verdict": judged.short if judged else "",
         "written": run.written,
         "phase": entered[-1].name if entered else "",
         "step": run.last_step,
