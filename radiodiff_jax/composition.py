@@ -28,6 +28,7 @@ from radiodiff_jax.spaces.space import Space
 from radiodiff_jax.units import grey_to_gain
 
 Tree = Any
+ROUNDING = 1 / (255 * 12**0.5)  # standard deviation of a gain that was rounded to grey levels: what is not known of a measured one
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,6 @@ class Composition:
         corrected = gain + known - self.space.decode(frozen, estimate, scene.buildings)
         return keep_observed(blank_buildings(jnp.clip(corrected, 0.0, 1.0), scene.buildings), scene)
 
-
     def predict_gain_and_deviation(
         self, variables: Tree, frozen: Tree, scene: Scene
     ) -> tuple[Float[Array, "batch height width"], Float[Array, "batch height width"]]:
@@ -125,8 +125,9 @@ class Composition:
         raw = self.network.apply(variables, None, None, self.features(scene), False)
         answers = self.objective.precondition(raw, None, None, estimate)
         deviation = self.objective.deviation(answers)
-        gain = self.space.decode(frozen, answers["x0"], scene.buildings)
-        return gain, self.space.decode_scale(deviation, scene.buildings)
+        gain = keep_observed(self.space.decode(frozen, answers["x0"], scene.buildings), scene)
+        deviation = self.space.decode_scale(deviation, scene.buildings)
+        return gain, deviation if scene.observed is None else jnp.where(scene.observed, ROUNDING, deviation)
 
 
 def compose(config: GeneratorConfig, autoencoder: VAEConfig | None = None, base: GeneratorConfig | None = None) -> Composition:
@@ -154,9 +155,7 @@ def scene_of(batch: dict[str, Array]) -> Scene:
     return Scene(batch["buildings"], batch["position"], batch.get("cars"), batch.get("observed"), gain)
 
 
-def keep_observed(
-    gain: Float[Array, "batch height width"], scene: Scene
-) -> Float[Array, "batch height width"]:
+def keep_observed(gain: Float[Array, "batch height width"], scene: Scene) -> Float[Array, "batch height width"]:
     """The gain, with what was observed in its places."""
     return gain if scene.observed is None else jnp.where(scene.observed, scene.gain, gain)
 
