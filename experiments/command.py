@@ -80,17 +80,18 @@ def whole_number(smallest: int) -> Callable[[str], int]:
     return parse
 
 
+def parse_checkpoint(text: str) -> str | int:
+    """An argparse type: best, latest or a step."""
+    if text in ("best", "latest"):
+        return text
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is neither best, latest nor a step")
+    return int(text)
+
+
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add `--checkpoint best|latest|STEP`."""
-
-    def parse(text: str) -> str | int:
-        if text in ("best", "latest"):
-            return text
-        if not text.isdecimal():
-            raise argparse.ArgumentTypeError(f"'{text}' is neither best, latest nor a step")
-        return int(text)
-
-    parser.add_argument("--checkpoint", type=parse, default="latest", metavar="best|latest|STEP",
+    parser.add_argument("--checkpoint", type=parse_checkpoint, default="latest", metavar="best|latest|STEP",
                         help="which of the run's checkpoints: lowest validation RMSE, newest, or a step")  # fmt: skip
 
 

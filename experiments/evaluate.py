@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.command import add_model, command_help, run_command, text_table, whole_number
+from radiodiff_jax.errors import UserError
 from radiodiff_jax.radiomapseer import SIMULATIONS
 
 
@@ -20,12 +21,13 @@ def main(argv: list[str] | None = None) -> int:
     results = evaluate_run(arguments.run, arguments.data, arguments.split, arguments.steps, arguments.batch_size,
                            arguments.maps, arguments.count, arguments.out, model, arguments.simulation,
                            checkpoint=arguments.checkpoint, samples=arguments.samples,
-                           calibrate=arguments.calibrate)  # fmt: skip
+                           calibrate=arguments.calibrate, observed=arguments.observed)  # fmt: skip
     for path, result in results.items():
         print(results_table(result["results"]))
         steps = f", {result['steps']} step{'s' if result['steps'] > 1 else ''}" if result["steps"] else ""
+        known = f", {result['observed_pixels']} measured pixels a map" if "observed_pixels" in result else ""
         print(f"{result['radio_maps']} radio maps of {result['layouts']} layouts, {arguments.split} split of "
-              f"{arguments.data}{steps}")  # fmt: skip
+              f"{arguments.data}{steps}{known}")  # fmt: skip
         print_spread(result)
         print(f"every figure, both protocols, 90 % intervals over layouts: {path}")
     return 0
@@ -34,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
 def evaluate_run(
     run: Path | None, data: Path, split: str, steps: list[int] | None = None, batch_size: int = 8, maps: Path | None = None,
     count: int | None = None, out: Path | None = None, model: Any = None, simulation: str | None = None,
-    checkpoint: str | int = "latest", samples: int = 1, calibrate: bool = False,
+    checkpoint: str | int = "latest", samples: int = 1, calibrate: bool = False, observed: list[int] | None = None,
 ) -> dict[Path, dict[str, Any]]:  # fmt: skip
     """Evaluate a run for each number of steps; writes and returns path -> result, of which the JSON file is made.
 
@@ -42,7 +44,8 @@ def evaluate_run(
     there is no run to the working folder. Predicted maps go to the folder `maps` as grey PNGs, with several numbers of
     steps to maps/stepsN. `model` is a model of no run, or the run where it is loaded already. `simulation` names other
     gains than those that the run was trained on. With `samples` the mean of so many draws is judged, and their spread;
-    `calibrate` first fits the intervals on the validation split and keeps the factors in the run's folder.
+    `calibrate` first fits the intervals on the validation split and keeps the factors in the run's folder. For each number
+    in `observed` the model is told of so many measured pixels a map, always the same ones, and there is a result of its own.
     """
     from tqdm import tqdm
 
@@ -59,11 +62,14 @@ def evaluate_run(
     judged = model.config
     if simulation:
         judged = replace(judged, data=replace(judged.data, simulation=simulation, mixture=None))
-    if isinstance(model, Generator):
+
+    def open_maps(judged: Any) -> Any:
+        if not isinstance(model, Generator):
+            return open_split(judged, data, split)
         source = open_varied_source(data, split, judged.data)
         model.for_size(tuple(source.size))  # raises UserError for a size that it cannot predict
-    else:
-        source = open_split(judged, data, split)
+        return source
+
     name = split if judged.data.simulation == model.config.data.simulation else f"{simulation}_{split}"
     steps = list(dict.fromkeys(steps or [model.config.objective.sampling_steps])) if isinstance(model, Generator) else [0]
     samples = samples if isinstance(model, Generator) and not model.predicts_error else 1
@@ -71,7 +77,8 @@ def evaluate_run(
         model = calibrated(model, run, judged, data, steps, samples, batch_size)
 
     def keep(number, batch, i, gain):
-        folder = maps / f"steps{number}" if len(steps) > 1 else maps
+        folder = maps / f"observed{known}" if len(observed or []) > 1 else maps
+        folder = folder / f"steps{number}" if len(steps) > 1 else folder
         write_grey(folder / f"{batch['map'][i]}_{batch['transmitter'][i]}.png", gain_to_grey(gain))
 
     def progress(batches):
@@ -81,14 +88,24 @@ def evaluate_run(
     written = {}
     head = {"run": str(run)} if run else {"model": model.name, "run": model.name}
     head |= {"data": str(data), "split": split, "simulation": judged.data.simulation, "evaluated": now()}
-    found = evaluate_steps(model, source, steps, batch_size, count, keep if maps else None, progress, samples)
     drawn = f"_samples{samples}" if samples > 1 else ""
-    for result, arrays in found:
-        file = f"{name}_steps{result['steps']}{drawn}.json"
-        path = out or (run / "evaluation" / file if run else Path(f"{Path(model.name).stem}_{file}"))
-        written[path] = head | result
-        write_evaluation(path, written[path], arrays)
+    for known in dict.fromkeys(observed or [None]):
+        told = {} if known is None else {"observed_pixels": known}
+        source = open_maps(judged if known is None else with_observed(judged, known))
+        found = evaluate_steps(model, source, steps, batch_size, count, keep if maps else None, progress, samples)
+        for result, arrays in found:
+            file = f"{name}{'' if known is None else f'_observed{known}'}_steps{result['steps']}{drawn}.json"
+            path = out or (run / "evaluation" / file if run else Path(f"{Path(model.name).stem}_{file}"))
+            written[path] = head | told | result
+            write_evaluation(path, written[path], arrays)
     return written
+
+
+def with_observed(config: Any, count: int) -> Any:
+    """The settings with `count` measured pixels a map. Raises UserError for a model that is told of none."""
+    if config.data.observed is None:
+        raise UserError("the model was trained without measured pixels, so --observed changes nothing; leave it out")
+    return replace(config, data=replace(config.data, observed_pixels=0, observed_range=(count, count)))
 
 
 def calibrated(model: Any, run: Path, config: Any, data: Path, steps: list[int], samples: int, batch_size: int) -> Any:
@@ -97,7 +114,6 @@ def calibrated(model: Any, run: Path, config: Any, data: Path, steps: list[int],
 
     from experiments.training import open_split
     from radiodiff_jax.data.pipeline import evaluation_batches
-    from radiodiff_jax.errors import UserError
     from radiodiff_jax.inference.calibration import FILE, write_calibration
     from radiodiff_jax.inference.evaluation import fit_calibration
     from radiodiff_jax.inference.generator import Generator
@@ -159,6 +175,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=whole_number(1), nargs="+", metavar="N",
                         help="sampling steps, or several numbers of them, each with a result of its own (default: as in "
                         "the settings)")  # fmt: skip
+    parser.add_argument("--observed", type=whole_number(0), nargs="+", metavar="K",
+                        help="measured pixels a map, or several numbers of them, each with a result of its own (default: as in "
+                        "the settings); for models trained with data.observed_range")  # fmt: skip
     parser.add_argument("--samples", type=whole_number(1), default=1, metavar="K",
                         help="judge the mean of K draws, and whether their spread is the error (not for regressions)")  # fmt: skip
     parser.add_argument("--calibrate", action="store_true",
@@ -168,6 +187,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--maps", type=Path, metavar="DIR", help="also write the predicted maps as grey PNGs")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="result (default: in the run folder; of a model: here)")
     arguments = parser.parse_args(argv)
+    if arguments.out is not None and len(set(arguments.observed or [1])) > 1:
+        parser.error("--out takes one number of measured pixels; without it each has a file in the run folder")
     if arguments.calibrate and arguments.run is None:
         parser.error("--calibrate fits the intervals of a run; give --run, then pack the run again")
     if arguments.out is not None and len(set(arguments.steps or [1])) > 1:

@@ -98,7 +98,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--tx", type=row_and_column, required=True, metavar="ROW,COL", help="pixel of the transmitter")
     parser.add_argument("--cars", type=Path, metavar="C.png", help="mask, 255 = car; for models trained with cars")
     parser.add_argument("--measurements", type=Path, metavar="FILE.csv",
-                        help="lines of row, column, path gain in dB; for models trained with data.observed_pixels")  # fmt: skip
+                        help="lines of row, column, path gain in dB; for models trained with measured pixels "
+                        "(data.observed_range=[0,K] takes any number, and none without this)")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="MAP.png", help="grey PNG to write")
     parser.add_argument("--steps", type=whole_number(1), metavar="N", help="sampling steps (default: as in the settings)")
     parser.add_argument("--samples", type=whole_number(1), default=1, metavar="N", help="samples to draw; --out is their mean")

@@ -2,22 +2,26 @@
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments.command import command_help, whole_number
+from experiments.starting import PRESET, add_source, adopt_source, base_settings
 from radiodiff_jax.config import Config, GeneratorConfig
-from radiodiff_jax.config_files import load_config, settings_help, shipped_names
+from radiodiff_jax.config_files import OVERLAY, load_config, settings_help, shipped_names
 from radiodiff_jax.data.pipeline import evaluation_batches, training_batches
 from radiodiff_jax.data.records import RecordSource
-from radiodiff_jax.data.simulated_source import SimulatedData, open_simulated
-from radiodiff_jax.data.sources import open_varied_source, varied_fingerprint
+from radiodiff_jax.data.simulated_source import SimulatedData, endless_stream, open_simulated, stream_fingerprint
+from radiodiff_jax.data.sources import open_varied_source, validates, varied_fingerprint
 from radiodiff_jax.errors import UserError
 
 CONFIGS = Path(__file__).parent / "configs"
 NEWEST = 0  # for --resume-check without a number
+SIMULATE = "simulate"  # for --mix: cities made on the fly
 
 
 def parse_training(
@@ -25,14 +29,22 @@ def parse_training(
 ) -> argparse.Namespace:
     """Arguments of a training command; `--help` lists every setting of the chosen preset with its value."""
     chosen = argparse.ArgumentParser(add_help=False)
-    chosen.add_argument("--config", default=preset)
-    name = chosen.parse_known_args(argv)[0].config
+    chosen.add_argument("--config")
+    chosen.add_argument("--from", dest="source")
+    chosen.add_argument("--run", type=Path, default=Path())
+    first = chosen.parse_known_args(argv)[0]
+    started = kind == "generator" and (first.source is not None or (first.run / "start").is_dir())
+    name = first.config or (PRESET if started else preset)
     parser = argparse.ArgumentParser(prog=f"python -m experiments.{command}", **command_help(description, example))
-    names = shipped_names(kind, CONFIGS)
-    parser.add_argument("--config", default=preset, metavar="NAME|FILE", help=f"{', '.join(names)}, or a YAML file")
+    names = [*shipped_names(kind, CONFIGS), *(shipped_names(OVERLAY, CONFIGS) if kind == "generator" else [])]
+    parser.add_argument("--config", default=name, metavar="NAME|FILE", help=f"{', '.join(names)}, or a YAML file")
     parser.add_argument("--data", type=Path, metavar="DIR", help="RadioMapSeer folder or built TFDS folder; with "
                         "data.source=simulate it is only validated on, and may be left out")  # fmt: skip
     if kind == "generator":
+        add_source(parser)
+        parser.add_argument("--mix", metavar=f"DIR|{SIMULATE}",
+                            help=f"second folder, or {SIMULATE}: made-up cities on the fly; data.mix_share of every batch comes "
+                            "from there")  # fmt: skip
         parser.add_argument("--vae", type=Path, metavar="RUN",
                             help="run of the autoencoder, for a latent space; not needed to go on with a run")  # fmt: skip
         parser.add_argument("--base", type=Path, metavar="RUN",
@@ -50,7 +62,7 @@ def parse_training(
                         "(default: up to the newest checkpoint)")  # fmt: skip
     parser.add_argument("settings", nargs="*", metavar="section.key=value", help="settings to change, listed below")
     try:
-        listing = settings_help(load_config(kind, name, [], CONFIGS))
+        listing = settings_help(load_config(kind, name, [], CONFIGS, {} if started else None))
         parser.epilog += f"\n\nsettings, as in '{name}':\n{listing}"
     except UserError:
         pass  # said again, as an error, when the settings are really read
@@ -59,12 +71,12 @@ def parse_training(
 
 def read_settings(kind: str, arguments: argparse.Namespace) -> Config:
     """The settings that the arguments name; the other processes of the training, if any, are joined on the way."""
-    config = load_config(kind, arguments.config, arguments.settings, CONFIGS)
     if arguments.distributed is not None:
         from radiodiff_jax.training.devices import join_processes
 
         join_processes(arguments.distributed)
-    return config
+    base = base_settings(arguments) if kind == "generator" else None
+    return load_config(kind, arguments.config, arguments.settings, CONFIGS, base)
 
 
 def open_split(config: Config, data: Path, split: str) -> RecordSource:
@@ -78,19 +90,24 @@ def open_split(config: Config, data: Path, split: str) -> RecordSource:
     return source
 
 
-def data_arguments(config: Config, data: Path | None) -> dict[str, Any]:
+def data_arguments(config: Config, data: Path | None, mix: str | None = None) -> dict[str, Any]:
     """What the training loop needs of the data: batches, fixed validation batches (if the split has any), fingerprint.
 
-    Raises UserError if there is no `data`, unless cities are simulated on the fly.
+    `mix` is a second source of the batches, see `mixed_arguments`. Raises UserError if there is no `data`, unless cities
+    are simulated on the fly; and for early stopping without maps to validate on.
     """
     settings, reading = config.training, reading_arguments(config)
     if config.data.source == "simulate":
+        if mix is not None:
+            raise UserError(f"--mix is for a folder of maps; with data.source=simulate leave it out, or use --mix {SIMULATE}", 2)
         return simulated_arguments(config, data, reading)
     if data is None:
         raise UserError("--data is missing; name a folder of radio maps, or simulate them with data.source=simulate", 2)
     size = settings.batch_size * config.optimizer.accumulate
     train = open_split(config, data, "train")
-    if config.data.split == "radiodiff":  # the original's split keeps no maps for validation
+    if not validates(data, config.data):
+        if settings.patience is not None:
+            raise UserError("training.patience needs maps to validate on; name some as data.hold_out, or set it to null")
         validation_batches = None
     else:
         validation = open_split(config, data, "validation")
@@ -98,11 +115,28 @@ def data_arguments(config: Config, data: Path | None) -> dict[str, Any]:
         def validation_batches() -> Any:
             return evaluation_batches(validation, settings.batch_size, settings.validation_maps, **reading)
 
-    return {
-        "batches": training_batches(train, size, settings.seed, config.data.augment, **reading),
-        "validation_batches": validation_batches,
-        "data_fingerprint": varied_fingerprint(data, config.data),
-    }
+    found = varied_fingerprint(data, config.data)
+    rest = {"validation_batches": validation_batches, "data_fingerprint": found}
+    mixed: dict[str, Any] = {}
+    if mix is not None:
+        mixed, other = mixed_arguments(config, mix)
+        told = {"source": mix, "share": config.data.mix_share, "fingerprint": other, "data_fingerprint": found}
+        rest |= {"data_fingerprint": sha256(f"{found} {other}".encode()).hexdigest(), "extras": {"mix": told}}
+    if mix == SIMULATE:  # reading threads only wait for the processes that make cities
+        reading["threads"] = max(reading["threads"], config.data.simulation_workers)
+    return {"batches": training_batches(train, size, settings.seed, config.data.augment, **reading, **mixed)} | rest
+
+
+def mixed_arguments(config: Config, mix: str) -> tuple[dict[str, Any], str]:
+    """(what `training_batches` needs to know of the folder or stream `mix`, the fingerprint of that)."""
+    own = replace(config.data, split="auto", maps=(), hold_out=())
+    if mix == SIMULATE:
+        own = replace(own, simulation="DPM", mixture=None, buildings="complete")
+        source, other = endless_stream(own, config.image_size), stream_fingerprint(config.image_size, own)
+    else:
+        source, other = open_varied_source(mix, "train", own, config.image_size), varied_fingerprint(mix, own)
+    facts = {"mixed": source, "mix_share": config.data.mix_share, "mix_shuffle": mix != SIMULATE}
+    return facts, other
 
 
 def open_stream(config: Config, data: Path | None) -> SimulatedData:
@@ -189,20 +223,26 @@ def same_data(config: Config, data: Path | None) -> str:
 
 def train_generator(arguments: argparse.Namespace, config: GeneratorConfig) -> bool:
     """Train a generator as the arguments say; returns whether the training is finished now."""
-    data = data_arguments(config, arguments.data)
+    data = data_arguments(config, arguments.data, arguments.mix)
 
     from radiodiff_jax.reporting.map_figures import save_samples
     from radiodiff_jax.training.frozen import adopt, describe
+    from radiodiff_jax.training.start import describe_start, read_start
     from radiodiff_jax.training.update import make_update
 
+    given = adopt_source(config, arguments)
     generator, frozen = adopt(config, arguments.run, arguments.vae, arguments.base, first_batch(config, arguments.data))
     if config.data.latents == "cached":
         from radiodiff_jax.training.latent_cache import check_cacheable
 
         check_cacheable(config)
+        if arguments.mix is not None:
+            raise UserError("data.latents=cached keeps those of one folder; leave --mix out, or set it to computed")
         data["batches"] = latent_batches(arguments, generator, frozen, data["data_fingerprint"])
-    inputs = data | {"frozen": frozen, "extras": describe(arguments.run), "draw_samples": save_samples}
-    return run_training(arguments, config, lambda: make_update(generator), **inputs)
+    extras = data.get("extras", {}) | describe(arguments.run) | describe_start(arguments.run)
+    inputs = data | {"frozen": frozen, "extras": extras, "draw_samples": save_samples}
+    start = read_start(arguments.run, generator) if given else None
+    return run_training(arguments, config, lambda: make_update(generator, start), **inputs)
 
 
 def latent_batches(arguments: argparse.Namespace, generator: Any, frozen: Any, fingerprint: str) -> Any:

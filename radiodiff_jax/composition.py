@@ -28,6 +28,7 @@ from radiodiff_jax.spaces.space import Space
 from radiodiff_jax.units import grey_to_gain
 
 Tree = Any
+ROUNDING = 1 / (255 * 12**0.5)  # standard deviation of a gain that was rounded to grey levels: what is not known of a measured one
 
 
 @dataclass(frozen=True)
@@ -102,16 +103,16 @@ class Composition:
 
         With `space.correct_by_estimate` what the autoencoder loses of the estimate, which is known, is taken off: the
         map is decode(x0) + estimate - decode(encode(estimate)). A map that is near its estimate loses nearly the same.
+        Where the gain was observed, it is the answer.
         """
         noise_at, estimate = noise_of_scenes(key, scene, self.shape), self.estimate(frozen, scene)
         x0 = self.predict_x0(variables, frozen, scene, estimate, noise_at, steps)
-        gain = self.space.decode(frozen, x0, scene.buildings)
+        gain = keep_observed(self.space.decode(frozen, x0, scene.buildings), scene)
         if self.config.estimate == "none" or not getattr(self.config.space, "correct_by_estimate", False):
             return gain
         known = estimate_gain(self.config.estimate, scene)[..., 0]
         corrected = gain + known - self.space.decode(frozen, estimate, scene.buildings)
-        return blank_buildings(jnp.clip(corrected, 0.0, 1.0), scene.buildings)
-
+        return keep_observed(blank_buildings(jnp.clip(corrected, 0.0, 1.0), scene.buildings), scene)
 
     def predict_gain_and_deviation(
         self, variables: Tree, frozen: Tree, scene: Scene
@@ -124,8 +125,9 @@ class Composition:
         raw = self.network.apply(variables, None, None, self.features(scene), False)
         answers = self.objective.precondition(raw, None, None, estimate)
         deviation = self.objective.deviation(answers)
-        gain = self.space.decode(frozen, answers["x0"], scene.buildings)
-        return gain, self.space.decode_scale(deviation, scene.buildings)
+        gain = keep_observed(self.space.decode(frozen, answers["x0"], scene.buildings), scene)
+        deviation = self.space.decode_scale(deviation, scene.buildings)
+        return gain, deviation if scene.observed is None else jnp.where(scene.observed, ROUNDING, deviation)
 
 
 def compose(config: GeneratorConfig, autoencoder: VAEConfig | None = None, base: GeneratorConfig | None = None) -> Composition:
@@ -151,6 +153,11 @@ def scene_of(batch: dict[str, Array]) -> Scene:
     """The scene of a batch as `data/pipeline.py` makes it."""
     gain = grey_to_gain(batch["gain"]) if "observed" in batch else None
     return Scene(batch["buildings"], batch["position"], batch.get("cars"), batch.get("observed"), gain)
+
+
+def keep_observed(gain: Float[Array, "batch height width"], scene: Scene) -> Float[Array, "batch height width"]:
+    """The gain, with what was observed in its places."""
+    return gain if scene.observed is None else jnp.where(scene.observed, scene.gain, gain)
 
 
 def noise_of_scenes(key: PRNGKeyArray, scene: Scene, shape: tuple[int, int, int]) -> NoiseAt:

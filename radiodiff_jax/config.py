@@ -64,9 +64,10 @@ class GeneratorConfig:
         check_training(self.training, self.optimizer)
         check_data(self.data)
         check_features(self.features)
-        if ("observed" in self.features) != (self.data.observed_pixels > 0):
+        if ("observed" in self.features) != (self.data.observed is not None):
+            name = "observed_pixels" if self.data.observed_range is None else "observed_range"
             raise UserError(
-                f"data.observed_pixels is {self.data.observed_pixels}, but features "
+                f"data.{name} is {getattr(self.data, name)}, but features "
                 f"{'have' if 'observed' in self.features else 'lack'} 'observed'; set both or neither"
             )
         if self.objective.needs_base and self.estimate != "none":

@@ -14,6 +14,8 @@ from radiodiff_jax.config import CONFIG_TYPES, Config
 from radiodiff_jax.errors import UserError, nearest
 from radiodiff_jax.files import write_text
 
+OVERLAY = "overlay"  # folder of presets that say only how to train, for a model that is trained already
+
 
 class _Loader(yaml.SafeLoader):
     """YAML 1.1 reads `1e-4` as a string; every other tool, and every user, as a number."""
@@ -53,25 +55,50 @@ def shipped_names(kind: str, folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / kind).glob("*.yaml"))
 
 
-def load_config(kind: str, name_or_path: str, overrides: list[str], folder: Path) -> Config:
+def load_config(
+    kind: str, name_or_path: str, overrides: list[str], folder: Path, base: dict[str, Any] | None = None
+) -> Config:
     """The settings of a preset or YAML file with `section.key=value` words applied on top.
 
-    `kind` is "vae" or "generator", `folder` holds the presets as `{kind}/{name}.yaml`. Raises UserError for an unknown
-    preset, key or value, naming the nearest valid one.
+    `kind` is "vae" or "generator", `folder` holds the presets as `{kind}/{name}.yaml`. With `base`, a tree of settings,
+    the file is laid over it, and may be one of those in `{OVERLAY}/`, which say nothing but how to train. Raises UserError
+    for an unknown preset, key or value, naming the nearest valid one.
     """
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
-        names = shipped_names(kind, folder)
-        if name_or_path not in names:
-            raise UserError(
-                f"there is no {kind} preset '{name_or_path}'{nearest(name_or_path, names)}; choose one of "
-                f"{', '.join(names)} or give the path of a YAML file"
-            )
-        path = folder / kind / f"{name_or_path}.yaml"
+        path = preset_path(kind, name_or_path, folder, overlays=base is not None)
     tree = read_yaml(path)
+    if base is not None:
+        tree = lay_over(base, tree)
     for word in overrides:
         apply_override(CONFIG_TYPES[kind], tree, word)
     return build_config(kind, tree, str(path))
+
+
+def preset_path(kind: str, name: str, folder: Path, overlays: bool) -> Path:
+    """The file of a preset. Raises UserError for an unknown one, and for an overlay where there is nothing below."""
+    names, laid_over = shipped_names(kind, folder), shipped_names(OVERLAY, folder)
+    if name in laid_over and kind == "generator":
+        if not overlays:
+            raise UserError(f"the preset '{name}' is laid over a trained model; name that with --from RUN, or choose another", 2)
+        return folder / OVERLAY / f"{name}.yaml"
+    if name not in names:
+        known = [*(laid_over if overlays else []), *names]
+        raise UserError(
+            f"there is no {kind} preset '{name}'{nearest(name, known)}; choose one of "
+            f"{', '.join(known)} or give the path of a YAML file"
+        )
+    return folder / kind / f"{name}.yaml"
+
+
+def lay_over(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
+    """A nested mapping with what `tree` says in the place of what `base` says; sections of another name are taken whole."""
+    merged = dict(base)
+    for key, value in tree.items():
+        below = base.get(key)
+        same = isinstance(value, dict) and isinstance(below, dict) and value.get("name", below.get("name")) == below.get("name")
+        merged[key] = lay_over(below, value) if same else value
+    return merged
 
 
 def build_config(kind: str, tree: dict[str, Any], where: str) -> Config:

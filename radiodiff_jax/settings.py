@@ -97,6 +97,7 @@ class OptimizerConfig:
     minimum: float = 0.01
     clip_norm: float | None = 1.0
     accumulate: int = 1
+    train_only: tuple[str, ...] = ()  # generators: patterns of parameters, such as up_block_* or *norm*; empty: all
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,11 @@ class DataConfig:
     cars: bool = False
     buildings: Literal["complete", "missing1", "missing2", "missing3", "missing4"] = "complete"  # that the model is told of
     observed_pixels: int = 0  # random outdoor pixels of a map whose gain the model is told (feature `observed`)
+    observed_range: tuple[int, int] | None = None  # instead: their number is drawn for each map, log-uniform over number + 1
     split: Literal["auto", "radiounet", "radiodiff", "by_map"] = "auto"
+    maps: tuple[int, ...] = ()  # layouts trained on, in place of the split's; the others are held out
+    hold_out: tuple[int, ...] = ()  # layouts that are only validated on; without `maps` all others are trained on
+    mix_share: float = 0.5  # of a batch with --mix: the share that comes from there
     augment: bool = True
     threads: int = 2
     prefetch: int = 4
@@ -132,6 +137,13 @@ class DataConfig:
     simulator: Literal["cpu", "device"] = "cpu"  # where the maps of these cities are computed
     latents: Literal["computed", "cached"] = "computed"  # diffusion: encode maps in every update, or all of them beforehand
     simulation_workers: int = 2  # processes that make cities ahead of time; 0: the reading threads do it themselves
+
+    @property
+    def observed(self) -> tuple[int, int] | None:
+        """The least and the greatest number of observed pixels of a map; None for a model that is told of none."""
+        if self.observed_range is not None:
+            return self.observed_range
+        return (self.observed_pixels, self.observed_pixels) if self.observed_pixels else None
 
 
 @dataclass(frozen=True)
@@ -145,6 +157,7 @@ class TrainingConfig:
     log_every: int = 50
     validate_every: int = 1000
     validation_maps: int = 64
+    patience: int | None = None  # so many validations in a row without a lower RMSE end the training; null: never
     checkpoint_every: int = 1000
     checkpoints_kept: int = 2
     sample_every: int = 1000
@@ -176,6 +189,8 @@ class VAEConfig:
         check_image_size(self.image_size)
         check_training(self.training, self.optimizer)
         check_data(self.data)
+        if self.optimizer.train_only:
+            raise UserError("optimizer.train_only chooses parameters of a generator; leave it out, an autoencoder is trained whole")
         widths = [self.autoencoder.base_channels * m for m in self.autoencoder.channel_multipliers]
         check_groups("autoencoder.base_channels", widths, self.autoencoder.normalisation_groups)
 
@@ -194,6 +209,8 @@ def check_training(training: TrainingConfig, optimizer: OptimizerConfig) -> None
     for name, value in counts.items():
         if value < 1:
             raise UserError(f"{name} is {value}: it must be at least 1")
+    if training.patience is not None and training.patience < 1:
+        raise UserError(f"training.patience is {training.patience}: it must be at least 1, or null for no early stopping")
     if training.spike_factor is not None and training.spike_factor <= 1:
         raise UserError(
             f"training.spike_factor is {training.spike_factor}: it must be above 1 (3 is usual), or null for no such guard"
@@ -204,6 +221,19 @@ def check_data(data: DataConfig) -> None:
     """Raise UserError for data that cannot be varied as asked for."""
     if data.observed_pixels < 0:
         raise UserError(f"data.observed_pixels is {data.observed_pixels}: it must be at least 0")
+    if data.observed_range is not None:
+        low, high = data.observed_range
+        if not 0 <= low <= high:
+            raise UserError(f"data.observed_range is {[low, high]}: give the least number, from 0 on, then the greatest")
+        if data.observed_pixels:
+            raise UserError("data.observed_pixels and data.observed_range are both set; set the one to 0 or the other to null")
+    if not 0 < data.mix_share < 1:
+        raise UserError(f"data.mix_share is {data.mix_share}: it must be above 0 and below 1")
+    both = sorted(set(data.maps) & set(data.hold_out))
+    if both:
+        raise UserError(f"data.maps and data.hold_out both name layout {both[0]}; a layout is trained on or held out")
+    if data.source == "simulate" and (data.maps or data.hold_out):
+        raise UserError("data.maps and data.hold_out choose layouts of a folder; leave them out with data.source=simulate")
     if data.mixture == data.simulation:
         raise UserError(
             f"data.mixture is {data.mixture}, as data.simulation is already; name another simulation, or null for none"

@@ -5,18 +5,24 @@ import pytest
 from experiments.training import CONFIGS
 from radiodiff_jax.config import GeneratorConfig, VAEConfig
 from radiodiff_jax.config_files import (
+    build_config,
     differences,
     load_config,
     read_config,
+    read_yaml,
     settings_help,
     shipped_names,
     to_tree,
     write_config,
 )
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.objectives.flow_matching import FlowMatching
 
 PRESETS = ["base", "paper", "small", "tiny"]
-OTHERS = ["flow-tiny", "pixel-base", "pixel-small", "pixel-tiny", "pixel-tiny-interval", "pmnet", "radiounet", "residual-tiny"]
+OTHERS = [
+    "flow-tiny", "pixel-base", "pixel-small", "pixel-tiny", "pixel-tiny-interval", "pmnet", "radiounet", "residual-tiny",
+    "sparse-tiny",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind,names", [("vae", PRESETS), ("generator", sorted([*PRESETS, *OTHERS]))])
@@ -175,3 +181,40 @@ def test_widths_that_were_refused_too_late():
     """36 channels in 4 groups died in a reshape, where 8 groups were taken for granted."""
     words = ["backbone.base_channels=36", "backbone.normalisation_groups=4", "backbone.relation_heads=4"]
     assert load_config("generator", "small", words, CONFIGS).backbone.base_channels == 36
+
+
+def test_a_file_is_laid_over_settings(tmp_path):
+    base = to_tree(load_config("generator", "pixel-tiny", ["objective.l1_weight=3"], CONFIGS))
+    config = load_config("generator", "adapt", ["training.steps=7"], CONFIGS, base)
+    alone = build_config("generator", read_yaml(CONFIGS / "overlay" / "adapt.yaml"), "adapt")
+    assert (config.backbone, config.features, config.objective.l1_weight) == (
+        load_config("generator", "pixel-tiny", [], CONFIGS).backbone, tuple(base["features"]), 3.0
+    )  # fmt: skip
+    assert (config.optimizer.learning_rate, config.training.patience) == (
+        alone.optimizer.learning_rate, alone.training.patience
+    )  # fmt: skip
+    assert config.training.steps == 7 and config.optimizer.warmup_steps == alone.optimizer.warmup_steps
+    path = tmp_path / "mine.yaml"
+    path.write_text("objective: {name: flow_matching}\n")
+    other = load_config("generator", str(path), [], CONFIGS, base).objective
+    assert other == FlowMatching(), "another choice has its own defaults"
+    path.write_text("training: 5\n")
+    with pytest.raises(UserError, match="training is a section"):
+        load_config("generator", str(path), [], CONFIGS, base)
+    with pytest.raises(UserError, match="the preset 'adapt' is laid over a trained model; name that with --from"):
+        load_config("generator", "adapt", [], CONFIGS)
+
+
+@pytest.mark.parametrize(
+    "settings, says",
+    [
+        (["training.patience=0"], "training.patience is 0: it must be at least 1, or null"),
+        (["data.observed_range=[-1,4]"], "give the least number, from 0 on"),
+        (["data.source=simulate", "data.hold_out=[1]"], "choose layouts of a folder; leave them out with data.source=simulate"),
+    ],
+)
+def test_settings_of_adaptations(settings, says):
+    with pytest.raises(UserError, match=says):
+        load_config("generator", "pixel-tiny", settings, CONFIGS)
+    with pytest.raises(UserError, match="an autoencoder is trained whole"):
+        load_config("vae", "tiny", ["optimizer.train_only=[encoder]"], CONFIGS)

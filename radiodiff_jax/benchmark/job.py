@@ -149,8 +149,8 @@ def random_scenes(config: Config, count: int) -> Batch:
     if data.cars:
         scenes["cars"] = np.stack([place_cars(mask, [place], 0) for mask, place in zip(buildings, position, strict=True)])
     scenes = {name: np.resize(part, (count, *part.shape[1:])) for name, part in scenes.items()}
-    if data.observed_pixels:
-        known = random.random((count, *size)) < data.observed_pixels / math.prod(size)
+    if data.observed is not None:
+        known = random.random((count, *size)) < data.observed[1] / math.prod(size)
         scenes |= {"observed": known & ~scenes["buildings"], "gain": random_gain(config, count)}
     return scenes
 

@@ -20,6 +20,7 @@ What is in the batch of a step depends on the seed and the step alone, not on th
 """
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import grain
@@ -32,6 +33,8 @@ from radiodiff_jax.data.symmetries import symmetries_of, transform_record
 from radiodiff_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
+ENDLESS = 2**40  # elements; nobody will see the last one
+OTHER_SEED = 0x5EED  # so that two sources that are mixed have orders of their own
 
 
 def training_batches(
@@ -44,11 +47,17 @@ def training_batches(
     process_index: int = 0,
     process_count: int = 1,
     shuffle: bool = True,
+    mixed: RecordSource | None = None,
+    mix_share: float = 0.5,
+    mix_shuffle: bool = True,
 ) -> grain.DatasetIterator:
     """Endless shuffled batches; every epoch has its own order, and batches run across the ends of epochs.
 
     Without `shuffle` the source, which is then endless, is read in its own order. What a `VariedSource` draws is drawn
     anew each time.
+
+    With `mixed`, `mix_share` of the elements are records of that source, evenly spread, each source in epochs of its own;
+    `mix_shuffle` is `shuffle` for it.
 
     `batch_size` counts the whole batch of all processes; this process gets its contiguous part, so that the parts of
     processes 0, 1, ... one after the other are the batch that a single process would get. The iterator's
@@ -56,21 +65,18 @@ def training_batches(
     the number of threads), and `grain.checkpoint` saves it. Raises UserError if the batch cannot be shared evenly.
     """
     local_size = _local_size(batch_size, process_count)
-    draw = source.draw if isinstance(source, VariedSource | LatentSource) else None
     count = symmetries_of(source.size)
-    # `range`, not `source`: Grain's monitoring of a source costs as much as reading a record. What reads no record by a
-    # generator is put off until the batch is made, where each record is copied into place as soon as it is there.
-    elements = grain.MapDataset.range(len(source)).seed(seed)
-    if shuffle:
-        elements = elements.shuffle().repeat()
-    if draw:
-        elements = elements.random_map(draw)
+    elements = _indices(source, seed, shuffle)
+    if mixed is not None:
+        others = _indices(mixed, seed ^ OTHER_SEED, mix_shuffle)
+        elements = _interleave((source, elements), (mixed, others), mix_share).seed(seed)
     if augment:
         elements = elements.random_map(lambda element, generator: (element, int(generator.integers(count))))
 
     def read(element: Any) -> Record:
         element, symmetry = element if augment else (element, 0)
-        record = transform_record(element if draw else source[element], symmetry)
+        origin, element = element if mixed is not None else (source, element)
+        record = transform_record(element if isinstance(element, dict) else origin[element], symmetry)
         return source.with_latents(record) if isinstance(source, LatentSource) else record
 
     def make_batch(elements: Sequence[Any]) -> Batch:
@@ -143,6 +149,34 @@ class _Padded:
     def __getitem__(self, index: int) -> Record:
         real = index < len(self._chosen)
         return self._source[self._chosen[index if real else -1]] | {"mask": np.float32(real)}
+
+
+def _indices(source: RecordSource, seed: int, shuffle: bool) -> grain.MapDataset:
+    """The places of a source's records in the order of training; of a source that varies its records, the records."""
+    # `range`, not `source`: Grain's monitoring of a source costs as much as reading a record. What reads no record by a
+    # generator is put off until the batch is made, where each record is copied into place as soon as it is there.
+    elements = grain.MapDataset.range(len(source)).seed(seed)
+    if shuffle:
+        elements = elements.shuffle().repeat()
+    return elements.random_map(source.draw) if _draws(source) else elements
+
+
+def _interleave(
+    own: tuple[RecordSource, grain.MapDataset], other: tuple[RecordSource, grain.MapDataset], share: float
+) -> grain.MapDataset:
+    """(source, element) of two endless data sets: of any n in a row `share` n, within one, are of the other."""
+    part = Fraction(share).limit_denominator(1000)
+
+    def element(number: int) -> tuple[RecordSource, Any]:
+        before, after = (number * part.numerator // part.denominator for number in (number, number + 1))
+        source, elements = other if after > before else own
+        return source, elements[before if after > before else number - before]
+
+    return grain.MapDataset.range(ENDLESS).map(element)
+
+
+def _draws(source: RecordSource) -> bool:
+    return isinstance(source, VariedSource | LatentSource) and source.draw is not None
 
 
 def _local_size(batch_size: int, process_count: int) -> int:

@@ -71,12 +71,17 @@ def open_simulated(
     found = stream_fingerprint(size, settings)
     if data_path is None:
         maps = SimulatedMaps(size, validation_maps, settings.simulation_seed, workers)
-        validation = vary(maps, observed_pixels=settings.observed_pixels)
+        validation = vary(maps, observed=settings.observed)
     else:
         validation = open_varied_source(data_path, "validation", settings, size)
         found = sha256((found + varied_fingerprint(data_path, settings)).encode()).hexdigest()
-    varied = vary(stream, observed_pixels=settings.observed_pixels)
+    varied = vary(stream, observed=settings.observed)
     return SimulatedData(varied, validation, found, max(1, settings.simulation_workers))
+
+
+def endless_stream(settings: DataConfig, size: Size) -> RecordSource:
+    """The stream alone, to be mixed with maps of a folder: each process has every city. Raises UserError as above."""
+    return vary(SimulatedStream(size, settings, city_workers(settings)), observed=settings.observed)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ Both kinds of folder give the same records in the same order. What may be drawn 
   png/buildings_missing{1..4}/{1..6}); the gain stays that of all buildings,
 - weight w, uniform in [0, 1]: the gain is w * `data.simulation` + (1 - w) * `data.mixture`, rounded to grey levels, as in
   RadioUNet (arXiv 1911.09002), where the two are DPM and IRT2,
-- pixels: `data.observed_pixels` outdoor pixels, without repeats, at which the gain is known beforehand.
+- pixels: `data.observed_pixels` outdoor pixels, without repeats, at which the gain is known beforehand; with
+  `data.observed_range` their number k is drawn first, log-uniform over k + 1.
 
 Training draws from the seed of the stream. Reading a record by its index draws from its map and transmitter alone, so
 that every evaluation sees the same input. Each draw is the same whether or not the others are used.
@@ -21,7 +22,7 @@ import numpy as np
 
 from radiodiff_jax.data.packed.contents import read_description, read_masks_description
 from radiodiff_jax.data.records import Record, RecordSource
-from radiodiff_jax.data.splits import ALL, SPLITS, check_not_empty, chosen_rule, split_maps
+from radiodiff_jax.data.splits import ALL, CHOICE, SPLITS, check_not_empty, chosen_rule, split_by_choice, split_maps
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import Grey, Mask, Size
 from radiodiff_jax.radiomapseer import (
@@ -57,17 +58,17 @@ class FolderSource:
 
 
 class VariedSource:
-    """The records of `source`, varied. Records hold `observed` (mask) where `observed_pixels` is above 0, and
-    `true_buildings` where `masks` gives the input's `buildings`. Safe to read from several threads.
+    """The records of `source`, varied. Records hold `observed` (mask) where `observed` says how many pixels at least and
+    at most, and `true_buildings` where `masks` gives the input's `buildings`. Safe to read from several threads.
 
     `mixed` has the same radio maps by a second simulation.
     """
 
     def __init__(
         self, source: RecordSource, mixed: RecordSource | None = None, masks: Masks | None = None,
-        observed_pixels: int = 0,
+        observed: tuple[int, int] | None = None,
     ):  # fmt: skip
-        self._source, self._mixed, self._masks, self._observed_pixels = source, mixed, masks, observed_pixels
+        self._source, self._mixed, self._masks, self._observed = source, mixed, masks, observed
         self.size, self.maps, self.cars = source.size, source.maps, source.cars
 
     def __len__(self) -> int:
@@ -86,8 +87,8 @@ class VariedSource:
         record = dict(record)
         if self._mixed is not None:
             record["gain"] = mix(record, self._mixed[index], weight)
-        if self._observed_pixels:
-            record["observed"] = choose_outdoors(record["buildings"], self._observed_pixels, generator)
+        if self._observed is not None:
+            record["observed"] = choose_outdoors(record["buildings"], draw_count(*self._observed, generator), generator)
         if self._masks is not None:
             record["true_buildings"] = record["buildings"]
             record["buildings"] = self._masks(int(record["map"]), variant)
@@ -106,6 +107,17 @@ def mix(record: Record, other: Record, weight: float) -> Grey:
     return np.rint(mixed).astype(np.uint8)
 
 
+def draw_count(least: int, most: int, generator: np.random.Generator) -> int:
+    """A number from `least` to `most`, log-uniform over number + 1, so that few and many come up alike.
+
+    Nothing is drawn where the two are equal: a model of many numbers sees at a given one what a model of this one sees.
+    """
+    if least == most:
+        return least
+    grown = (least + 1) * ((most + 2) / (least + 1)) ** generator.random()
+    return min(int(grown) - 1, most)
+
+
 def choose_outdoors(buildings: Mask, count: int, generator: np.random.Generator) -> Mask:
     """A mask of `count` random outdoor pixels (of all of them, where there are no more)."""
     outdoors = np.flatnonzero(~buildings)
@@ -116,17 +128,23 @@ def choose_outdoors(buildings: Mask, count: int, generator: np.random.Generator)
 
 
 def open_source(
-    data_path: str | Path, split: str, simulation: str = "DPM", cars: bool = False, rule: str = "auto"
-) -> RecordSource:
+    data_path: str | Path, split: str, simulation: str = "DPM", cars: bool = False, rule: str = "auto",
+    maps: tuple[int, ...] = (), hold_out: tuple[int, ...] = (),
+) -> RecordSource:  # fmt: skip
     """The records of `split` (train, validation or test) of a RadioMapSeer folder or of a packed one.
 
     `all` are those of every map of a RadioMapSeer folder, for a set that no model was trained on.
-    `rule` says how maps are split (see `splits.split_maps`); a packed folder has its rule already. Raises UserError if
-    the folder, the simulation, the cars or the split's maps are missing.
+    `rule` says how maps are split (see `splits.split_maps`); a packed folder has its rule already. `maps` and `hold_out`
+    choose layouts in place of a rule (see `splits.split_by_choice`). Raises UserError if the folder, the simulation, the
+    cars or the split's maps are missing, and for a choice among the layouts of a packed folder.
     """
     if split not in SPLITS and (split != ALL or is_packed(data_path)):
         raise UserError(f"there is no split '{split}'; choose one of {', '.join(SPLITS)}, or {ALL} for an unpacked folder")
     if is_packed(data_path):
+        if maps or hold_out:
+            raise UserError(
+                f"{data_path} is packed, with its split; data.maps and data.hold_out need the folder that it was made from"
+            )
         from radiodiff_jax.data.packed.source import PackedSource  # loads TFDS: a second that a plain folder saves
 
         return PackedSource(Path(data_path), split, simulation, cars, rule)
@@ -135,9 +153,20 @@ def open_source(
         raise UserError(f"{folder.root} has no car masks (png/cars); set data.cars to false or add them")
     if split == ALL:
         return FolderSource(folder, folder.maps, cars)
-    parts = split_maps(folder.maps, rule)
-    check_not_empty(parts, split, chosen_rule(folder.maps, rule), folder.root)
+    if maps or hold_out:
+        parts, rule = split_by_choice(folder.maps, maps, hold_out, folder.root), CHOICE
+    else:
+        parts, rule = split_maps(folder.maps, rule), chosen_rule(folder.maps, rule)
+    check_not_empty(parts, split, rule, folder.root)
     return FolderSource(folder, parts[split], cars)
+
+
+def validates(data_path: str | Path, settings: DataConfig) -> bool:
+    """Whether a training keeps maps to validate on: not by RadioDiff's rule, nor where `data.maps` names every layout."""
+    if not (settings.maps or settings.hold_out):
+        return settings.split != "radiodiff"
+    folder = RadioMapFolder(data_path, settings.simulation)
+    return bool(split_by_choice(folder.maps, settings.maps, settings.hold_out, folder.root)["validation"])
 
 
 def open_varied_source(data_path: str | Path, split: str, settings: DataConfig, size: Size | None = None) -> RecordSource:
@@ -146,7 +175,8 @@ def open_varied_source(data_path: str | Path, split: str, settings: DataConfig, 
     Raises UserError as `open_source` does, for missing gains or masks of what is varied, and for images that are not of
     `size` (height, width), if one is given.
     """
-    source = open_source(data_path, split, settings.simulation, settings.cars, settings.split)
+    rule = settings.split, settings.maps, settings.hold_out
+    source = open_source(data_path, split, settings.simulation, settings.cars, *rule)
     if size is not None and tuple(source.size) != tuple(size):
         raise UserError(
             f"the maps of {data_path} are {source.size[0]} x {source.size[1]} pixels, but image_size is "
@@ -154,7 +184,7 @@ def open_varied_source(data_path: str | Path, split: str, settings: DataConfig, 
         )
     mixed = masks = None
     if settings.mixture is not None:
-        mixed = open_source(data_path, split, settings.mixture, False, settings.split)
+        mixed = open_source(data_path, split, settings.mixture, False, *rule)
         if len(mixed) != len(source) or mixed.maps != source.maps:
             raise UserError(
                 f"{data_path} has {len(source)} radio maps by {settings.simulation} and {len(mixed)} by "
@@ -162,16 +192,17 @@ def open_varied_source(data_path: str | Path, split: str, settings: DataConfig, 
             )
     if settings.buildings != "complete":
         masks = open_masks(Path(data_path), split, settings, source.size)
-    return vary(source, mixed, masks, settings.observed_pixels)
+    return vary(source, mixed, masks, settings.observed)
 
 
 def vary(
-    source: RecordSource, mixed: RecordSource | None = None, masks: Masks | None = None, observed_pixels: int = 0
-) -> RecordSource:
+    source: RecordSource, mixed: RecordSource | None = None, masks: Masks | None = None,
+    observed: tuple[int, int] | None = None,
+) -> RecordSource:  # fmt: skip
     """A `VariedSource`, or the source itself where there is nothing to vary."""
-    if mixed is None and masks is None and not observed_pixels:
+    if mixed is None and masks is None and observed is None:
         return source
-    return VariedSource(source, mixed, masks, observed_pixels)
+    return VariedSource(source, mixed, masks, observed)
 
 
 def open_masks(data_path: Path, split: str, settings: DataConfig, size: Size) -> Masks:

@@ -10,9 +10,12 @@ from radiodiff_jax.errors import UserError
 SPLITS = ("train", "validation", "test")
 ALL = "all"
 """In place of a split: every map."""
+CHOICE = "data.maps and data.hold_out"
+"""In place of a rule."""
 RULES = ("auto", "radiounet", "radiodiff", "by_map")
 REAL_MAPS = 701
 Split = dict[str, list[int]]
+SHOWN = 8  # maps named in an error
 
 
 def split_maps(maps: Sequence[int], rule: str = "auto") -> Split:
@@ -40,6 +43,35 @@ def split_maps(maps: Sequence[int], rule: str = "auto") -> Split:
         parts = (order[:501], order[501:601], order[601:]) if rule == "radiounet" else (order[:600], [], order[600:])
     present = set(maps)
     return {name: sorted(present.intersection(part)) for name, part in zip(SPLITS, parts, strict=True)}
+
+
+def split_by_choice(maps: Sequence[int], chosen: Sequence[int], held_out: Sequence[int], where: Path) -> Split:
+    """The split of `data.maps` (trained on) and `data.hold_out` (validated and tested on), either of which may be empty.
+
+    Where one is empty, it is all that the other leaves. Raises UserError for maps that are not there.
+    """
+    for name, numbers in (("maps", chosen), ("hold_out", held_out)):
+        absent = sorted(set(numbers).difference(maps))
+        if absent:
+            raise UserError(
+                f"data.{name} names layout {absent[0]}, which {where} does not have (it has "
+                f"{', '.join(map(str, maps[:SHOWN]))}{', ...' if len(maps) > SHOWN else ''}); name layouts of that folder, "
+                "or evaluate another folder with --split all"
+            )
+    train = sorted(chosen) or [number for number in maps if number not in held_out]
+    rest = sorted(held_out) or [number for number in maps if number not in train]
+    return {"train": train, "validation": rest, "test": rest}
+
+
+def folds(maps: Sequence[int], count: int, seed: int = 0) -> list[list[int]]:
+    """The maps dealt into `count` parts of nearly the same size, in an order that depends on the seed; each part sorted.
+
+    Raises UserError for fewer than two parts or fewer maps than parts.
+    """
+    if not 2 <= count <= len(maps):
+        raise UserError(f"{len(maps)} layouts cannot be dealt into {count} folds; choose 2 to {len(maps)} folds")
+    order = np.random.RandomState(seed).permutation(sorted(maps)).tolist()
+    return [sorted(order[start::count]) for start in range(count)]
 
 
 def chosen_rule(maps: Sequence[int], rule: str) -> str:
@@ -73,10 +105,12 @@ def check_not_empty(parts: Split, split: str, rule: str, where: Path) -> None:
     """Raise UserError if the split has no maps."""
     if parts[split]:
         return
-    if rule == "radiodiff" and split == "validation":
+    if rule == CHOICE:
+        remedy = "data.maps and data.hold_out leave none, so name fewer of them"
+    elif rule == "radiodiff" and split == "validation":
         remedy = "that rule keeps no maps for validation, so set data.split to radiounet or by_map"
     elif rule == "by_map":
-        remedy = "splitting needs at least 3 maps, so add or simulate more"
+        remedy = "splitting needs at least 3 maps, so add or simulate more, or name those to train on as data.maps"
     else:
         remedy = "set data.split to by_map for a set that is not the whole of RadioMapSeer"
     present = sum(map(len, parts.values()))

@@ -93,6 +93,7 @@ def evaluate_again(result: dict[str, Any]) -> str:
     who = ["--model", result["model"]] if "model" in result else ["--run", result["run"]]
     words = [*who, "--data", result["data"], "--split", result["split"]]
     words += ["--steps", str(result["steps"])] if result["steps"] else []
+    words += ["--observed", str(result["observed_pixels"])] if "observed_pixels" in result else []
     words += ["--samples", str(result["samples"])] if result.get("samples", 1) > 1 else []
     return f"python -m experiments.evaluate {shlex.join(words)}"
 

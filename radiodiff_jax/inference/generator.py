@@ -234,6 +234,8 @@ class Generator:
         if not 1 <= symmetries <= SQUARE:
             raise UserError(f"symmetries is {symmetries}, but a square has 1 to {SQUARE}; give a number among these")
         check_scene(self.name, self.config.data, buildings, transmitter, cars, observed)
+        if observed is None and self.config.data.observed is not None:
+            observed = np.full(buildings.shape, np.nan, np.float32)
         known = None if observed is None else ~np.isnan(observed)
         grey = None if observed is None else gain_to_grey(np.where(known, observed, 0))
         scene = [None if image is None else _whole_cells(image) for image in (buildings, cars, known, grey)]

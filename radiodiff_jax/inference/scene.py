@@ -67,10 +67,11 @@ def check_scene(
         raise UserError(f"{model} was trained with cars; give the scene's mask of cars (--cars C.png)")
     if cars is not None and not data.cars:
         raise UserError(f"{model} was trained without cars, so it cannot use a mask of cars; leave it out")
-    if data.observed_pixels and observed is None:
+    least = data.observed and data.observed[0]
+    if least and observed is None:
         raise UserError(
-            f"{model} was trained with {data.observed_pixels} measured pixels a map; give the scene's measurements "
-            "(--measurements FILE.csv)"
+            f"{model} was trained with {least} measured pixels a map{' or more' if least < data.observed[1] else ''}; give the "
+            "scene's measurements (--measurements FILE.csv)"
         )
-    if not data.observed_pixels and observed is not None:
+    if data.observed is None and observed is not None:
         raise UserError(f"{model} was trained without measured pixels, so it cannot use measurements; leave them out")

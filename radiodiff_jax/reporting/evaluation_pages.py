@@ -311,7 +311,7 @@ def same_but_steps(json_path: Path, result: dict[str, Any]) -> dict[Path, dict[s
             other = read_evaluation(path)
         except UserError:  # its own page says so
             continue
-        drawn = [one.get("samples", 1) for one in (other, result)]
+        drawn = [(one.get("samples", 1), one.get("observed_pixels")) for one in (other, result)]
         if all(other[key] == result[key] for key in alike) and drawn[0] == drawn[1]:
             found[other["steps"]] = (path, other)
     found[result["steps"]] = (json_path, result)

@@ -16,6 +16,7 @@ import grain
 
 from radiodiff_jax.config import Config
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.settings import TrainingConfig
 from radiodiff_jax.training.checkpoints import Checkpoints, Restored, read_meta, saved_steps
 from radiodiff_jax.training.compiled import compile_task
 from radiodiff_jax.training.devices import barrier, check_batch_size, device_mesh, is_main_process, replicate
@@ -24,7 +25,7 @@ from radiodiff_jax.training.run_folder import Record, RunFolder, check_folder, o
 from radiodiff_jax.training.run_lock import run_lock
 from radiodiff_jax.training.session import PLAIN, DrawSamples, Inputs, Session, SessionOptions, Summary
 from radiodiff_jax.training.task import Task, Tree
-from radiodiff_jax.training.validation import BatchSource
+from radiodiff_jax.training.validation import BatchSource, Patience
 
 
 def train(
@@ -60,7 +61,7 @@ def train(
         checkpoints = Checkpoints(folder.checkpoints, settings.checkpoints_kept)
         with contextlib.closing(checkpoints):
             restored = checkpoints.restore(compiled.shapes, batches)
-            done = already_finished(folder, restored, settings.steps)
+            done = already_finished(folder, restored, settings)
             if done is not None:
                 print(f"{run} is finished already ({done.step} updates in {done.seconds:.0f} s); nothing was trained")
                 return done
@@ -87,9 +88,11 @@ def opened(run: Path, config: Config, data_fingerprint: str | None) -> Iterator[
         yield folder if is_main_process() else open_run(run, config, data_fingerprint, writes=False)
 
 
-def already_finished(folder: RunFolder, restored: Restored | None, steps: int) -> Summary | None:
+def already_finished(folder: RunFolder, restored: Restored | None, settings: TrainingConfig) -> Summary | None:
     """The outcome of a run that has nothing left to do."""
-    if restored is None or restored.meta["step"] < steps:
+    if restored is None:
+        return None
+    if restored.meta["step"] < settings.steps and not Patience(settings.patience, restored.meta.get("patience")).ended:
         return None
     step = restored.meta["step"]
     event = folder.find_event("finished", step)
@@ -169,7 +172,7 @@ def replay(run: Path, updates: int | None = None) -> Iterator[Replay]:
         folder.mkdir()
         for part in COPIED:
             shutil.copyfile(run / part, folder / part)
-        for part in ("autoencoder", "base"):
+        for part in ("autoencoder", "base", "start"):
             if (run / part).is_dir():
                 shutil.copytree(run / part, folder / part)
         shutil.copytree(run / "checkpoints" / str(start), folder / "checkpoints" / str(start))

@@ -12,6 +12,7 @@
     evaluation/      *.json
     autoencoder/     the autoencoder of a latent space
     base/            the regression that a residual flow starts from
+    start/           the weights that the training was started from, with --from
     latents/         the training set, encoded, with data.latents=cached
 """
 
@@ -155,7 +156,7 @@ def _git(*arguments: str) -> str | None:
 
 PARTS = (
     "config.yaml", "run.json", "metrics.jsonl", "events.jsonl", "checkpoints", "samples", "evaluation", "autoencoder", "base",
-    "latents", "profile", "tensorboard", "lock.json",
+    "start", "latents", "profile", "tensorboard", "lock.json",
 )  # fmt: skip
 RESUMABLE_SETTINGS = (
     "training.log_every", "training.validate_every", "training.checkpoint_every", "training.sample_every",

@@ -26,7 +26,7 @@ from radiodiff_jax.training.progress import (
 )
 from radiodiff_jax.training.run_folder import RunFolder, settings_fingerprint
 from radiodiff_jax.training.task import Task, Tree
-from radiodiff_jax.training.validation import BatchSource, validate
+from radiodiff_jax.training.validation import BatchSource, Patience, validate
 
 DrawSamples = Callable[..., Any]  # (path, truth, output, buildings, title); arrays are [maps, height, width]
 
@@ -88,7 +88,8 @@ class Session:
         self.profile = Profile(folder.path, options.profile_from)
         self.bar = progress_bar(task.name, self.settings.steps, self.step, shown=folder.writes)
         self.rmse: float | None = None  # of the validation at this very step
-        folder.cut_back(self.step)
+        self.patience = Patience(self.settings.patience, meta.get("patience"))
+        folder.cut_back(-1 if restored is None else self.step)
         self.board = board_writer(folder, self.settings, self.step)
         self._tell_start(meta)
 
@@ -120,8 +121,12 @@ class Session:
         """Update until all steps are done or somebody asks to stop, and save."""
         self._show("compiling", refresh=True)
         last = self.settings.steps if self.options.until is None else self.options.until
+        if self.settings.patience is not None and self.checkpoints.latest is None:
+            # What a training starts from may be better than all that it makes of it.
+            self._validate(validating=True, sampling=False)
+            self._save()
         try:
-            while self.step < last and not interrupts.stop(self.step, self.settings.log_every):
+            while self.step < last and not self.patience.ended and not interrupts.stop(self.step, self.settings.log_every):
                 self._update()
                 self._run_periodic_actions()
             self.averager.fetch()
@@ -170,7 +175,8 @@ class Session:
             self._log()
             self._tell_saved(self.checkpoints.finished())
         if validating or sampling:
-            self._validate(validating, sampling)
+            improved = self._validate(validating, sampling)
+            saving = saving or (improved and self.settings.patience is not None)
         if saving:
             self._save()
         if validating or sampling or saving:
@@ -183,11 +189,12 @@ class Session:
         if "loss" in means:
             self._show(f"loss {means['loss']:.4g}")
 
-    def _validate(self, validating: bool, sampling: bool) -> None:
+    def _validate(self, validating: bool, sampling: bool) -> bool:
+        """Whether this validation is the best so far."""
         source, draw = self.inputs.validation_batches, self.inputs.draw_samples
         examples = self.settings.sample_maps if sampling and draw else 0
         if source is None or not (validating or examples):
-            return
+            return False
         figures, pairs = validate(
             self.compiled, self.state, self.inputs.frozen, source, self.mesh, figures=validating, examples=examples
         )
@@ -197,6 +204,7 @@ class Session:
         if pairs is not None and self.folder.writes:
             title = f"{self.task.name}, validation maps after {self.step} updates"
             draw(self.folder.sample(self.step), pairs.truth, pairs.output, pairs.buildings, title)
+        return self.rmse is not None and bool(figures) and self.patience.judge(self.step, self.rmse)
 
     def _save(self) -> None:
         self._tell_saved(self.checkpoints.wait())
@@ -204,6 +212,7 @@ class Session:
             "settings": self.fingerprint,
             "time_s": self.throughput.seconds(),
             "interval": self.averager.saved(),
+            "patience": self.patience.saved(),
             "devices": describe_devices(),
             "processes": jax.process_count(),
         }
@@ -248,11 +257,16 @@ class Session:
         path, seconds = self.folder.path, self.throughput.seconds()
         if self.options.until is not None:
             return Summary(path, self.step, seconds, False, None)
-        if self.step < self.settings.steps:
+        early = self.patience.ended and self.step < self.settings.steps
+        if self.step < self.settings.steps and not early:
             self.folder.event(self.step, interrupts.event, seconds=seconds)
             self._print(f"{path}: {interrupts.event} after {self.step} updates, all saved; give the same command to go on")
             return Summary(path, self.step, seconds, False, None)
         found = parameters_digest(self.state)
-        self.folder.event(self.step, "finished", seconds=seconds, digest=found)
+        stopped = {"stopped_early": True, "best": self.patience.step} if early else {}
+        self.folder.event(self.step, "finished", seconds=seconds, digest=found, **stopped)
         self._print(f"{path}: finished {self.step} updates in {seconds:.0f} s; checkpoints, metrics and samples are in there")
+        if early:
+            self._print(f"stopped early: no lower validation RMSE than {self.patience.best:.4f} after update {self.patience.step}, "
+                        "which `--checkpoint best` takes")  # fmt: skip
         return Summary(path, self.step, seconds, True, found)

@@ -9,32 +9,45 @@ from jaxtyping import Array, PRNGKeyArray
 
 from radiodiff_jax.composition import Composition, scene_of
 from radiodiff_jax.training import ema
+from radiodiff_jax.training.digest import leaves_by_path
 from radiodiff_jax.training.optimizer import accumulate, first_guard, learning_rate, optimizer, skip_bad_updates
 from radiodiff_jax.training.task import Batch, Metrics, State, Task, Tree
+from radiodiff_jax.training.trained import divide, trained_names, unite
 from radiodiff_jax.units import grey_to_gain
 
 
-def make_update(generator: Composition) -> Task:
+def make_update(generator: Composition, start: Tree | None = None) -> Task:
     """The training of a generator: features, encode, corrupt, loss, gradient, clip, optimizer, average, guard.
 
     `frozen` is that of `composition`. With `data.latents` cached, batches hold "moments" (and "estimate" where training
-    starts from one) in the place of "gain".
+    starts from one) in the place of "gain". `start` are variables in the place of random first ones. Raises UserError for
+    `optimizer.train_only` that names no parameter.
     """
     config, space, objective, network = generator.config, generator.space, generator.objective, generator.network
     clip_and_step = optimizer(config.optimizer, config.training.steps)
     rate = learning_rate(config.optimizer, config.training.steps)
+    shapes = jax.eval_shape(generator.first_variables, jax.random.key(0))["params"]
+    trained = trained_names(leaves_by_path(shapes), config.optimizer.train_only)
 
     def initialise(key: PRNGKeyArray) -> State:
-        variables = generator.first_variables(key)
+        variables = generator.first_variables(key) if start is None else start
         online = {name: variables.get(name, {}) for name in ("params", "batch_stats")}
         state = {
             "step": jnp.zeros((), jnp.int32),
             **online,
             "constants": variables.get("constants", {}),
-            "optimizer": clip_and_step.init(online["params"]),
+            "optimizer": clip_and_step.init(moving(online["params"])[0]),
             "ema": ema.initialise(online),
         }
         return state | ({} if config.training.spike_factor is None else {"guard": first_guard()})
+
+    def moving(params: Tree) -> tuple[Tree, Tree]:
+        """(what is trained, the rest)."""
+        return divide(params, trained) if config.optimizer.train_only else (params, {})
+
+    def whole(moved: Tree, rest: Tree) -> Tree:
+        """The inverse."""
+        return unite(moved, rest) if config.optimizer.train_only else moved
 
     def encode(frozen: Tree, piece: Batch, scene) -> tuple[Array, Array | None]:
         """(x0, estimate or None), computed or from the cache."""
@@ -55,6 +68,8 @@ def make_update(generator: Composition) -> Task:
             "noise": jax.random.normal(for_noise, (count, *shape)),
         }
 
+        moved, rest = moving(state["params"])
+
         def microbatch(batch_stats: Tree, piece: Batch, number: Array | int) -> tuple[Tree, Tree, Metrics]:
             scene = scene_of(piece)
             features = generator.features(scene)
@@ -62,8 +77,8 @@ def make_update(generator: Composition) -> Task:
             noised = objective.corrupt(x0, piece["u"], piece["noise"], estimate)
             dropout = for_dropout if config.optimizer.accumulate == 1 else jax.random.fold_in(for_dropout, number)
 
-            def loss(params: Tree) -> tuple[Array, tuple[Metrics, Tree]]:
-                variables = {"params": params, "batch_stats": batch_stats, "constants": state["constants"]}
+            def loss(moved: Tree) -> tuple[Array, tuple[Metrics, Tree]]:
+                variables = {"params": whole(moved, rest), "batch_stats": batch_stats, "constants": state["constants"]}
                 inputs = generator.network_input(noised.x, estimate)
                 raw, changed = network.apply(
                     variables, inputs, noised.t, features, True, rngs={"dropout": dropout}, mutable=["batch_stats"]
@@ -73,14 +88,14 @@ def make_update(generator: Composition) -> Task:
                 metrics = {"loss": per_map, **parts}
                 return per_map.mean(), (jax.tree.map(jnp.mean, metrics), changed.get("batch_stats", {}))
 
-            gradients, (metrics, batch_stats) = jax.grad(loss, has_aux=True)(state["params"])
+            gradients, (metrics, batch_stats) = jax.grad(loss, has_aux=True)(moved)
             return gradients, batch_stats, metrics
 
         gradients, batch_stats, metrics = accumulate(
             microbatch, state["batch_stats"], batch | draws, config.optimizer.accumulate
         )
-        change, optimizer_state = clip_and_step.update(gradients, state["optimizer"], state["params"])
-        online = {"params": optax.apply_updates(state["params"], change), "batch_stats": batch_stats}
+        change, optimizer_state = clip_and_step.update(gradients, state["optimizer"], moved)
+        online = {"params": whole(optax.apply_updates(moved, change), rest), "batch_stats": batch_stats}
         metrics |= {"grad_norm": optax.tree.norm(gradients), "learning_rate": rate(state["step"])}
         new = state | {
             "step": state["step"] + 1,

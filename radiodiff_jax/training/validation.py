@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,6 +20,33 @@ from radiodiff_jax.units import grey_to_gain
 
 FIGURES = ("rmse", "nmse", "ssim")  # raw protocol, all pixels, mean over maps
 BatchSource = Callable[[], Iterable[Batch]]
+
+
+class Patience:
+    """Counts validations in a row without a lower RMSE; `ended` once there are `limit` of them (None: never)."""
+
+    def __init__(self, limit: int | None, saved: dict[str, Any] | None = None):
+        self._limit = limit
+        saved = saved or {"best": None, "step": 0, "count": 0}
+        self.best, self.step, self._count = saved["best"], saved["step"], saved["count"]
+
+    def judge(self, step: int, rmse: float) -> bool:
+        """Take the validation of a step; whether it is the best so far."""
+        better = self.best is None or rmse < self.best
+        if better:
+            self.best, self.step, self._count = rmse, step, 0
+        else:
+            self._count += 1
+        return better
+
+    @property
+    def ended(self) -> bool:
+        """Whether the training is to stop."""
+        return self._limit is not None and self._count >= self._limit
+
+    def saved(self) -> dict[str, Any]:
+        """All there is to know for going on."""
+        return {"best": self.best, "step": self.step, "count": self._count}
 
 
 @dataclass(frozen=True)

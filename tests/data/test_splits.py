@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from radiodiff_jax.data.splits import SPLITS, chosen_rule, split_maps
+from radiodiff_jax.data.splits import SPLITS, chosen_rule, folds, split_maps
 from radiodiff_jax.errors import UserError
 
 
@@ -63,3 +63,13 @@ def test_missing_maps_are_left_out():
 def test_unknown_rule():
     with pytest.raises(UserError, match="no split rule 'half'; choose one of auto, radiounet"):
         split_maps(range(5), "half")
+
+
+def test_folds_deal_every_map_once():
+    parts = folds([3, 1, 4, 10, 5, 9, 2], 3)
+    assert sorted(map(len, parts)) == [2, 2, 3] and sorted(sum(parts, [])) == [1, 2, 3, 4, 5, 9, 10]
+    assert parts == folds([10, 9, 5, 4, 3, 2, 1], 3), "whatever the order they come in"
+    assert parts != folds([3, 1, 4, 10, 5, 9, 2], 3, seed=1)
+    for count in (1, 8):
+        with pytest.raises(UserError, match=f"7 layouts cannot be dealt into {count} folds; choose 2 to 7 folds"):
+            folds([3, 1, 4, 10, 5, 9, 2], count)

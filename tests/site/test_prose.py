@@ -38,7 +38,7 @@ def test_commands_are_understood(page):
         if name in TRAINING:
             kind, preset = TRAINING[name]
             arguments = parse_training(name, kind, preset, "", "", words)
-            load_config(kind, arguments.config, arguments.settings, CONFIGS)
+            load_config(kind, arguments.config, arguments.settings, CONFIGS, {} if getattr(arguments, "source", None) else None)
         elif name == "dataset":
             module.make_parser().parse_args(words)
         else:

@@ -181,7 +181,7 @@ def data_diagram(config: Config) -> Diagram:
     """From files to batches."""
     data, training = config.data, config.training
     image = size(config.image_size)
-    masks = ["buildings", *(["cars"] if data.cars else []), *(["observed"] if data.observed_pixels else [])]
+    masks = ["buildings", *(["cars"] if data.cars else []), *(["observed"] if data.observed else [])]
     drawn = Diagram()
     if data.source == "folder":
         scene = "buildings, antennas" + (", cars" if data.cars else "")

@@ -121,7 +121,8 @@ def state(run: Run, now: float | None = None) -> State:
     word, place = last["event"] if last else None, f"after {count(run.last_step)} of {_planned(run)} steps"
     when = f" on {moment(last['time'])}" if last and last.get("time") else ""
     if word == "finished":
-        return State("finished", f"Finished{when} {place}.")
+        early = ": stopped early, as the validation RMSE fell no more" if last.get("stopped_early") else ""
+        return State("finished", f"Finished{when} {place}{early}.")
     if word == "failed":
         return State("failed", f"Failed{when} {place}: {str(last.get('reason', 'no reason given')).rstrip('.')}.")
     if word == "preempted":
