@@ -79,7 +79,7 @@ def one_result(
     run: Path,
 ) -> dict[str, Any]:  # fmt: skip
     """Adapt to `number` maps of the layouts in `order`, in the folder `run`, and judge on the layouts of `part`."""
-    from radiodiff_jax.inference.generator import load_generator
+    from radiodiff_jax.inference.loading import load_generator
     from radiodiff_jax.training.checkpoints import best_step, recorded_rmse, saved_steps
 
     if number == 0:

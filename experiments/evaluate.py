@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
     model = None
     if arguments.model is not None:
-        from radiodiff_jax.inference.generator import load_model
+        from radiodiff_jax.inference.loading import load_model
 
         model = load_model(arguments.model)
     results = evaluate_run(arguments.run, arguments.data, arguments.split, arguments.steps, arguments.batch_size,
@@ -54,7 +54,8 @@ def evaluate_run(
     from radiodiff_jax.images import write_grey
     from radiodiff_jax.inference.evaluation import evaluate_steps
     from radiodiff_jax.inference.evaluation_files import write_evaluation
-    from radiodiff_jax.inference.generator import Generator, load_run
+    from radiodiff_jax.inference.generator import Generator
+    from radiodiff_jax.inference.loading import load_run
     from radiodiff_jax.training.run_folder import now
     from radiodiff_jax.units import gain_to_grey
 

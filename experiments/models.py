@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def list_models(arguments: argparse.Namespace) -> int:
     """Print a table of the models that come with the package."""
-    from radiodiff_jax.inference.generator import load_model
+    from radiodiff_jax.inference.loading import load_model
     from radiodiff_jax.inference.model_file import SHIPPED, SUFFIX, shipped_models
 
     rows = []
@@ -39,7 +39,7 @@ def show(arguments: argparse.Namespace) -> int:
     import yaml
 
     from radiodiff_jax.config_files import to_tree
-    from radiodiff_jax.inference.generator import load_model
+    from radiodiff_jax.inference.loading import load_model
 
     model = load_model(arguments.model)
     print(yaml.safe_dump({"record": model.record, "settings": to_tree(model.config)}, sort_keys=False, width=110), end="")
@@ -49,7 +49,7 @@ def show(arguments: argparse.Namespace) -> int:
 def pack(arguments: argparse.Namespace) -> int:
     """Write a run's weights as a model file."""
     from radiodiff_jax.errors import UserError
-    from radiodiff_jax.inference.generator import load_generator
+    from radiodiff_jax.inference.loading import load_generator
     from radiodiff_jax.inference.model_file import write_model_file
 
     if not (arguments.run / "config.yaml").is_file():
@@ -65,7 +65,7 @@ def pack(arguments: argparse.Namespace) -> int:
 
 def picture(arguments: argparse.Namespace) -> int:
     """Draw the example scene, simulated and predicted, as a light and a dark PNG."""
-    from radiodiff_jax.inference.generator import load_generator
+    from radiodiff_jax.inference.loading import load_generator
     from radiodiff_jax.inference.scene import EXAMPLE_SEED
     from radiodiff_jax.reporting.map_figures import MapPair, save_map_pairs
     from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare

@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
 
     from radiodiff_jax.files import write_whole
-    from radiodiff_jax.inference.generator import load_generator
+    from radiodiff_jax.inference.loading import load_generator
     from radiodiff_jax.inference.scene import read_scene
     from radiodiff_jax.reporting.map_figures import save_labelled_map, save_spread
 

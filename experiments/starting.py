@@ -26,7 +26,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
 def load_source(name: str, checkpoint: str | int) -> Any:
     """The `start.Source` of a run or model. Raises UserError as `load_generator` does."""
 
-    from radiodiff_jax.inference.generator import load_generator
+    from radiodiff_jax.inference.loading import load_generator
     from radiodiff_jax.training.start import Source
 
     found = load_generator(name, checkpoint) if Path(name).is_dir() else load_generator(name)

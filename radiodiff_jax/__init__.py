@@ -17,7 +17,7 @@ _PLACES = {
     "RadioMap": "radiodiff_jax.inference.radio_map",
     "UserError": "radiodiff_jax.errors",
     "example_scene": "radiodiff_jax.inference.scene",
-    "load_generator": "radiodiff_jax.inference.generator",
+    "load_generator": "radiodiff_jax.inference.loading",
     "shipped_models": "radiodiff_jax.inference.model_file",
 }
 

@@ -75,7 +75,7 @@ def evaluation_page(json_path: Path, result: dict[str, Any], figures: FigureCach
     kind, title, sentences = verdict(result)
     arrays = json_path.with_suffix(".npz")
     data = digest(json_path.read_bytes(), arrays.read_bytes() if arrays.is_file() else b"")
-    split = f"{result['split']} split"
+    split = f"all maps of {result['data']}" if result["split"] == "all" else f"{result['split']} split"
     steps = f", {counted(result['steps'], 'sampling step')}" if has_steps(result) else ""
     missing = [] if has_errors(result) else [
         note("warning", "This file was written by an older version, so parts of the page are missing",

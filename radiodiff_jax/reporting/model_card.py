@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from radiodiff_jax.config_files import read_yaml
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.evaluation_files import evaluate_again, read_evaluation
-from radiodiff_jax.inference.generator import Generator, load_model
+from radiodiff_jax.inference.generator import Generator
+from radiodiff_jax.inference.loading import load_model
 from radiodiff_jax.inference.model_file import SHIPPED, SUFFIX, shipped_models
 from radiodiff_jax.reporting.evaluation_figures import save_error_by_distance
 from radiodiff_jax.reporting.evaluation_pages import DRAWING_CODE, write_evaluation_page
@@ -100,13 +101,13 @@ def card_page(name: str, model: Generator, told: dict[str, Any], judged: list[Ju
         ["starts from", code(config.estimate)],
     ]
     parts = [
-        plain(told.get("introduction", "")),
+        told.get("introduction", ""),
         note(*headline(judged[0])),
         "## How well it does",
         "Means over maps. The first four columns are in units of gain (1 is 99.16 dB) or have none; the two protocols are "
         "[not comparable](../../guide/figures-of-merit.md) with each other.",
         *figures_table(judged),
-        *(f"**{plain(one.title)}**: {plain(one.about)} [Every figure and the worst maps](evaluation-{one.stem}.md)."
+        *(f"**{plain(one.title)}**: {one.about} [Every figure and the worst maps](evaluation-{one.stem}.md)."
           for one in judged),
         "## Where it errs",
         *errors_of(judged[0], figures),

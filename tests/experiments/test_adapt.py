@@ -14,7 +14,7 @@ from experiments import adapt, train
 from radiodiff_jax.data.pipeline import evaluation_batches
 from radiodiff_jax.data.sources import open_source
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.inference.generator import load_generator
+from radiodiff_jax.inference.loading import load_generator
 from radiodiff_jax.simulation import write_simulated_folder
 from radiodiff_jax.training.checkpoints import load_for_inference, saved_steps
 from radiodiff_jax.training.digest import digest, leaves_by_path

@@ -9,7 +9,7 @@ from experiments import evaluate, ldm, models, predict, report, train, vae
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import read_grey
 from radiodiff_jax.inference.evaluation_files import evaluate_again
-from radiodiff_jax.inference.generator import load_generator
+from radiodiff_jax.inference.loading import load_generator
 from radiodiff_jax.radiomapseer import RadioMapFolder
 from radiodiff_jax.simulation import write_simulated_folder
 from tests.micro import SHORT, START, TRAINING, VAE

@@ -15,7 +15,8 @@ from radiodiff_jax.data.pipeline import evaluation_batches
 from radiodiff_jax.data.sources import FolderSource
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.evaluation import evaluate_steps, fit_calibration
-from radiodiff_jax.inference.generator import Generator, load_generator
+from radiodiff_jax.inference.generator import Generator
+from radiodiff_jax.inference.loading import load_generator
 from radiodiff_jax.radiomapseer import RadioMapFolder
 from tests.data.example_folder import write_example_folder
 from tests.micro import SHORT, TRAINING

@@ -11,7 +11,7 @@ from radiodiff_jax.config_files import load_config
 from radiodiff_jax.data.sources import draw_count, open_varied_source
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import read_grey
-from radiodiff_jax.inference.generator import load_generator
+from radiodiff_jax.inference.loading import load_generator
 from radiodiff_jax.radiomapseer import RadioMapFolder
 from radiodiff_jax.settings import DataConfig
 from radiodiff_jax.simulation import write_simulated_folder

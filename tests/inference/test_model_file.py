@@ -13,7 +13,8 @@ from radiodiff_jax import load_generator, shipped_models
 from radiodiff_jax.composition import compose
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.calibration import LEVELS, Calibration, Intervals
-from radiodiff_jax.inference.generator import Generator, load_model
+from radiodiff_jax.inference.generator import Generator
+from radiodiff_jax.inference.loading import load_model
 from radiodiff_jax.inference.model_file import read_model_file, write_model_file
 from tests.micro import micro
 
