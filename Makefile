@@ -1,4 +1,5 @@
-# `make demo`, `make test` and `make site` build .venv themselves; `make site` serves the documentation and the reports.
+# `make demo`, `make model`, `make test` and `make site` build .venv themselves; `make site` serves the documentation and the
+# reports, `make model CONFIG=dpm-tiny` trains a small one of the shipped models on two CPU cores.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -7,7 +8,7 @@ SITE_STAMP := $(VENV)/.installed-site
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: venv demo test lint site clean
+.PHONY: venv demo model test lint site clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -24,6 +25,9 @@ venv: $(STAMP)
 
 demo: $(STAMP)
 	$(RUN) -m experiments.quickstart --out demo
+
+model: $(STAMP)
+	$(RUN) -m experiments.recipe --config $(or $(CONFIG),dpm) --out model
 
 test: $(SITE_STAMP)
 	$(RUN) -m ruff check .

@@ -90,17 +90,20 @@ def open_split(config: Config, data: Path, split: str) -> RecordSource:
     return source
 
 
-def data_arguments(config: Config, data: Path | None, mix: str | None = None) -> dict[str, Any]:
+def data_arguments(
+    config: Config, data: Path | None, mix: str | None = None, run: Path = Path()
+) -> dict[str, Any]:
     """What the training loop needs of the data: batches, fixed validation batches (if the split has any), fingerprint.
 
-    `mix` is a second source of the batches, see `mixed_arguments`. Raises UserError if there is no `data`, unless cities
-    are simulated on the fly; and for early stopping without maps to validate on.
+    In the folder `run` cities are kept where data.reuse asks for it. `mix` is a second source of the batches, see
+    `mixed_arguments`. Raises UserError if there is no `data`, unless cities are simulated on the fly; and for early
+    stopping without maps to validate on.
     """
     settings, reading = config.training, reading_arguments(config)
     if config.data.source == "simulate":
         if mix is not None:
             raise UserError(f"--mix is for a folder of maps; with data.source=simulate leave it out, or use --mix {SIMULATE}", 2)
-        return simulated_arguments(config, data, reading)
+        return simulated_arguments(config, data, run, reading)
     if data is None:
         raise UserError("--data is missing; name a folder of radio maps, or simulate them with data.source=simulate", 2)
     size = settings.batch_size * config.optimizer.accumulate
@@ -139,18 +142,19 @@ def mixed_arguments(config: Config, mix: str) -> tuple[dict[str, Any], str]:
     return facts, other
 
 
-def open_stream(config: Config, data: Path | None) -> SimulatedData:
+def open_stream(config: Config, data: Path | None, run: Path) -> SimulatedData:
     """The endless stream of data.source=simulate; `data` is a folder to validate on, in place of fixed simulated cities."""
     import jax
 
     batch_size = config.training.batch_size * config.optimizer.accumulate
     processes = jax.process_index(), jax.process_count()
-    return open_simulated(config.data, config.image_size, batch_size, config.training.validation_maps, data, *processes)
+    maps, size = config.training.validation_maps, config.image_size
+    return open_simulated(config.data, size, batch_size, maps, data, *processes, run / "cities")
 
 
-def simulated_arguments(config: Config, data: Path | None, reading: dict[str, int]) -> dict[str, Any]:
+def simulated_arguments(config: Config, data: Path | None, run: Path, reading: dict[str, int]) -> dict[str, Any]:
     """As `data_arguments`, of cities that are simulated while the training goes on."""
-    settings, found = config.training, open_stream(config, data)
+    settings, found = config.training, open_stream(config, data, run)
     size = settings.batch_size * config.optimizer.accumulate
     patient = reading | {"threads": max(reading["threads"], found.threads)}
     return {
@@ -196,10 +200,10 @@ def run_training(arguments: argparse.Namespace, config: Config, make_task: Calla
     return False
 
 
-def first_batch(config: Config, data: Path | None, count: int = 64) -> Callable[[], dict[str, np.ndarray]]:
+def first_batch(config: Config, data: Path | None, count: int = 64, run: Path = Path()) -> Callable[[], dict[str, np.ndarray]]:
     """A function that reads some training maps: {"gain", "buildings"}."""
     if config.data.source == "simulate":
-        stream = open_stream(config, data).stream
+        stream = open_stream(config, data, run).stream
 
         def read_stream() -> dict[str, np.ndarray]:
             records = [stream[position] for position in range(count)]
@@ -223,7 +227,7 @@ def same_data(config: Config, data: Path | None) -> str:
 
 def train_generator(arguments: argparse.Namespace, config: GeneratorConfig) -> bool:
     """Train a generator as the arguments say; returns whether the training is finished now."""
-    data = data_arguments(config, arguments.data, arguments.mix)
+    data = data_arguments(config, arguments.data, arguments.mix, arguments.run)
 
     from radiodiff_jax.reporting.map_figures import save_samples
     from radiodiff_jax.training.frozen import adopt, describe
@@ -231,7 +235,8 @@ def train_generator(arguments: argparse.Namespace, config: GeneratorConfig) -> b
     from radiodiff_jax.training.update import make_update
 
     given = adopt_source(config, arguments)
-    generator, frozen = adopt(config, arguments.run, arguments.vae, arguments.base, first_batch(config, arguments.data))
+    first = first_batch(config, arguments.data, run=arguments.run)
+    generator, frozen = adopt(config, arguments.run, arguments.vae, arguments.base, first)
     if config.data.latents == "cached":
         from radiodiff_jax.training.latent_cache import check_cacheable
 

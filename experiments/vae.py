@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> int:
         argv,
     )
     config = read_settings("vae", arguments)
-    data = data_arguments(config, arguments.data)
+    data = data_arguments(config, arguments.data, run=arguments.run)
 
     from radiodiff_jax.reporting.map_figures import save_samples
     from radiodiff_jax.training.frozen import read_perceptual

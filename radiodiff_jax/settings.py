@@ -135,6 +135,7 @@ class DataConfig:
     cities_at_once: int = 16  # cities made on the fly that records come from in turn
     simulation_seed: int = 0
     simulator: Literal["cpu", "device"] = "cpu"  # where the maps of these cities are computed
+    reuse: int = 1  # how often a map made on the fly is used in the mean; above 1 cities are kept in RUN/cities
     latents: Literal["computed", "cached"] = "computed"  # diffusion: encode maps in every update, or all of them beforehand
     simulation_workers: int = 2  # processes that make cities ahead of time; 0: the reading threads do it themselves
 

@@ -22,6 +22,8 @@ PRESETS = ["base", "paper", "small", "tiny"]
 OTHERS = [
     "flow-tiny", "pixel-base", "pixel-small", "pixel-tiny", "pixel-tiny-interval", "pmnet", "radiounet", "residual-tiny",
     "sparse-tiny",
+    "dpm",
+    "dpm-tiny",
 ]  # fmt: skip
 
 

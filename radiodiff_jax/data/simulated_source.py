@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from radiodiff_jax.data.growing_stream import GrowingStream
 from radiodiff_jax.data.records import Record, RecordSource
 from radiodiff_jax.data.simulated_city import (
     TRAINING,
@@ -57,18 +58,22 @@ class SimulatedData:
 @lru_cache(1)  # so that what is read before the training, as the first gains are, is not simulated again
 def open_simulated(
     settings: DataConfig, size: Size, batch_size: int, validation_maps: int, data_path: Path | None = None,
-    process_index: int = 0, process_count: int = 1,
+    process_index: int = 0, process_count: int = 1, folder: Path | None = None,
 ) -> SimulatedData:  # fmt: skip
-    """The endless stream of simulated cities for training, and what it is validated on.
+    """The endless stream of simulated cities for training, and what it is validated on. With `reuse` above 1 its cities are
+    kept in `folder`.
 
     That is the validation split of the folder `data_path` or, if there is none, at least `validation_maps` radio maps of
     fixed simulated cities. `batch_size` is that of all processes together; this one makes only the cities that it reads.
     Raises UserError for settings that make no sense and as `open_varied_source` does.
     """
     workers = city_workers(settings)
-    slots = slots_of_process(settings, batch_size // process_count, process_index, process_count)
-    stream = SimulatedStream(size, settings, workers, slots)
     found = stream_fingerprint(size, settings)
+    if settings.reuse > 1:
+        stream = GrowingStream(size, settings, folder, cities_fingerprint(size, settings))
+    else:
+        slots = slots_of_process(settings, batch_size // process_count, process_index, process_count)
+        stream = SimulatedStream(size, settings, workers, slots)
     if data_path is None:
         maps = SimulatedMaps(size, validation_maps, settings.simulation_seed, workers)
         validation = vary(maps, observed=settings.observed)
@@ -81,6 +86,7 @@ def open_simulated(
 
 def endless_stream(settings: DataConfig, size: Size) -> RecordSource:
     """The stream alone, to be mixed with maps of a folder: each process has every city. Raises UserError as above."""
+    settings = replace(settings, reuse=1)
     return vary(SimulatedStream(size, settings, city_workers(settings)), observed=settings.observed)
 
 
@@ -217,9 +223,12 @@ def city_workers(settings: DataConfig) -> WorkerProcesses:
 
 def check_settings(settings: DataConfig) -> None:
     """Raise UserError for what on-the-fly cities cannot have."""
-    for name, least in (("transmitters_per_city", 1), ("cities_at_once", 1), ("simulation_workers", 0), ("simulation_seed", 0)):
+    at_least = {"transmitters_per_city": 1, "cities_at_once": 1, "simulation_workers": 0, "simulation_seed": 0, "reuse": 1}
+    for name, least in at_least.items():
         if getattr(settings, name) < least:
             raise UserError(f"data.{name} is {getattr(settings, name)}: it must be at least {least}")
+    if settings.reuse > 1 and settings.simulator == "device":
+        raise UserError("data.reuse above 1 keeps cities that processes make; set data.simulator=cpu, or data.reuse=1")
     plain = DataConfig()
     if any(getattr(settings, name) != getattr(plain, name) for name in ("simulation", "cars", "mixture", "buildings")):
         raise UserError(
@@ -244,5 +253,11 @@ def slots_of_process(settings: DataConfig, local_size: int, process_index: int, 
 
 def stream_fingerprint(size: Size, settings: DataConfig) -> str:
     """SHA-256 of what the training records depend on."""
-    names = ("transmitters_per_city", "cities_at_once", "simulation_seed", "simulator")
+    names = ("transmitters_per_city", "cities_at_once", "simulation_seed", "simulator") + ("reuse",) * (settings.reuse > 1)
+    return simulation_fingerprint({"size": list(size)} | {name: getattr(settings, name) for name in names})
+
+
+def cities_fingerprint(size: Size, settings: DataConfig) -> str:
+    """SHA-256 of what a city depends on, whatever the order in which cities come."""
+    names = ("transmitters_per_city", "simulation_seed")
     return simulation_fingerprint({"size": list(size)} | {name: getattr(settings, name) for name in names})

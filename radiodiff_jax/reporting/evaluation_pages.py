@@ -96,7 +96,7 @@ def evaluation_page(json_path: Path, result: dict[str, Any], figures: FigureCach
         *spread_section(result, data, figures, stem),
         *steps_section(json_path, result, figures),
     ]
-    summary = f"Evaluation on the {split} of {result['data']}{steps}: {result['radio_maps']} radio maps."
+    summary = f"Evaluation on the {result['split']} split of {result['data']}{steps}: {result['radio_maps']} radio maps."
     return page(f"Evaluation: {plain(split)}{steps}", *parts, description=summary)
 
 

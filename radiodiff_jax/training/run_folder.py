@@ -156,7 +156,7 @@ def _git(*arguments: str) -> str | None:
 
 PARTS = (
     "config.yaml", "run.json", "metrics.jsonl", "events.jsonl", "checkpoints", "samples", "evaluation", "autoencoder", "base",
-    "start", "latents", "profile", "tensorboard", "lock.json",
+    "start", "latents", "cities", "profile", "tensorboard", "lock.json",
 )  # fmt: skip
 RESUMABLE_SETTINGS = (
     "training.log_every", "training.validate_every", "training.checkpoint_every", "training.sample_every",
