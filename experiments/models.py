@@ -64,17 +64,18 @@ def pack(arguments: argparse.Namespace) -> int:
 
 
 def picture(arguments: argparse.Namespace) -> int:
-    """Draw the example scene, simulated and predicted, as a light and a dark PNG."""
+    """Draw the example scene of the size of the training, simulated and predicted, as a light and a dark PNG."""
     from radiodiff_jax.inference.loading import load_generator
     from radiodiff_jax.inference.scene import EXAMPLE_SEED
     from radiodiff_jax.reporting.map_figures import MapPair, save_map_pairs
     from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
     from radiodiff_jax.units import DB_PER_GAIN, gain_to_grey, grey_to_gain
 
-    layout = city(EXAMPLE_SEED, 256, 256)
+    model = load_generator(arguments.model)
+    layout = city(EXAMPLE_SEED, *model.config.image_size)
     row, column = (int(x) for x in place_transmitters(layout.buildings, 1, EXAMPLE_SEED)[0])
     truth = path_gain_grey(prepare(layout.buildings, layout.polygons), row, column)
-    found = load_generator(arguments.model).predict(layout.buildings, (row, column)).gain
+    found = model.predict(layout.buildings, (row, column)).gain
     error = float(np.sqrt(np.mean((found - grey_to_gain(truth)) ** 2)))
     titles = "simulated", "predicted", f"error: RMSE {error:.4f} = {DB_PER_GAIN * error:.2f} dB"
     shown = MapPair(truth, gain_to_grey(found), layout.buildings, (row, column), titles)
