@@ -110,6 +110,8 @@ def test_every_kind_is_packed_into_one_file(run, folder, tmp_path, capsys):
     np.testing.assert_array_equal(packed.predict(buildings, place).gain, load_generator(run).predict(buildings, place).gain)
     assert packed.record["updates"] == 4 and packed.record["licence"] == "CC0" and packed.record["parameters"]["total"] > 1000
     assert models.main(["show", str(file)]) == 0 and "licence: CC0" in capsys.readouterr().out
+    if run.name != "pixel-unet-regression":  # one kind is enough for the evaluation of a file
+        return
     out = tmp_path / "result.json"
     assert evaluate.main(["--model", str(file), "--data", str(data.root), "--count", "1", "--out", str(out)]) == 0
     told = json.loads(out.read_text())

@@ -15,6 +15,7 @@ from jax import lax
 
 from experiments.training import CONFIGS
 from radiodiff_jax.composition import compose
+from radiodiff_jax.config import CONFIG_TYPES
 from radiodiff_jax.config_files import load_config, write_config
 from radiodiff_jax.reporting import architecture
 from radiodiff_jax.reporting.architecture import run_architecture, write_architecture_pages
@@ -348,7 +349,8 @@ def test_any_network_has_the_parameters_of_its_training(any_generator):
 
 
 def test_every_shipped_preset_has_pages():
-    assert set(architecture.DEFAULT) == {(path.parent.name, path.stem) for path in CONFIGS.glob("*/*.yaml")}
+    presets = {(kind, path.stem) for kind in CONFIG_TYPES for path in (CONFIGS / kind).glob("*.yaml")}
+    assert set(architecture.DEFAULT) == presets
     assert architecture.DEFAULT[:4] == tuple(("generator", name) for name in architecture.FIRST)
 
 

@@ -164,7 +164,7 @@ def _try_to_place(cars: np.ndarray, blocked: np.ndarray, row: float, column: flo
     along = np.abs(rows * np.sin(direction) + columns * np.cos(direction))
     across = np.abs(columns * np.sin(direction) - rows * np.cos(direction))
     car = (along <= LENGTH / 2) & (across <= WIDTH / 2)
-    around = (along <= LENGTH / 2 + 1) & (across <= WIDTH / 2 + 1)
+    around = maximum_filter(car, size=3)  # also by a corner
     if car.any() and not np.any(blocked[window] & around):
         cars[window] |= car
-        blocked[window] |= maximum_filter(car, size=3)
+        blocked[window] |= around
