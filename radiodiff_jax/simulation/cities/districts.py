@@ -19,11 +19,11 @@ def detached(rng: np.random.Generator, extent: float) -> Buildings:
     return _rows_of_houses(
         rng,
         extent,
-        width=rng.uniform(12, 24),
-        depth=rng.uniform(12, 24),
-        gap=rng.uniform(2.5, 7),
-        back=rng.uniform(4, 14),
-        street=rng.uniform(8, 17),
+        width=rng.uniform(12, 23),
+        depth=rng.uniform(12, 23),
+        gap=rng.uniform(2.5, 8),
+        back=rng.uniform(5, 16),
+        street=rng.uniform(10, 19),
         spread=rng.uniform(0.05, 0.5),
         vacancy=rng.uniform(0.02, 0.15),
         doubles=rng.uniform(0, 0.25),
@@ -42,16 +42,16 @@ def dense(rng: np.random.Generator, extent: float) -> Buildings:
         back=rng.uniform(3, 4.5),
         street=rng.uniform(8, 13),
         spread=rng.uniform(0.25, 0.55),
-        vacancy=rng.uniform(0.03, 0.22),
-        doubles=rng.uniform(0.05, 0.4),
+        vacancy=rng.uniform(0.1, 0.25),
+        doubles=rng.uniform(0.05, 0.35),
         sheds=0.0,
     )
 
 
 def slabs(rng: np.random.Generator, extent: float) -> Buildings:
     """Parallel blocks of flats, some with a wing across their end."""
-    thickness, length = rng.uniform(9, 16), rng.uniform(32, 80)
-    pitch, gap = thickness + rng.uniform(11, 29), rng.uniform(5, 16)
+    thickness, length = rng.uniform(9, 13), rng.uniform(32, 80)
+    pitch, gap = rng.uniform(22, 42), rng.uniform(6, 18)
     for across in np.arange(-extent, extent + pitch, pitch):
         along = -extent - rng.uniform(0, length)
         while along < extent:
@@ -76,7 +76,7 @@ def slabs(rng: np.random.Generator, extent: float) -> Buildings:
 def perimeter(rng: np.random.Generator, extent: float) -> Buildings:
     """Blocks built along their edges around courtyards."""
     width, depth = rng.uniform(55, 100), rng.uniform(45, 75)
-    thickness, street = rng.uniform(10, 19), rng.uniform(10, 20)
+    thickness, street = rng.uniform(10, 15), rng.uniform(13, 22)
     for across in np.arange(-extent, extent + depth, depth + street):
         along = -extent - rng.uniform(0, width)
         while along < extent:
@@ -92,7 +92,7 @@ def halls(rng: np.random.Generator, extent: float) -> Buildings:
     for across in np.arange(-extent, extent + cell, cell):
         along = -extent - rng.uniform(0, cell)
         while along < extent:
-            width, depth = cell * rng.uniform(0.35, 0.9), cell * rng.uniform(0.3, 0.85)
+            width, depth = cell * rng.uniform(0.3, 0.85), cell * rng.uniform(0.3, 0.75)
             shift = rng.uniform(-0.5, 0.5) * (cell - depth - 6)
             if rng.random() > 0.15:
                 yield along + width / 2, across + shift, hall(rng, width, depth)
@@ -121,7 +121,7 @@ KINDS: dict[str, Callable[[np.random.Generator, float], Buildings]] = {
     "halls": halls,
     "scattered": scattered,
 }
-FREQUENCIES = {"detached": 0.27, "dense": 0.18, "slabs": 0.16, "perimeter": 0.14, "halls": 0.15, "scattered": 0.1}
+FREQUENCIES = {"detached": 0.32, "dense": 0.1, "slabs": 0.18, "perimeter": 0.1, "halls": 0.2, "scattered": 0.1}
 
 
 def _rows_of_houses(

@@ -8,19 +8,18 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import binary_dilation, distance_transform_edt
 
 from radiodiff_jax.simulation.cities.districts import FREQUENCIES, KINDS
-from radiodiff_jax.simulation.cities.ground_plans import Footprint, hall, house, placed
+from radiodiff_jax.simulation.cities.ground_plans import Footprint, hall, placed
 from radiodiff_jax.simulation.cities.polygons import Ring, rasterise
 
 MARGIN = 128  # metres around the picture, so that buildings across its border are known whole
 CLEARANCE = 2  # pixels between buildings, at least
-DENSITY = (0.09, 0.5)  # share of building pixels, as in real maps
+DENSITY = (0.13, 0.4)  # share of building pixels, as in real maps
 ROOM = 0.1  # share of pixels that lie 3 pixels or more from buildings, at least
 ATTEMPTS = 100
 OPEN_DISTRICT = 0.18  # probability that a district beside others is left open
 REFERENCE_AREA = 256.0**2  # square metres that the next two numbers, means of Poisson laws, belong to
-PARKS = 0.8
-LANDMARKS = 3.0
-FILL_INS = 60.0  # at most; half of the cities have none
+PARKS = 0.7
+LANDMARKS = 2.5
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def _draw(rng: np.random.Generator, height: int, width: int) -> City:
     size = np.array([height, width])
     area = height * width / REFERENCE_AREA
     streets = [_street(rng, size) for _ in range(rng.binomial(3, min(0.45, 0.45 * np.sqrt(area))))]
-    parks = [_Park(rng.random(2) * size, rng.uniform(15, 60)) for _ in range(rng.poisson(PARKS * area))]
+    parks = [_Park(rng.random(2) * size, rng.uniform(15, 45)) for _ in range(rng.poisson(PARKS * area))]
     site = _Site(height, width, parks)
     base_angle = rng.uniform(0, np.pi / 2)
     for _ in range(rng.poisson(LANDMARKS * area)):
@@ -93,12 +92,9 @@ def _draw(rng: np.random.Generator, height: int, width: int) -> City:
         if streets and rng.random() < OPEN_DISTRICT:
             continue
         kind = str(rng.choice(list(FREQUENCIES), p=list(FREQUENCIES.values())))
-        angle = base_angle + (0 if rng.random() < 0.4 else rng.uniform(-0.8, 0.8))
+        angle = base_angle + (0 if rng.random() < 0.5 else rng.uniform(-0.6, 0.6))
         if _build(rng, site, kind, angle, list(zip(streets, sides, strict=True))):
             kinds.add(kind)
-    for _ in range(rng.poisson(max(0.0, rng.uniform(-FILL_INS, FILL_INS)) * area)):
-        angle = base_angle + rng.normal(0, 0.3)
-        site.try_to_build(placed(house(rng, *rng.uniform(6, 22, 2)), *(rng.random(2) * size), angle))
     kind = kinds.pop() if len(kinds) == 1 else "mixed"
     return City(rasterise(site.rings, height, width), site.rings, kind)
 
@@ -106,7 +102,7 @@ def _draw(rng: np.random.Generator, height: int, width: int) -> City:
 def _street(rng: np.random.Generator, size: np.ndarray) -> _Street:
     angle = rng.uniform(0, np.pi)
     normal = np.array([np.sin(angle), np.cos(angle)])
-    return _Street(rng.uniform(0.0, 1.0, 2) * size, normal, rng.uniform(4, 12))
+    return _Street(rng.uniform(0.2, 0.8, 2) * size, normal, rng.uniform(4, 12))
 
 
 def _build(rng: np.random.Generator, site: "_Site", kind: str, angle: float, bounds: list[tuple[_Street, int]]) -> bool:
@@ -115,7 +111,6 @@ def _build(rng: np.random.Generator, site: "_Site", kind: str, angle: float, bou
     curved = kind in ("detached", "dense", "slabs") and rng.random() < 0.35
     radius = rng.uniform(170, 500) * rng.choice([-1, 1]) if curved else np.inf
     middle = site.size * rng.uniform(0.3, 0.7, 2)
-    turned = max(0.005, rng.uniform(-0.06, 0.1))  # radians: in some quarters no two houses are parallel
     before = len(site.rings)
     for along, across, footprint in KINDS[kind](rng, extent):
         if curved and abs(across) > 0.8 * abs(radius):
@@ -125,7 +120,7 @@ def _build(rng: np.random.Generator, site: "_Site", kind: str, angle: float, bou
             along, across = (radius - across) * np.sin(bend), radius - (radius - across) * np.cos(bend)
         row = middle[0] + along * np.sin(angle) + across * np.cos(angle)
         column = middle[1] + along * np.cos(angle) - across * np.sin(angle)
-        building = placed(footprint, row, column, angle + bend + rng.normal(0, turned))
+        building = placed(footprint, row, column, angle + bend + rng.normal(0, 0.01))
         if all(street.side(building[0]) == side for street, side in bounds):
             site.try_to_build(building)
     return len(site.rings) > before

@@ -15,7 +15,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, label, maximu
 from radiodiff_jax.errors import UserError
 
 CENTRAL_SHARE = 150 / 256  # of height and width; RadioMapSeer's transmitters stand in the central part of a map
-TRANSMITTER_CLEARANCE = 1.5  # pixels from a transmitter to the nearest building pixel: real ones stand at walls, too
+TRANSMITTER_CLEARANCE = 3.0  # pixels from a transmitter to the nearest building pixel
 
 LENGTH, WIDTH = 4.6, 1.8  # metres, a middle-sized car
 FROM_WALL = (2.4, 4.6)  # metres from a front to the middle of the cars parked along it: a pavement and half a car
@@ -49,7 +49,7 @@ def place_transmitters(
 ) -> Int[np.ndarray, "count 2"]:
     """Distinct outdoor pixels (row, column), drawn evenly from the central part of the map.
 
-    No pixel beside them is a building. Where this leaves fewer than `count` places, the whole map is used, and if need
+    They keep 3 pixels from buildings. Where this leaves fewer than `count` places, the whole map is used, and if need
     be every outdoor pixel. Raises UserError where there are not even `count` of these.
     """
     buildings = np.asarray(buildings) != 0

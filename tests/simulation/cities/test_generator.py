@@ -6,7 +6,6 @@ from scipy.ndimage import distance_transform_edt, label
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.simulation import city, place_transmitters
-from radiodiff_jax.simulation.cities.generator import DENSITY
 from radiodiff_jax.simulation.cities.polygons import inside, orient, rasterise, signed_area
 
 SIZES = [(256, 256), (128, 192), (64, 64)]
@@ -48,7 +47,7 @@ def _is_inside_a_courtyard(component, ring, rings):
 @pytest.mark.parametrize("size", SIZES)
 def test_cities_are_neither_empty_nor_full(size):
     density = [city(seed, *size).buildings.mean() for seed in range(12)]
-    assert min(density) >= DENSITY[0] == 0.09  # of 31 real maps 10 % have less than 0.12
+    assert min(density) > 0.1
     assert max(density) < 0.45
     assert 0.15 < np.mean(density) < 0.3  # real maps: 0.23
 
@@ -58,7 +57,7 @@ def test_transmitters_stand_apart_from_buildings_in_the_middle_of_the_map():
     places = place_transmitters(buildings, 20, seed=1)
     np.testing.assert_array_equal(places, place_transmitters(buildings, 20, seed=1))
     assert len({tuple(place) for place in places}) == 20
-    assert distance_transform_edt(~buildings)[tuple(places.T)].min() >= 1.5  # real ones stand at walls, too
+    assert distance_transform_edt(~buildings)[tuple(places.T)].min() >= 3
     assert np.all(np.abs(places / np.array([128, 192]) - 0.5) < 0.3)
 
 
