@@ -24,11 +24,11 @@ def main(argv: list[str] | None = None) -> int:
 def list_models(arguments: argparse.Namespace) -> int:
     """Print a table of the models that come with the package."""
     from radiodiff_jax.inference.loading import load_model
-    from radiodiff_jax.inference.model_file import SHIPPED, SUFFIX, shipped_models
+    from radiodiff_jax.inference.model_file import shipped_models, shipped_path
 
     rows = []
     for name in shipped_models():
-        model, path = load_model(name), SHIPPED / f"{name}{SUFFIX}"
+        model, path = load_model(name), shipped_path(name)
         rows.append([name, kind(model), size(model), f"{path.stat().st_size / 1e6:.1f} MB", model.record.get("summary", "")])
     print(text_table(["model", "space x backbone x objective", "trained at", "file", "what it is"], rows))
     return 0
@@ -66,19 +66,16 @@ def pack(arguments: argparse.Namespace) -> int:
 def picture(arguments: argparse.Namespace) -> int:
     """Draw the example scene of the size of the training, simulated and predicted, as a light and a dark PNG."""
     from radiodiff_jax.inference.loading import load_generator
-    from radiodiff_jax.inference.scene import EXAMPLE_SEED
+    from radiodiff_jax.inference.scene import simulated_scene
     from radiodiff_jax.reporting.map_figures import MapPair, save_map_pairs
-    from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
     from radiodiff_jax.units import DB_PER_GAIN, gain_to_grey, grey_to_gain
 
     model = load_generator(arguments.model)
-    layout = city(EXAMPLE_SEED, *model.config.image_size)
-    row, column = (int(x) for x in place_transmitters(layout.buildings, 1, EXAMPLE_SEED)[0])
-    truth = path_gain_grey(prepare(layout.buildings, layout.polygons), row, column)
-    found = model.predict(layout.buildings, (row, column)).gain
+    buildings, place, truth = simulated_scene(size=model.config.image_size)
+    found = model.predict(buildings, place).gain
     error = float(np.sqrt(np.mean((found - grey_to_gain(truth)) ** 2)))
     titles = "simulated", "predicted", f"error: RMSE {error:.4f} = {DB_PER_GAIN * error:.2f} dB"
-    shown = MapPair(truth, gain_to_grey(found), layout.buildings, (row, column), titles)
+    shown = MapPair(truth, gain_to_grey(found), buildings, place, titles)
     for path in save_map_pairs([shown], "predicted - simulated (dB)", arguments.out):
         print(path)
     return 0

@@ -102,20 +102,18 @@ def predict_unseen(path: Path, size: tuple[int, int], seed: int, title: str, mod
     `model` are the words that name the model, none for the one that comes with the package.
     """
     from radiodiff_jax.images import read_grey, write_grey
+    from radiodiff_jax.inference.scene import simulated_scene
     from radiodiff_jax.reporting.map_figures import save_comparison
-    from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
     from radiodiff_jax.units import grey_to_gain
 
-    layout = city(seed, *size)
-    row, column = (int(x) for x in place_transmitters(layout.buildings, 1, seed)[0])
-    truth = path_gain_grey(prepare(layout.buildings, layout.polygons), row, column)
+    walls, (row, column), truth = simulated_scene(seed, size)
     buildings, predicted, picture = (
         path.with_name(f"{path.name}_{what}.png") for what in ("buildings", "predicted", "comparison")
     )
-    write_grey(buildings, np.where(layout.buildings, 255, 0).astype(np.uint8))
+    write_grey(buildings, np.where(walls, 255, 0).astype(np.uint8))
     predict.main([*model, "--buildings", str(buildings), "--tx", f"{row},{column}", "--out", str(predicted)])
     return save_comparison(
-        picture, grey_to_gain(truth)[None], grey_to_gain(read_grey(predicted))[None], layout.buildings[None], title
+        picture, grey_to_gain(truth)[None], grey_to_gain(read_grey(predicted))[None], walls[None], title
     )
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from experiments.command import parse_checkpoint
@@ -25,11 +24,10 @@ def add_source(parser: argparse.ArgumentParser) -> None:
 @lru_cache(1)
 def load_source(name: str, checkpoint: str | int) -> Any:
     """The `start.Source` of a run or model. Raises UserError as `load_generator` does."""
-
     from radiodiff_jax.inference.loading import load_generator
     from radiodiff_jax.training.start import Source
 
-    found = load_generator(name, checkpoint) if Path(name).is_dir() else load_generator(name)
+    found = load_generator(name, checkpoint)
     return Source(name, str(checkpoint), found.composition, found.variables, found.frozen)
 
 

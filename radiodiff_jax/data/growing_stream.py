@@ -14,19 +14,18 @@ records that it would have had. Cities are kept as files, so that it need not si
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from radiodiff_jax.data.records import Record
-from radiodiff_jax.data.simulated_city import TRAINING, CityRequest, SimulatedCity, simulate_city
+from radiodiff_jax.data.simulated_city import ENDLESS, TRAINING, CityRequest, SimulatedCity, record, simulate_city
 from radiodiff_jax.files import write_whole
 from radiodiff_jax.images import Size
 from radiodiff_jax.settings import DataConfig
-from radiodiff_jax.worker_processes import WorkerProcesses
+from radiodiff_jax.worker_processes import DEATH, WorkerProcesses
 
-ENDLESS = 2**40  # records; nobody will see the last one
 IN_MEMORY = 4e9  # bytes of radio maps; beyond, the cities that were used longest ago are read from their files again
 AHEAD = 4  # cities simulated before they are needed, for each worker
 
@@ -63,11 +62,11 @@ class GrowingStream:
 
     cars = False
 
-    def __init__(self, size: Size, settings: DataConfig, folder: Path, key: str):
+    def __init__(self, size: Size, settings: DataConfig, folder: Path, key: str, death: str = DEATH):
         self.size = size
         self.maps: list[int] = []  # endless
         self._settings, self._folder = settings, folder / key[:16]
-        self._workers = WorkerProcesses(make_city, settings.simulation_workers)
+        self._workers = WorkerProcesses(make_city, settings.simulation_workers, death=death)
         self._known: OrderedDict[int, Future] = OrderedDict()
         self._remembered = max(8, int(IN_MEMORY / (size[0] * size[1] * settings.transmitters_per_city)))
         self._begun = 0  # cities below this number have been asked for
@@ -81,14 +80,7 @@ class GrowingStream:
         self._begin(cities + AHEAD * self._settings.simulation_workers)
         draw = np.random.default_rng([self._settings.simulation_seed, TRAINING, position])
         number, transmitter = int(draw.integers(cities)), int(draw.integers(self._settings.transmitters_per_city))
-        found = self._city(number).result()
-        return {
-            "map": np.int32(number),
-            "transmitter": np.int32(transmitter),
-            "position": found.places[transmitter].astype(np.int32),
-            "buildings": found.buildings,
-            "gain": found.gains[transmitter],
-        }
+        return record(self._city(number).result(), number, transmitter)
 
     def cities(self, position: int) -> int:
         """How many cities the record at a position of the stream is drawn from."""
@@ -104,7 +96,7 @@ class GrowingStream:
     def _request(self, number: int) -> KeptRequest:
         settings = self._settings
         city = CityRequest(self.size, settings.transmitters_per_city, settings.simulation_seed, TRAINING, number)
-        return KeptRequest(replace(city), self._folder / f"{number:06d}.npz")
+        return KeptRequest(city, self._folder / f"{number:06d}.npz")
 
     def _city(self, number: int) -> Future:
         with self._lock:

@@ -13,12 +13,14 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int, UInt8
 
 from radiodiff_jax import __version__
+from radiodiff_jax.data.records import Record
 from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
 from radiodiff_jax.simulation.cities.generator import City
 from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, VISIBILITY
 from radiodiff_jax.simulation.dominant_path.padded_scene import Scene, describe, transmitter_places
 
 TRAINING, VALIDATION = 0, 1  # streams of cities that have none in common
+ENDLESS = 2**40  # records of a stream; nobody will see the last one
 PROBE_SIZE = (64, 64)
 
 
@@ -85,6 +87,17 @@ def compute_fields(drawn: DrawnCity) -> SimulatedCity:
 
     maps = radio_maps(prepare_on_device(drawn.scene), drawn.pixels.astype(np.int32), drawn.places)
     return SimulatedCity(drawn.buildings, drawn.pixels, np.asarray(maps))
+
+
+def record(simulated: SimulatedCity, number: int, transmitter: int) -> Record:
+    """One record of a city, see `records`."""
+    return {
+        "map": np.int32(number),
+        "transmitter": np.int32(transmitter),
+        "position": simulated.places[transmitter].astype(np.int32),
+        "buildings": simulated.buildings,
+        "gain": simulated.gains[transmitter],
+    }
 
 
 def simulation_fingerprint(settings: dict) -> str:

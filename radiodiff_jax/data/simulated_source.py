@@ -13,17 +13,17 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
-
 from radiodiff_jax.data.growing_stream import GrowingStream
 from radiodiff_jax.data.records import Record, RecordSource
 from radiodiff_jax.data.simulated_city import (
+    ENDLESS,
     TRAINING,
     VALIDATION,
     CityRequest,
     SimulatedCity,
     compute_fields,
     draw_city,
+    record,
     simulate_city,
     simulation_fingerprint,
 )
@@ -33,7 +33,6 @@ from radiodiff_jax.images import Size
 from radiodiff_jax.settings import DataConfig
 from radiodiff_jax.worker_processes import WorkerProcesses
 
-ENDLESS = 2**40  # records; nobody will see the last one
 VALIDATION_TRANSMITTERS = 4  # of each validation city: few, so that there are many cities
 AHEAD = 2  # cities simulated before they are needed, for each worker
 DEATH = (
@@ -70,7 +69,7 @@ def open_simulated(
     workers = city_workers(settings)
     found = stream_fingerprint(size, settings)
     if settings.reuse > 1:
-        stream = GrowingStream(size, settings, folder, cities_fingerprint(size, settings))
+        stream = GrowingStream(size, settings, folder, cities_fingerprint(size, settings), DEATH)
     else:
         slots = slots_of_process(settings, batch_size // process_count, process_index, process_count)
         stream = SimulatedStream(size, settings, workers, slots)
@@ -200,17 +199,6 @@ class SimulatedMaps:
         number, transmitter = divmod(range(len(self))[index], VALIDATION_TRANSMITTERS)
         self._cities.begin(self.maps)
         return record(self._cities[number], number, transmitter)
-
-
-def record(simulated: SimulatedCity, number: int, transmitter: int) -> Record:
-    """One record of a city, see `records`."""
-    return {
-        "map": np.int32(number),
-        "transmitter": np.int32(transmitter),
-        "position": simulated.places[transmitter].astype(np.int32),
-        "buildings": simulated.buildings,
-        "gain": simulated.gains[transmitter],
-    }
 
 
 def city_workers(settings: DataConfig) -> WorkerProcesses:

@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Int
 
 from radiodiff_jax.data.pipeline import Batch, buildings_of, chosen_records, evaluation_batches
 from radiodiff_jax.data.records import RecordSource
-from radiodiff_jax.features import Scene, estimate_gain
+from radiodiff_jax.features import Scene
+from radiodiff_jax.inference.baselines import BASELINES, Predictor
 from radiodiff_jax.inference.calibration import Calibration, Intervals
 from radiodiff_jax.inference.error_profile import ErrorProfile
 from radiodiff_jax.inference.evaluation_files import named
@@ -19,13 +20,9 @@ from radiodiff_jax.inference.extremes import choose_extremes, extreme_maps
 from radiodiff_jax.inference.generator import Generator, Reconstructor
 from radiodiff_jax.inference.spread_profile import SpreadProfile, count_ratios
 from radiodiff_jax.metrics import Figures, map_figures, summarise
-from radiodiff_jax.propagation import distance_law
-from radiodiff_jax.spaces.buildings import blank_buildings
 from radiodiff_jax.training.devices import describe_devices
 from radiodiff_jax.training.digest import digest
 from radiodiff_jax.units import grey_to_gain
-
-Predictor = Callable[[Batch], Float[np.ndarray, "batch height width"]]
 
 
 @dataclass(frozen=True)
@@ -39,30 +36,6 @@ class WithSpread:
     def __call__(self, batch: Batch) -> Float[np.ndarray, "batch height width"]:
         """The gain alone."""
         return self.predict(batch)[0]
-
-
-def predict_distance_law(batch: Batch) -> Float[np.ndarray, "batch height width"]:
-    """The distance law with buildings blanked, which knows of walls only that they are dark."""
-    pairs = zip(batch["buildings"], batch["position"], strict=True)
-    return np.stack([distance_law(buildings, *map(int, position)) for buildings, position in pairs])
-
-
-def estimate_predictor(kind: str) -> Predictor:
-    """An estimate that needs no training, with buildings blanked: "line_of_sight" or "path"."""
-
-    @jax.jit
-    def run(buildings: jax.Array, position: jax.Array) -> jax.Array:
-        return blank_buildings(estimate_gain(kind, Scene(buildings, position))[..., 0], buildings)
-
-    return lambda batch: np.asarray(run(batch["buildings"], batch["position"]))
-
-
-BASELINES: dict[str, Predictor] = {
-    "distance law": predict_distance_law,
-    "line-of-sight estimate": estimate_predictor("line_of_sight"),
-    "path estimate": estimate_predictor("path"),
-}
-"""What stands beside every model, none of it trained."""
 
 
 @jax.jit

@@ -14,14 +14,13 @@ from radiodiff_jax.config import GeneratorConfig
 from radiodiff_jax.data.records import scene_batch
 from radiodiff_jax.data.symmetries import SQUARE, transform_image, transform_position, undo_transform
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.features import Scene, estimate_gain
 from radiodiff_jax.images import Size
+from radiodiff_jax.inference.baselines import BASELINES
 from radiodiff_jax.inference.calibration import Calibration, Intervals
 from radiodiff_jax.inference.radio_map import RadioMap
 from radiodiff_jax.inference.scene import check_scene
 from radiodiff_jax.inference.windows import Window, predict_in_windows
 from radiodiff_jax.settings import VAEConfig
-from radiodiff_jax.spaces.buildings import blank_buildings
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.devices import compiler_options, release_freed_memory
 from radiodiff_jax.training.digest import leaves_by_path
@@ -161,7 +160,8 @@ class Generator:
         sides = [(2 * height, 2 * width), (height, width)] if self.fits((2 * height, 2 * width)) else [(height, width)]
         under = np.zeros((*size, 1 + self.predicts_error), np.float32)
         if any(one > most for one, most in zip(size, sides[0], strict=True)):
-            under[..., 0] = _path_estimate(scene["buildings"][None], scene["position"][None])[0]
+            one = {name: scene[name][None] for name in ("buildings", "position")}
+            under[..., 0] = BASELINES["path estimate"](one)[0]
             under[..., 1:] = np.nan  # the formula does not say how sure it is
         return predict_in_windows(predict, under, tuple(scene["position"].tolist()), sides)
 
@@ -253,11 +253,6 @@ class Generator:
         """The autoencoder of a latent space alone, which the generator cannot beat; None for other spaces."""
         space = self.composition.space
         return Reconstructor(space.config, self.frozen["autoencoder"], space.blank) if isinstance(space, Latent) else None
-
-
-@jax.jit
-def _path_estimate(buildings: jax.Array, position: jax.Array) -> jax.Array:
-    return blank_buildings(estimate_gain("path", Scene(buildings, position))[..., 0], buildings)
 
 
 def _whole_cells(image: np.ndarray) -> np.ndarray:

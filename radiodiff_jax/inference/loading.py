@@ -6,7 +6,7 @@ from radiodiff_jax.config_files import read_config
 from radiodiff_jax.errors import UserError, nearest
 from radiodiff_jax.inference.calibration import read_calibration
 from radiodiff_jax.inference.generator import Generator, Reconstructor
-from radiodiff_jax.inference.model_file import SHIPPED, SUFFIX, read_model_file, shipped_models
+from radiodiff_jax.inference.model_file import SUFFIX, read_model_file, shipped_models, shipped_path
 from radiodiff_jax.settings import VAEConfig
 from radiodiff_jax.training.checkpoints import LATEST
 from radiodiff_jax.training.digest import digest
@@ -43,7 +43,7 @@ def load_model(name: str | Path) -> Generator:
                 f"there is no model '{name}'{nearest(str(name), shipped_models())}; choose one of {', '.join(shipped_models())} "
                 f"or give the path of a {SUFFIX} file"
             )
-        path = SHIPPED / f"{name}{SUFFIX}"
+        path = shipped_path(str(name))
     found = read_model_file(path)
     return Generator(found.composition, found.variables, found.frozen, str(name), found.record, found.calibration)
 

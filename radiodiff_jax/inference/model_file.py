@@ -57,6 +57,11 @@ def shipped_models() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob(f"*{SUFFIX}"))
 
 
+def shipped_path(name: str) -> Path:
+    """The file of a model that comes with the package."""
+    return SHIPPED / f"{name}{SUFFIX}"
+
+
 def write_model_file(
     path: Path, composition: Composition, variables: Tree, frozen: Tree, record: dict[str, Any], licence: str,
     *, precision: str = "bfloat16", calibration: Calibration | None = None,

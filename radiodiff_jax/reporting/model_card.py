@@ -19,7 +19,7 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.evaluation_files import evaluate_again, read_evaluation
 from radiodiff_jax.inference.generator import Generator
 from radiodiff_jax.inference.loading import load_model
-from radiodiff_jax.inference.model_file import SHIPPED, SUFFIX, shipped_models
+from radiodiff_jax.inference.model_file import shipped_models, shipped_path
 from radiodiff_jax.reporting.evaluation_figures import save_error_by_distance
 from radiodiff_jax.reporting.evaluation_pages import DRAWING_CODE, write_evaluation_page
 from radiodiff_jax.reporting.evaluation_verdict import HEADLINE, compare, mean, own_name
@@ -88,7 +88,7 @@ def card_page(name: str, model: Generator, told: dict[str, Any], judged: list[Ju
     config, record = model.config, model.record or {}
     first = judged[0].result
     kind = f"{config.space.name} x {config.backbone.name} x {config.objective.name}"
-    megabytes = (SHIPPED / f"{name}{SUFFIX}").stat().st_size / 1e6
+    megabytes = shipped_path(name).stat().st_size / 1e6
     parameters = record.get("parameters")
     facts = [
         ["predicts", plain(told.get("predicts", record.get("summary", "")))],
@@ -191,7 +191,7 @@ def index_page(names: list[str]) -> str:
     rows = []
     for name in names:
         model = load_model(name)
-        megabytes = (SHIPPED / f"{name}{SUFFIX}").stat().st_size / 1e6
+        megabytes = shipped_path(name).stat().st_size / 1e6
         summary = plain((model.record or {}).get("summary", ""))
         rows.append([f"[{name}]({name}/index.md)", summary, f"{megabytes:.1f} MB"])
     return page(

@@ -8,8 +8,9 @@ import pytest
 from radiodiff_jax.data.pipeline import evaluation_batches
 from radiodiff_jax.data.sources import FolderSource
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.inference.baselines import BASELINES
 from radiodiff_jax.inference.error_profile import ErrorProfile
-from radiodiff_jax.inference.evaluation import BASELINES, evaluate, pixels_in_sight
+from radiodiff_jax.inference.evaluation import evaluate, pixels_in_sight
 from radiodiff_jax.inference.evaluation_files import (
     evaluate_again,
     named,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.inference.generator import _path_estimate
+from radiodiff_jax.inference.baselines import BASELINES
 from radiodiff_jax.inference.windows import places, predict_in_windows, weights, windows
 from tests.inference.test_model_file import generator  # noqa: F401 (a fixture)
 
@@ -48,7 +48,7 @@ def test_a_generator_predicts_scenes_of_other_sizes(generator):  # noqa: F811
     walls[40:50, 50:60] = False
     found = generator.predict(walls, (44, 55))
     assert found.gain.shape == walls.shape and np.isfinite(found.gain).all() and (found.gain[walls] == 0).all()
-    beyond = np.asarray(_path_estimate(walls[None], np.array([[44, 55]]))[0])
+    beyond = BASELINES["path estimate"]({"buildings": walls[None], "position": np.array([[44, 55]])})[0]
     np.testing.assert_array_equal(found.gain[108:], beyond[108:])  # more than twice 32 m from the transmitter
     assert np.abs(found.gain - beyond)[30:60, 40:70].max() > 0.01
     smaller = generator.predict(walls[40:50, 50:75], (3, 4))

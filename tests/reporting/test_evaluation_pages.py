@@ -9,7 +9,8 @@ import pytest
 from radiodiff_jax.data.pipeline import evaluation_batches
 from radiodiff_jax.data.sources import FolderSource
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.inference.evaluation import BASELINES, evaluate
+from radiodiff_jax.inference.baselines import BASELINES
+from radiodiff_jax.inference.evaluation import evaluate
 from radiodiff_jax.inference.evaluation_files import named, write_evaluation
 from radiodiff_jax.inference.extremes import choose_extremes, extreme_maps
 from radiodiff_jax.radiomapseer import RadioMapFolder

@@ -10,7 +10,8 @@ from radiodiff_jax.composition import compose
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.data.sources import open_source
 from radiodiff_jax.files import write_json
-from radiodiff_jax.inference.evaluation import BASELINES, evaluate_steps
+from radiodiff_jax.inference.baselines import BASELINES
+from radiodiff_jax.inference.evaluation import evaluate_steps
 from radiodiff_jax.inference.evaluation_files import write_evaluation
 from radiodiff_jax.inference.generator import Generator
 from radiodiff_jax.reporting.runs.refresh import report
