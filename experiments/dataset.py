@@ -52,20 +52,32 @@ def make_parser() -> argparse.ArgumentParser:
                           help="also cars (with --scenes: its png/cars) and maps with them in the way (gain/carsDPM)")  # fmt: skip
     add_workers(simulate)
 
-    raytrace = add("raytrace", run_raytrace, "Radio maps of real cities by ray tracing (extra `raytrace`), in gain/RT.",
-                   "--out raytraced --city munich florence --maps 4 --transmitters 4")  # fmt: skip
+    raytrace = add("raytrace", run_raytrace, "Radio maps by ray tracing (extra `raytrace`), of real cities or given or made-up "
+                   "layouts, in gain/RT.", "--out raytraced --city munich florence --maps 4 --transmitters 4")  # fmt: skip
     raytrace.add_argument("--out", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder to write")
-    raytrace.add_argument("--city", nargs="+", choices=CITIES, default=["munich"], metavar="CITY",
-                          help=f"which of {', '.join(CITIES)}")  # fmt: skip
+    traced = raytrace.add_mutually_exclusive_group()
+    traced.add_argument("--city", nargs="+", choices=CITIES, default=["munich"], metavar="CITY",
+                        help=f"windows of which of {', '.join(CITIES)}")  # fmt: skip
+    traced.add_argument("--scenes", type=Path, metavar="ROOT", help="use the buildings and antennas of this folder, buildings "
+                        "25 m high; --maps, --transmitters and --size have no part")  # fmt: skip
+    traced.add_argument("--made-up", type=whole_number(1), metavar="N", help="so many made-up cities, those of `simulate` with the "
+                        "same --seed")  # fmt: skip
     raytrace.add_argument("--maps", type=whole_number(1), default=4, help="windows of each city")
     raytrace.add_argument("--transmitters", type=whole_number(1), default=4, help="transmitters in each window")
     raytrace.add_argument("--size", type=image_size, default="256", metavar="SIDE|HEIGHTxWIDTH",
                           help=f"pixels (= metres), multiples of {SIZE_MULTIPLE}")  # fmt: skip
-    raytrace.add_argument("--seed", type=whole_number(0), default=0, help="the same seed chooses the same windows and places")
+    raytrace.add_argument("--seed", type=whole_number(0), default=0, help="the same seed chooses the same windows, places and rays")
     raytrace.add_argument("--depth", type=whole_number(0), default=8, help="reflections that a path may have")
-    raytrace.add_argument("--samples", type=whole_number(1), default=2_000_000, help="rays of a transmitter; more, less noise")
+    raytrace.add_argument("--rays", "--samples", type=whole_number(1), default=2_000_000, help="rays of a transmitter; more, "
+                          "less noise")  # fmt: skip
     raytrace.add_argument("--diffraction", action=argparse.BooleanOptionalAction, default=True,
                           help="also paths of one diffraction")  # fmt: skip
+    raytrace.add_argument("--cars", action="store_true", help="with --scenes (its png/cars) or --made-up: also maps with cars in "
+                          "the way (gain/carsRT)")  # fmt: skip
+    raytrace.add_argument("--noise-maps", type=whole_number(0), default=4, metavar="N", help="how many maps are traced twice with "
+                          "other rays; simulation.json says how they differ")  # fmt: skip
+    raytrace.add_argument("--workers", type=whole_number(1), default=1, metavar="N", help="processes for --scenes and --made-up, "
+                          "which share the cores; one uses all of them")  # fmt: skip
 
     compare = add("compare", run_compare, "Figures of merit of one folder's radio maps against another's.",
                   "--truth RadioMapSeer --other demo/maps --json compare.json")  # fmt: skip
@@ -176,12 +188,25 @@ def run_simulate(arguments: argparse.Namespace) -> None:
 
 def run_raytrace(arguments: argparse.Namespace) -> None:
     """Write ray-traced radio maps."""
-    from radiodiff_jax.simulation.raytrace.folder import write_ray_traced_folder
+    if arguments.scenes or arguments.made_up:
+        from radiodiff_jax.simulation.raytrace.layouts import Rays, write_ray_traced_layouts, write_ray_traced_scenes
 
-    write_ray_traced_folder(
-        arguments.out, arguments.city, arguments.maps, arguments.transmitters, arguments.size, arguments.seed,
-        arguments.depth, arguments.samples, arguments.diffraction,
-    )  # fmt: skip
+        rays = Rays(arguments.rays, arguments.depth, arguments.diffraction, arguments.seed)
+        how = {"workers": arguments.workers, "noise_maps": arguments.noise_maps, "cars": arguments.cars}
+        if arguments.scenes:
+            write_ray_traced_scenes(arguments.scenes, arguments.out, rays, **how)
+        else:
+            write_ray_traced_layouts(arguments.out, arguments.made_up, arguments.transmitters, arguments.size, rays, **how)
+    else:
+        from radiodiff_jax.simulation.raytrace.folder import write_ray_traced_folder
+
+        if arguments.cars or arguments.workers > 1:
+            word = "--cars" if arguments.cars else "--workers"
+            raise UserError(f"{word} has no meaning with --city; use it with --scenes or --made-up", 2)
+        write_ray_traced_folder(
+            arguments.out, arguments.city, arguments.maps, arguments.transmitters, arguments.size, arguments.seed,
+            arguments.depth, arguments.rays, arguments.diffraction, noise_maps=arguments.noise_maps,
+        )  # fmt: skip
     written = RadioMapFolder(arguments.out, "RT")
     print(f"{arguments.out}: {len(written.pairs)} radio maps of {len(written.maps)} maps")
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import Grey, Mask, Size, read_grey, write_mask
 
-SIMULATIONS = ("DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4", "RT")
+SIMULATIONS = ("DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4", "RT", "carsRT")
 MISSING = ("missing1", "missing2", "missing3", "missing4")
 """Sets of building masks with so many buildings left out (`data.buildings`)."""
 MISSING_VARIANTS = 6

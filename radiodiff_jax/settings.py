@@ -10,7 +10,7 @@ from typing import Literal
 from radiodiff_jax.errors import UserError
 
 DataType = Literal["float32", "bfloat16", "float16"]
-Simulation = Literal["DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4", "RT"]
+Simulation = Literal["DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4", "RT", "carsRT"]
 STRICT = {"extra": "forbid", "allow_inf_nan": False}  # how pydantic checks these dataclasses
 
 

@@ -2,7 +2,7 @@
 
     cities/            procedural cities, footprints from files, polygons, where transmitters and cars stand
     dominant_path/     the model, in numba and in JAX
-    raytrace/          a second physics: real cities by ray tracing
+    raytrace/          a second physics: real cities and layouts by ray tracing
     folder.py          whole simulated data sets as RadioMapSeer folders
     scenes.py          scenes of a given folder, whose gains are to be simulated
 

@@ -125,10 +125,11 @@ def _claim(out: Path, arguments: dict[str, Any]) -> None:
     claim_with_record(out, RECORD, record)
 
 
-def claim_with_record(out: Path, name: str, record: dict[str, Any]) -> None:
+def claim_with_record(out: Path, name: str, record: dict[str, Any], measured: Sequence[str] = ()) -> None:
     """Write `record` to the file `name` of the folder `out`, or check that the same record is there.
 
-    Raises UserError where `out` is a file, or holds anything but what was begun with the same record.
+    `measured` are keys that were added when the work was done. Raises UserError where `out` is a file, or holds anything
+    but what was begun with the same record.
     """
     path = out / name
     if out.exists() and not out.is_dir():
@@ -138,6 +139,8 @@ def claim_with_record(out: Path, name: str, record: dict[str, Any]) -> None:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"{path} cannot be read ({error}); choose another folder or remove this one") from None
+        if isinstance(found, dict):
+            found = {key: value for key, value in found.items() if key not in measured}
         if found != record:
             changed = sorted(key for key in record if not isinstance(found, dict) or found.get(key) != record[key])
             raise UserError(
@@ -185,7 +188,7 @@ def _cars_record(cars: bool) -> dict[str, Any]:
 def _simulate_city(task: _Task, transmitters: int, size: tuple[int, int], seed: int) -> int:
     """One city with all its gains; returns the number of gains."""
     if task.missing(range(transmitters)):
-        city_seed, *seeds = _seeds(seed, task.map_id)
+        city_seed, *seeds = map_seeds(seed, task.map_id)
         drawn = city(city_seed, *size)
         _simulate(task, drawn.buildings, transmitters, seeds, drawn.polygons)
     return transmitters
@@ -194,11 +197,11 @@ def _simulate_city(task: _Task, transmitters: int, size: tuple[int, int], seed: 
 def _simulate_mask(task: _Task, buildings: np.ndarray, transmitters: int, seed: int) -> int:
     """One given mask with all its gains; returns their number."""
     if task.missing(range(transmitters)):
-        _simulate(task, buildings, transmitters, _seeds(seed, task.map_id)[1:])
+        _simulate(task, buildings, transmitters, map_seeds(seed, task.map_id)[1:])
     return transmitters
 
 
-def _seeds(seed: int, map_id: int) -> list[int]:
+def map_seeds(seed: int, map_id: int) -> list[int]:
     """Seeds of one map's city, transmitters and cars."""
     return [int(word) for word in np.random.SeedSequence([seed, map_id]).generate_state(3, np.uint64)]
 

@@ -1,6 +1,6 @@
 """Write ray-traced radio maps of real cities as a RadioMapSeer folder.
 
-    OUT/raytrace.json                        arguments, versions, constants
+    OUT/simulation.json                      arguments, versions, constants, and in the end the noise
     OUT/windows.json                         city and place of every map
     OUT/png/buildings_complete/{map}.png     255 = building
     OUT/png/antennas/{map}_{tx}.png          one pixel 255
@@ -12,7 +12,7 @@ A gain is written after its pictures; an interrupted run goes on where it stoppe
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -21,17 +21,18 @@ from tqdm import tqdm
 from radiodiff_jax import __version__
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
-from radiodiff_jax.images import write_grey, write_mask
+from radiodiff_jax.images import read_grey, write_grey, write_mask
 from radiodiff_jax.radiomapseer import antenna_path, buildings_path, gain_path, write_transmitter
 from radiodiff_jax.simulation.cities.placement import place_transmitters
 from radiodiff_jax.simulation.folder import claim_with_record
 from radiodiff_jax.simulation.raytrace.library import CITIES, load_ray_tracer, versions
+from radiodiff_jax.simulation.raytrace.noise import AGAIN, NOISE, difference, noise_of, spread
 from radiodiff_jax.simulation.raytrace.tracing import ANTENNA_HEIGHT, COARSE, FREQUENCY, TracedCity, TracedWindow
 from radiodiff_jax.units import db_to_gain, gain_to_grey
 
 SIMULATION = "RT"
 """The folder below gain/."""
-RECORD = "raytrace.json"
+RECORD = "simulation.json"
 BUILT_SHARE = (0.25, 0.65)
 """Least and greatest share of a window that is built over; beyond there are hardly buildings, or hardly streets."""
 TRIALS = 400  # windows drawn before the choice is made
@@ -41,16 +42,19 @@ FAINTEST = 1e-30  # linear; keeps the logarithm finite, far below grey level 0
 def write_ray_traced_folder(
     out: str | Path, cities: Sequence[str], maps: int, transmitters: int, size: tuple[int, int], seed: int = 0,
     depth: int = 8, samples: int = 2_000_000, diffraction: bool = True, progress: bool = True,
+    noise_maps: int = 0,
 ) -> None:  # fmt: skip
     """Trace `maps` windows of each city, `transmitters` in each; map ids run through the cities in their order.
 
-    `size` is (height, width) in metres, multiples of 4. Raises UserError for unknown cities, arguments out of range, a
-    folder that holds something else, a missing ray tracer or one that does not run.
+    `noise_maps` of them are traced a second time with other rays, for the record. `size` is (height, width) in metres,
+    multiples of 4. Raises UserError for unknown cities, arguments out of range, a folder that holds something else, a
+    missing ray tracer or one that does not run.
     """
     unknown = [name for name in cities if name not in CITIES]
     if unknown or not cities or len(set(cities)) < len(cities):
         raise UserError(f"cities must be different ones of {', '.join(CITIES)}, not {' '.join(cities) or 'none'}", exit_code=2)
-    least = {"maps": (maps, 1), "transmitters": (transmitters, 1), "seed": (seed, 0), "depth": (depth, 0), "samples": (samples, 1)}
+    least = {"maps": (maps, 1), "transmitters": (transmitters, 1), "seed": (seed, 0), "depth": (depth, 0), "samples": (samples, 1),
+             "noise-maps": (noise_maps, 0)}  # fmt: skip
     for name, (value, smallest) in least.items():
         if value < smallest:
             raise UserError(f"ray tracing needs {name} to be {smallest} or more, but it is {value}", exit_code=2)
@@ -60,12 +64,24 @@ def write_ray_traced_folder(
     out = Path(out)
     arguments = {"cities": list(cities), "maps": maps, "transmitters": transmitters, "size": list(size), "seed": seed,
                  "depth": depth, "samples": samples, "diffraction": diffraction}  # fmt: skip
-    claim_with_record(out, RECORD, _record(arguments))
+    record = _record(arguments)
+    claim_with_record(out, RECORD, record, measured=(NOISE,))
+    pairs = [(number, tx) for number in range(len(cities) * maps) for tx in range(transmitters)]
+    again = _Again(frozenset(spread(pairs, noise_maps)), [])
     places = {}
-    with tqdm(total=len(cities) * maps * transmitters, unit=" map", disable=not progress, smoothing=0.1) as bar:
+    with tqdm(total=len(pairs) + len(again.pairs), unit=" map", disable=not progress, smoothing=0.1) as bar:
         for position, name in enumerate(cities):
-            places |= _trace_city(library, out, name, position * maps, arguments, bar)
+            places |= _trace_city(library, out, name, position * maps, arguments, again, bar)
             write_json(out / "windows.json", places)
+    if again.differences:
+        write_json(out / RECORD, record | {NOISE: noise_of(again.differences)})
+
+
+class _Again(NamedTuple):
+    """(map, transmitter) of those that are traced twice, and what came of it."""
+
+    pairs: frozenset[tuple[int, int]]
+    differences: list[dict[str, float]]
 
 
 def grey_levels(path_gain: Float[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width"]:
@@ -119,7 +135,7 @@ def choose_windows(
 
 
 def _trace_city(
-    library: ModuleType, out: Path, name: str, first_map: int, arguments: dict[str, Any], bar: tqdm
+    library: ModuleType, out: Path, name: str, first_map: int, arguments: dict[str, Any], again: _Again, bar: tqdm
 ) -> dict[str, Any]:
     """All maps of one city; returns map -> city and place, for the record."""
     maps, size, seed = arguments["maps"], arguments["size"], arguments["seed"]
@@ -133,14 +149,15 @@ def _trace_city(
         west, north = city.west + left * COARSE, city.north - top * COARSE
         map_id = first_map + number
         written[str(map_id)] = {"city": name, "west": round(west, 3), "north": round(north, 3)}
-        _trace_window(TracedWindow(city, west, north, tuple(size)), out, map_id, (seed, place, number), arguments, bar)
+        _trace_window(TracedWindow(city, west, north, tuple(size)), out, map_id, (seed, place, number), arguments, again, bar)
     return written
 
 
 def _trace_window(
-    window: TracedWindow, out: Path, map_id: int, seeds: tuple[int, ...], arguments: dict[str, Any], bar: tqdm
+    window: TracedWindow, out: Path, map_id: int, seeds: tuple[int, ...], arguments: dict[str, Any], again: _Again, bar: tqdm
 ) -> None:
     """Pictures and gains of one window, less what is there already."""
+    rays = arguments["depth"], arguments["samples"], arguments["diffraction"]
     count = arguments["transmitters"]
     paths = [gain_path(out, SIMULATION, map_id, number) for number in range(count)]
     buildings = building_mask(window.roof, window.terrain)
@@ -149,12 +166,14 @@ def _trace_window(
     for number, (row, column) in enumerate(place_transmitters(buildings, count, int(words[0]))):
         if not paths[number].exists():
             write_transmitter(antenna_path(out, map_id, number), buildings.shape, (row, column))
-            gain = window.path_gain(
-                buildings, int(row), int(column), arguments["depth"], arguments["samples"], arguments["diffraction"],
-                int(words[1 + number]),
-            )  # fmt: skip
+            gain = window.path_gain(buildings, int(row), int(column), *rays, int(words[1 + number]))
             write_grey(paths[number], grey_levels(gain))
         bar.update()
+        if (map_id, number) in again.pairs:
+            other_seed = int(np.random.SeedSequence([*seeds, number + AGAIN]).generate_state(1)[0])
+            other = grey_levels(window.path_gain(buildings, int(row), int(column), *rays, other_seed))
+            again.differences.append(difference(read_grey(paths[number]), other, buildings))
+            bar.update()
 
 
 def _record(arguments: dict[str, Any]) -> dict[str, Any]:

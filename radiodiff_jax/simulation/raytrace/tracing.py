@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from radiodiff_jax.simulation.raytrace.cells import cell_gains, lattice_triangles, spread_sparse
 from radiodiff_jax.simulation.raytrace.library import CITIES
@@ -23,23 +23,19 @@ DIFFRACTION_SHARE = 10  # diffraction takes a tenth of the samples: it costs ten
 SWAY = 0.25  # metres that a transmitter may stand off the centre of its pixel, so that repeats use other rays
 
 
-class TracedCity:
-    """A built-in city of the ray tracer. `library` is the module sionna.rt."""
+class TracedScene:
+    """Surfaces that rays meet, and a solver. `library` is the module sionna.rt, `scene` one of its scenes."""
 
-    def __init__(self, library: ModuleType, name: str):
+    def __init__(self, library: ModuleType, scene: Any):
         import mitsuba
 
-        self.library, self.mitsuba = library, mitsuba
-        self.scene = library.load_scene(getattr(library.scene, CITIES[name]))
+        self.library, self.mitsuba, self.scene = library, mitsuba, scene
         self.scene.frequency = FREQUENCY
         self.scene.tx_array = library.PlanarArray(num_rows=1, num_cols=1, pattern="iso", polarization="V")
         whole = self.scene.mi_scene
         self.ground = mitsuba.load_dict(
             {"type": "scene"} | {shape.id(): shape for shape in whole.shapes() if _is_ground(shape.id())}
         )
-        box = self.ground.bbox()
-        self.west, self.south = float(box.min.x), float(box.min.y)
-        self.east, self.north = float(box.max.x), float(box.max.y)
         self.solver = library.RadioMapSolver()
 
     def heights(
@@ -57,6 +53,16 @@ class TracedCity:
         z = np.array(mitsuba.Float(hit.p.z), np.float64)
         return np.where(np.array(hit.is_valid()), z, 0.0).reshape(shape)
 
+
+class TracedCity(TracedScene):
+    """A built-in city of the ray tracer."""
+
+    def __init__(self, library: ModuleType, name: str):
+        super().__init__(library, library.load_scene(getattr(library.scene, CITIES[name])))
+        box = self.ground.bbox()
+        self.west, self.south = float(box.min.x), float(box.min.y)
+        self.east, self.north = float(box.max.x), float(box.max.y)
+
     def coarse_heights(self) -> tuple[Float[np.ndarray, "rows columns"], Float[np.ndarray, "rows columns"]]:
         """Highest surface and ground of the whole city, every 4 m, at the centres of 4 m cells."""
         shape = int((self.north - self.south) // COARSE), int((self.east - self.west) // COARSE)
@@ -65,15 +71,15 @@ class TracedCity:
 
 
 class TracedWindow:
-    """One window of a city: its masks' heights, and the path gains of transmitters in it."""
+    """One window of a scene: its masks' heights, and the path gains of transmitters in it."""
 
-    def __init__(self, city: TracedCity, west: float, north: float, size: tuple[int, int]):
+    def __init__(self, city: TracedScene, west: float, north: float, size: tuple[int, int]):
         self.city, self.west, self.north = city, west, north
         height, width = size
         self.roof = city.heights(west + 0.5, north - 0.5, size, 1.0)
         self.terrain = city.heights(west + 0.5, north - 0.5, size, 1.0, ground_only=True)
         corners = city.heights(west, north, (height + 1, width + 1), 1.0, ground_only=True)
-        self.mesh = _mesh(city.mitsuba, *lattice_triangles(corners, west, north, ANTENNA_HEIGHT))
+        self.mesh = make_mesh(city.mitsuba, *lattice_triangles(corners, west, north, ANTENNA_HEIGHT))
 
     def path_gain(
         self, buildings: Bool[np.ndarray, "height width"], row: int, column: int, depth: int, samples: int,
@@ -112,10 +118,14 @@ def _is_ground(name: str) -> bool:
     return any(word in name.lower() for word in GROUND_NAMES)
 
 
-def _mesh(mitsuba: ModuleType, vertices: np.ndarray, triangles: np.ndarray) -> Any:
+def make_mesh(
+    mitsuba: ModuleType, vertices: Float[np.ndarray, "vertices 3"], triangles: Int[np.ndarray, "triangles 3"],
+    name: str = "measurement lattice",
+) -> Any:  # fmt: skip
     """A Mitsuba mesh of these triangles."""
-    mesh = mitsuba.Mesh("measurement lattice", len(vertices), len(triangles))
+    mesh = mitsuba.Mesh(name, len(vertices), len(triangles))
     parameters = mitsuba.traverse(mesh)
-    parameters["vertex_positions"], parameters["faces"] = vertices.ravel(), triangles.ravel()
+    parameters["vertex_positions"] = np.ascontiguousarray(vertices, np.float32).ravel()
+    parameters["faces"] = np.ascontiguousarray(triangles, np.uint32).ravel()
     parameters.update()
     return mesh
