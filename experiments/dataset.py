@@ -9,7 +9,7 @@ from radiodiff_jax.data.checks.inventory import counted
 from radiodiff_jax.data.splits import RULES
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
-from radiodiff_jax.radiomapseer import MISSING, SIMULATIONS, SIZE_MULTIPLE, RadioMapFolder, simulations_in
+from radiodiff_jax.radiomapseer import COMPUTED, MISSING, SIMULATIONS, SIZE_MULTIPLE, RadioMapFolder, simulations_in
 from radiodiff_jax.simulation.raytrace.library import CITIES
 
 SHOWN = 50  # lines of a long list that are printed; --json has them all
@@ -79,12 +79,20 @@ def make_parser() -> argparse.ArgumentParser:
     raytrace.add_argument("--workers", type=whole_number(1), default=1, metavar="N", help="processes for --scenes and --made-up, "
                           "which share the cores; one uses all of them")  # fmt: skip
 
+    compute = add("compute", run_compute, "Maps of each scene that a model may be told of (data.computed), in gain/NAME.",
+                  "--root raytraced --maps dominant_path reflections diffraction")  # fmt: skip
+    add_root(compute)
+    compute.add_argument("--maps", nargs="+", choices=COMPUTED, default=list(COMPUTED), metavar="NAME",
+                         help=f"which of {', '.join(COMPUTED)} (default: all)")  # fmt: skip
+    add_workers(compute)
+
     compare = add("compare", run_compare, "Figures of merit of one folder's radio maps against another's.",
                   "--truth RadioMapSeer --other demo/maps --json compare.json")  # fmt: skip
     compare.add_argument("--truth", type=Path, required=True, metavar="ROOT", help="folder that is taken as true")
     compare.add_argument("--other", type=Path, required=True, metavar="DIR", help="folder that is judged")
     add_simulation(compare)
-    compare.add_argument("--other-simulation", choices=SIMULATIONS, metavar="NAME", help="that of --other, if it is another")
+    compare.add_argument("--other-simulation", choices=SIMULATIONS + COMPUTED, metavar="NAME",
+                         help="that of --other, if it is another")  # fmt: skip
     compare.add_argument("--figures", type=Path, metavar="DIR",
                          help="draw the nearest, the median and the farthest map: true, judged, difference")  # fmt: skip
     add_json(compare)
@@ -93,8 +101,9 @@ def make_parser() -> argparse.ArgumentParser:
                 "--root RadioMapSeer --out tfds --simulation DPM")  # fmt: skip
     add_root(build)
     build.add_argument("--out", type=Path, required=True, metavar="TFDS_DIR", help="folder to write below")
-    build.add_argument("--simulation", choices=SIMULATIONS, nargs="+", default=["DPM"], metavar="NAME",
-                       help=f"which of the folders below gain/, each packed by itself: {', '.join(SIMULATIONS)}")  # fmt: skip
+    folders = SIMULATIONS + COMPUTED
+    build.add_argument("--simulation", choices=folders, nargs="+", default=["DPM"], metavar="NAME",
+                       help=f"which of the folders below gain/, each packed by itself: {', '.join(folders)}")  # fmt: skip
     build.add_argument("--cars", action="store_true", help="pack the car masks too")
     build.add_argument("--buildings", choices=MISSING, nargs="+", default=[], metavar="KIND",
                        help=f"also pack the masks with missing buildings: {', '.join(MISSING)}")  # fmt: skip
@@ -209,6 +218,16 @@ def run_raytrace(arguments: argparse.Namespace) -> None:
         )  # fmt: skip
     written = RadioMapFolder(arguments.out, "RT")
     print(f"{arguments.out}: {len(written.pairs)} radio maps of {len(written.maps)} maps")
+
+
+def run_compute(arguments: argparse.Namespace) -> None:
+    """Write maps of each scene beside those of the folder."""
+    from radiodiff_jax.simulation.scene_maps import write_scene_maps  # compiles with numba
+
+    names = list(dict.fromkeys(arguments.maps))
+    number = write_scene_maps(arguments.root, names, arguments.workers or os.cpu_count())
+    print(f"{arguments.root}: gain/{', gain/'.join(names)} of {counted(number, 'scene')}")
+    print(f"train with data.computed=[{','.join(names)}]")
 
 
 def run_compare(arguments: argparse.Namespace) -> None:

@@ -50,7 +50,7 @@ def evaluate_run(
     from tqdm import tqdm
 
     from experiments.training import open_split
-    from radiodiff_jax.data.sources import open_varied_source
+    from radiodiff_jax.data.sources import computed_there, open_varied_source
     from radiodiff_jax.images import write_grey
     from radiodiff_jax.inference.evaluation import evaluate_steps
     from radiodiff_jax.inference.evaluation_files import write_evaluation
@@ -67,7 +67,8 @@ def evaluate_run(
     def open_maps(judged: Any) -> Any:
         if not isinstance(model, Generator):
             return open_split(judged, data, split)
-        source = open_varied_source(data, split, judged.data)
+        there = computed_there(data, judged.data.computed)
+        source = open_varied_source(data, split, replace(judged.data, computed=there))
         model.for_size(tuple(source.size))  # raises UserError for a size that it cannot predict
         return source
 

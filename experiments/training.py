@@ -135,6 +135,8 @@ def mixed_arguments(config: Config, mix: str) -> tuple[dict[str, Any], str]:
     own = replace(config.data, split="auto", maps=(), hold_out=())
     if mix == SIMULATE:
         own = replace(own, simulation="DPM", mixture=None, buildings="complete")
+        if own.computed:
+            raise UserError(f"--mix {SIMULATE} makes maps that data.computed tells of already; mix a folder, or leave it out", 2)
         source, other = endless_stream(own, config.image_size), stream_fingerprint(config.image_size, own)
     else:
         source, other = open_varied_source(mix, "train", own, config.image_size), varied_fingerprint(mix, own)

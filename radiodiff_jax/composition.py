@@ -22,6 +22,7 @@ from radiodiff_jax.features import Scene, estimate_gain, feature_channels, featu
 from radiodiff_jax.models.backbone import Answers
 from radiodiff_jax.models.initialisers import first_values
 from radiodiff_jax.objectives.objective import Coordinates, NoiseAt, Objective, Times
+from radiodiff_jax.radiomapseer import COMPUTED
 from radiodiff_jax.settings import VAEConfig
 from radiodiff_jax.spaces.buildings import blank_buildings
 from radiodiff_jax.spaces.space import Space
@@ -152,7 +153,8 @@ def compose(config: GeneratorConfig, autoencoder: VAEConfig | None = None, base:
 def scene_of(batch: dict[str, Array]) -> Scene:
     """The scene of a batch as `data/pipeline.py` makes it."""
     gain = grey_to_gain(batch["gain"]) if "observed" in batch else None
-    return Scene(batch["buildings"], batch["position"], batch.get("cars"), batch.get("observed"), gain)
+    computed = {name: grey_to_gain(batch[name]) for name in COMPUTED if name in batch}
+    return Scene(batch["buildings"], batch["position"], batch.get("cars"), batch.get("observed"), gain, computed)
 
 
 def keep_observed(gain: Float[Array, "batch height width"], scene: Scene) -> Float[Array, "batch height width"]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.features import check_features
+from radiodiff_jax.features import COMPUTED_ESTIMATES, check_features
 from radiodiff_jax.models.backbone import Answers
 from radiodiff_jax.models.pmnet import PMNetBackbone
 from radiodiff_jax.models.radiodiff import RadioDiffBackbone
@@ -20,6 +20,7 @@ from radiodiff_jax.objectives.decoupled import Decoupled
 from radiodiff_jax.objectives.flow_matching import FlowMatching
 from radiodiff_jax.objectives.regression import Regression
 from radiodiff_jax.objectives.residual_flow import ResidualFlow
+from radiodiff_jax.radiomapseer import COMPUTED
 from radiodiff_jax.settings import (
     STRICT,
     DataConfig,
@@ -52,7 +53,7 @@ class GeneratorConfig:
     backbone: BackboneConfig = field(default_factory=UNetBackbone)
     objective: ObjectiveConfig = field(default_factory=Regression)
     features: tuple[str, ...] = ("buildings", "transmitter", "cars")  # see features.py
-    estimate: Literal["none", "line_of_sight", "path"] = "none"  # where training starts; see propagation.py
+    estimate: Literal["none", "line_of_sight", "path", "dominant_path", "rays"] = "none"  # see features.py
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     ema: EMAConfig = field(default_factory=EMAConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -70,6 +71,10 @@ class GeneratorConfig:
                 f"data.{name} is {getattr(self.data, name)}, but features "
                 f"{'have' if 'observed' in self.features else 'lack'} 'observed'; set both or neither"
             )
+        needed = {*self.features, *COMPUTED_ESTIMATES.get(self.estimate, ())} & set(COMPUTED)
+        for name in sorted(needed - set(self.data.computed)):
+            raise UserError(f"data.computed lacks '{name}', which features or the estimate need; add it, as in "
+                            f"data.computed=[{','.join(sorted(needed | set(self.data.computed)))}]")  # fmt: skip
         if self.objective.needs_base and self.estimate != "none":
             raise UserError(
                 f"objective {self.objective.name} starts from a regression run, so it takes no estimate; set estimate=none"

@@ -14,7 +14,8 @@ from jaxtyping import Array, Bool, Float, Int
 from radiodiff_jax.errors import UserError, nearest
 from radiodiff_jax.paths import Rays, Ways, cast_rays, offsets, shortest_ways
 from radiodiff_jax.propagation import MOST_BENDS_DB, OUT_OF_SIGHT_DB, bent_path_db, line_of_sight_db, over_roofs_db
-from radiodiff_jax.units import db_to_gain
+from radiodiff_jax.radiomapseer import COMPUTED
+from radiodiff_jax.units import db_to_gain, gain_to_db
 
 OFFSET_UNIT = 256.0
 """Metres per unit of the feature `offset`, whatever the size of the image."""
@@ -23,7 +24,8 @@ OFFSET_UNIT = 256.0
 class Scene:
     """A batch of scenes inside a trace; what several features need is computed once.
 
-    `gain`, in [0, 1], is read only where `observed` is set.
+    `gain`, in [0, 1], is read only where `observed` is set. `computed` are gains in [0, 1] of `simulation.scene_maps`, 0 where
+    nothing arrives and in buildings.
     """
 
     def __init__(
@@ -33,8 +35,10 @@ class Scene:
         cars: Bool[Array, "batch height width"] | None = None,
         observed: Bool[Array, "batch height width"] | None = None,
         gain: Float[Array, "batch height width"] | None = None,
+        computed: dict[str, Float[Array, "batch height width"]] | None = None,
     ):
         self.buildings, self.position, self.cars, self.observed, self.gain = buildings, position, cars, observed, gain
+        self.computed = computed or {}
 
     @cached_property
     def rays(self) -> Rays:
@@ -82,20 +86,38 @@ def path_gain(scene: Scene) -> Float[Array, "batch height width"]:
     return jnp.take_along_axis(gain.reshape(batch, -1), ways.entrance, axis=1).reshape(gain.shape)
 
 
+def computed_gain(scene: Scene, name: str) -> Float[Array, "batch height width"]:
+    """A map of the scene that was computed beforehand, gain in [0, 1]. Raises UserError where it was not."""
+    if name not in scene.computed:
+        raise UserError(f"the map '{name}' of this scene was not computed; add it to data.computed")
+    return scene.computed[name]
+
+
+def rays_gain(scene: Scene) -> Float[Array, "batch height width"]:
+    """Gain in [0, 1] of all paths by reflections and by one bend together: powers are added; 0 where nothing arrives."""
+    gains = [computed_gain(scene, name) for name in ("reflections", "diffraction")]
+    linear = sum(jnp.where(gain > 0, 10 ** (gain_to_db(gain) / 10), 0.0) for gain in gains)
+    return jnp.where(linear > 0, _gain(10 * jnp.log10(jnp.maximum(linear, 1e-20))), 0.0)
+
+
 ESTIMATES = ("none", "line_of_sight", "path")
-"""What a network's output can be added to."""
+"""What a network's output can be added to, made of the scene alone."""
+COMPUTED_ESTIMATES = {"dominant_path": ("dominant_path",), "rays": ("reflections", "diffraction")}
+"""Further estimates, and the maps of `data.computed` that they are made of."""
 
 
 def estimate_gain(kind: str, scene: Scene) -> Float[Array, "batch height width 1"]:
     """A first estimate of the gain in [0, 1], float32, not blanked inside buildings; `none` is 0 everywhere.
 
-    Raises UserError for a kind that is not in `ESTIMATES`.
+    Raises UserError for another kind, and for one of maps that were not computed.
     """
-    if kind not in ESTIMATES:
-        raise UserError(f"there is no estimate '{kind}'{nearest(kind, ESTIMATES)}; choose one of {', '.join(ESTIMATES)}")
+    kinds = [*ESTIMATES, *COMPUTED_ESTIMATES]
+    if kind not in kinds:
+        raise UserError(f"there is no estimate '{kind}'{nearest(kind, kinds)}; choose one of {', '.join(kinds)}")
     if kind == "none":
         return jnp.zeros((*scene.buildings.shape, 1), jnp.float32)
-    return {"line_of_sight": line_of_sight_gain, "path": path_gain}[kind](scene)[..., None]
+    functions = {"line_of_sight": line_of_sight_gain, "path": path_gain, "rays": rays_gain}
+    return (computed_gain(scene, kind) if kind == "dominant_path" else functions[kind](scene))[..., None]
 
 
 # ---- features: Scene -> channels, each [batch, height, width] ----
@@ -203,20 +225,20 @@ FEATURES: dict[str, Feature] = {
     "transmitter_gaussian": Feature(_transmitter_gaussian),
     "observed": Feature(_observed, 2),
 }
+"""Made of the scene on the device. A configuration may also name the maps of `COMPUTED`, of one channel each."""
 
 
 def feature_names() -> tuple[str, ...]:
-    """Every name that a configuration may give."""
+    """Every name of a feature that is made on the device."""
     return tuple(FEATURES)
 
 
 def check_features(names: Sequence[str]) -> None:
-    """Raises UserError for a name that is not in `FEATURES` and for one that is given twice."""
+    """Raises UserError for a name that is neither in `FEATURES` nor in `COMPUTED`, and for one that is given twice."""
+    known = [*FEATURES, *COMPUTED]
     for name in names:
-        if name not in FEATURES:
-            raise UserError(
-                f"there is no feature '{name}'{nearest(name, FEATURES)}; choose among {', '.join(FEATURES)}"
-            )
+        if name not in known:
+            raise UserError(f"there is no feature '{name}'{nearest(name, known)}; choose among {', '.join(known)}")
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if twice:
         raise UserError(f"the feature '{twice[0]}' is given twice; name it once")
@@ -225,7 +247,12 @@ def check_features(names: Sequence[str]) -> None:
 def feature_channels(names: Sequence[str]) -> int:
     """How many channels these features have together; raises UserError as `check_features` does."""
     check_features(names)
-    return sum(FEATURES[name].channels for name in names)
+    return sum(channels_of(name) for name in names)
+
+
+def channels_of(name: str) -> int:
+    """How many channels a feature has."""
+    return FEATURES[name].channels if name in FEATURES else 1
 
 
 def feature_image(names: Sequence[str], scene: Scene) -> Float[Array, "batch height width channels"]:
@@ -234,8 +261,13 @@ def feature_image(names: Sequence[str], scene: Scene) -> Float[Array, "batch hei
     Raises UserError as `check_features` does, and for a feature of something that the scene lacks.
     """
     check_features(names)
-    channels = [channel for name in names for channel in FEATURES[name].function(scene)]
+    channels = [channel for name in names for channel in _channels(name, scene)]
     return jnp.stack([channel.astype(jnp.float32) for channel in channels], axis=-1)
+
+
+def _channels(name: str, scene: Scene) -> list[Array]:
+    """2 g - 1 of the gain g of a computed map, -1 where nothing arrives and in buildings; any other feature's channels."""
+    return FEATURES[name].function(scene) if name in FEATURES else [2 * computed_gain(scene, name) - 1]
 
 
 def _gain(path_gain_db: Array) -> Array:

@@ -3,7 +3,7 @@
 Two unit systems are in use in the literature and are not comparable, so every figure's name starts with its protocol:
 `raw` (gain = grey / 255, 99.16 dB per unit) or `thresholded` (max(gain - 0.2, 0) / 0.8, 79.33 dB per unit). Names are
 `protocol/region/figure` with region `all` or `outdoor` (pixels that are no building), `protocol/figure` for decibels,
-and two figures of the raw map alone. A figure that a map does not have (no signal anywhere, say) is None, so that
+and three figures of the raw map alone. A figure that a map does not have (no signal anywhere, say) is None, so that
 every result is valid JSON.
 
 | name | meaning |
@@ -15,6 +15,7 @@ every result is valid JSON.
 | `P/mae_db`, `P/rmse_db` | error in dB over the outdoor pixels whose truth is above the protocol's floor |
 | `P/share_within_3_db` | share of these pixels whose error is at most 3 dB |
 | `peak_distance_m` | distance of the brightest predicted pixel from the transmitter |
+| `signal_right` | share of the outdoor pixels that are above -127.17 dB, or not, in both |
 | `sharpness_ratio` | variance of the Laplacian of the prediction over that of the truth |
 
 The floor of `raw` is gain 0 (-147 dB, "no signal"); the floor of `thresholded` is gain 0.2 (-127.17 dB), and a
@@ -66,6 +67,8 @@ def map_figures(
         errors = decibel_figures(truth, prediction, outdoor, protocol)
         figures |= {f"{protocol}/{name}": value for name, value in errors.items()}
     figures["peak_distance_m"] = None if transmitter is None else peak_distance(prediction, transmitter)
+    heard = [image[outdoor] > NOISE_FLOOR + 1e-6 for image in (truth, prediction)]  # grey level 51 is the floor itself
+    figures["signal_right"] = _ratio(float((heard[0] == heard[1]).sum()), float(outdoor.sum()))
     figures["sharpness_ratio"] = _ratio(float(laplace(prediction).var()), float(laplace(truth).var()))
     return figures
 

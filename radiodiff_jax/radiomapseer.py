@@ -24,6 +24,8 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import Grey, Mask, Size, read_grey, write_mask
 
 SIMULATIONS = ("DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4", "RT", "carsRT")
+COMPUTED = ("dominant_path", "reflections", "diffraction")
+"""Folders below gain/ that are no radio maps to learn: what `simulation.scene_maps` computes of each scene."""
 MISSING = ("missing1", "missing2", "missing3", "missing4")
 """Sets of building masks with so many buildings left out (`data.buildings`)."""
 MISSING_VARIANTS = 6

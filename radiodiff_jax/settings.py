@@ -10,6 +10,7 @@ from typing import Literal
 from radiodiff_jax.errors import UserError
 
 DataType = Literal["float32", "bfloat16", "float16"]
+ComputedMap = Literal["dominant_path", "reflections", "diffraction"]
 Simulation = Literal["DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4", "RT", "carsRT"]
 STRICT = {"extra": "forbid", "allow_inf_nan": False}  # how pydantic checks these dataclasses
 
@@ -123,6 +124,7 @@ class DataConfig:
     buildings: Literal["complete", "missing1", "missing2", "missing3", "missing4"] = "complete"  # that the model is told of
     observed_pixels: int = 0  # random outdoor pixels of a map whose gain the model is told (feature `observed`)
     observed_range: tuple[int, int] | None = None  # instead: their number is drawn for each map, log-uniform over number + 1
+    computed: tuple[ComputedMap, ...] = ()  # maps computed of each scene beforehand, for the features of these names
     split: Literal["auto", "radiounet", "radiodiff", "by_map"] = "auto"
     maps: tuple[int, ...] = ()  # layouts trained on, in place of the split's; the others are held out
     hold_out: tuple[int, ...] = ()  # layouts that are only validated on; without `maps` all others are trained on
@@ -235,6 +237,10 @@ def check_data(data: DataConfig) -> None:
         raise UserError(f"data.maps and data.hold_out both name layout {both[0]}; a layout is trained on or held out")
     if data.source == "simulate" and (data.maps or data.hold_out):
         raise UserError("data.maps and data.hold_out choose layouts of a folder; leave them out with data.source=simulate")
+    if data.computed and data.source == "simulate":
+        raise UserError("data.computed tells a model what data.source=simulate makes: it would have nothing to learn; use a folder")
+    if data.computed and data.buildings != "complete":
+        raise UserError("data.computed knows all buildings; set data.buildings=complete, or data.computed=[]")
     if data.mixture == data.simulation:
         raise UserError(
             f"data.mixture is {data.mixture}, as data.simulation is already; name another simulation, or null for none"

@@ -19,6 +19,7 @@ from radiodiff_jax.objectives.regression import Regression
 from radiodiff_jax.settings import VAEConfig
 from radiodiff_jax.simulation.cities.generator import city
 from radiodiff_jax.simulation.cities.placement import place_cars, place_transmitters
+from radiodiff_jax.simulation.scene_maps import scene_maps
 from radiodiff_jax.training.compiled import compile_task
 from radiodiff_jax.training.devices import device_mesh, put_batch, replicate
 from radiodiff_jax.training.task import Batch, State, Task, Tree
@@ -148,6 +149,9 @@ def random_scenes(config: Config, count: int) -> Batch:
     scenes = {"buildings": np.stack(buildings), "position": np.stack(position).astype(np.int32)}
     if data.cars:
         scenes["cars"] = np.stack([place_cars(mask, [place], 0) for mask, place in zip(buildings, position, strict=True)])
+    for name in data.computed:
+        maps = [scene_maps([name], mask, tuple(place))[name] for mask, place in zip(buildings, position, strict=True)]
+        scenes[name] = np.stack(maps)
     scenes = {name: np.resize(part, (count, *part.shape[1:])) for name, part in scenes.items()}
     if data.observed is not None:
         known = random.random((count, *size)) < data.observed[1] / math.prod(size)

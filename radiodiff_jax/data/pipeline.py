@@ -6,6 +6,7 @@ A batch is a dictionary of NumPy arrays:
     buildings    bool [batch, height, width]      what the model is told of: True = building
     cars         bool [batch, height, width]      only with `data.cars`
     observed     bool [batch, height, width]      only with `data.observed_pixels`: where the gain is known beforehand
+    dominant_path, reflections, diffraction   uint8 [batch, height, width]   only with `data.computed`, in grey levels
     position     int32 [batch, 2]                 row and column of the transmitter in these images
     map          int32 [batch]                    number of the city map
     transmitter  int32 [batch]                    number of the transmitter

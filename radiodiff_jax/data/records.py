@@ -5,6 +5,7 @@
     buildings         bool [height, width]   what a model is told of; True = building
     cars              bool [height, width]   if asked for
     gain              uint8 [height, width]  path gain in grey levels
+    dominant_path, reflections, diffraction   uint8 [height, width]   with `data.computed`: see `simulation.scene_maps`
     observed          bool [height, width]   of a `VariedSource`: where the gain is known beforehand
     true_buildings    bool [height, width]   of a `VariedSource`: all buildings, where `buildings` shows not all
 """
@@ -35,10 +36,12 @@ class RecordSource(Protocol):
 
 def scene_batch(
     buildings: Mask, transmitter: tuple[int, int], cars: Mask | None = None, observed: Mask | None = None,
-    gain: Grey | None = None,
+    gain: Grey | None = None, computed: dict[str, Grey] | None = None,
 ) -> Record:  # fmt: skip
     """A batch of one scene that lies in no data set: masks [height, width], the transmitter's (row, column), and where
-    the gain is `observed`, `gain` in grey levels there (elsewhere it has no part)."""
-    given = {"buildings": buildings, "cars": cars, "observed": observed, "gain": gain}
+    the gain is `observed`, `gain` in grey levels there (elsewhere it has no part).
+    `computed` are maps of `simulation.scene_maps` in grey levels.
+    """
+    given = {"buildings": buildings, "cars": cars, "observed": observed, "gain": gain} | (computed or {})
     images = {name: np.asarray(image)[None] for name, image in given.items() if image is not None}
     return images | {"position": np.array([transmitter], np.int32)}

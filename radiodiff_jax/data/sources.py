@@ -13,7 +13,7 @@ Training draws from the seed of the stream. Reading a record by its index draws 
 that every evaluation sees the same input. Each draw is the same whether or not the others are used.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -61,14 +61,15 @@ class VariedSource:
     """The records of `source`, varied. Records hold `observed` (mask) where `observed` says how many pixels at least and
     at most, and `true_buildings` where `masks` gives the input's `buildings`. Safe to read from several threads.
 
-    `mixed` has the same radio maps by a second simulation.
+    `mixed` has the same radio maps by a second simulation, `computed` maps of the scenes by name (`data.computed`).
     """
 
     def __init__(
         self, source: RecordSource, mixed: RecordSource | None = None, masks: Masks | None = None,
-        observed: tuple[int, int] | None = None,
+        observed: tuple[int, int] | None = None, computed: Mapping[str, RecordSource] | None = None,
     ):  # fmt: skip
         self._source, self._mixed, self._masks, self._observed = source, mixed, masks, observed
+        self._computed = dict(computed or {})
         self.size, self.maps, self.cars = source.size, source.maps, source.cars
 
     def __len__(self) -> int:
@@ -87,6 +88,8 @@ class VariedSource:
         record = dict(record)
         if self._mixed is not None:
             record["gain"] = mix(record, self._mixed[index], weight)
+        for name, maps in self._computed.items():
+            record[name] = maps[index]["gain"]
         if self._observed is not None:
             record["observed"] = choose_outdoors(record["buildings"], draw_count(*self._observed, generator), generator)
         if self._masks is not None:
@@ -192,17 +195,44 @@ def open_varied_source(data_path: str | Path, split: str, settings: DataConfig, 
             )
     if settings.buildings != "complete":
         masks = open_masks(Path(data_path), split, settings, source.size)
-    return vary(source, mixed, masks, settings.observed)
+    computed = {name: open_computed(data_path, split, name, rule, source) for name in settings.computed}
+    return vary(source, mixed, masks, settings.observed, computed)
+
+
+def open_computed(data_path: str | Path, split: str, name: str, rule: tuple, source: RecordSource) -> RecordSource:
+    """The maps of a split's scenes that were computed beforehand. Raises UserError where they are not there, or not all."""
+    remedy = f"compute them with `python -m experiments.dataset compute --root {data_path}`"
+    if is_packed(data_path):
+        remedy = f"compute them in the folder that it was made from, and pack it again with --simulation ... {name}"
+    try:
+        found = open_source(data_path, split, name, False, *rule)
+    except UserError as error:
+        raise UserError(f"{data_path} has no maps {name} of its scenes, which data.computed asks for ({error}); {remedy}") from None
+    if len(found) != len(source) or found.maps != source.maps:
+        raise UserError(f"{data_path} has {len(source)} radio maps for {split}, but {len(found)} maps {name} of them; {remedy}")
+    return found
+
+
+def computed_there(data_path: str | Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of the maps that a data set has; a generator computes the others of each scene itself."""
+
+    def there(name: str) -> bool:
+        try:
+            return bool(len(open_source(data_path, "test" if is_packed(data_path) else ALL, name)))
+        except UserError:
+            return False
+
+    return tuple(filter(there, names))
 
 
 def vary(
     source: RecordSource, mixed: RecordSource | None = None, masks: Masks | None = None,
-    observed: tuple[int, int] | None = None,
+    observed: tuple[int, int] | None = None, computed: Mapping[str, RecordSource] | None = None,
 ) -> RecordSource:  # fmt: skip
     """A `VariedSource`, or the source itself where there is nothing to vary."""
-    if mixed is None and masks is None and observed is None:
+    if mixed is None and masks is None and observed is None and not computed:
         return source
-    return VariedSource(source, mixed, masks, observed)
+    return VariedSource(source, mixed, masks, observed, computed)
 
 
 def open_masks(data_path: Path, split: str, settings: DataConfig, size: Size) -> Masks:
@@ -232,6 +262,7 @@ def varied_fingerprint(data_path: str | Path, settings: DataConfig) -> str:
     parts = [fingerprint(data_path, settings.simulation)]
     if settings.mixture is not None:
         parts.append(fingerprint(data_path, settings.mixture))
+    parts += [fingerprint(data_path, name) for name in settings.computed]
     if settings.buildings != "complete":
         parts.append(masks_fingerprint(Path(data_path), settings.buildings))
     return parts[0] if len(parts) == 1 else sha256("\n".join(parts).encode()).hexdigest()

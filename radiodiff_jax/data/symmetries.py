@@ -9,10 +9,11 @@ import numpy as np
 
 from radiodiff_jax.data.records import Record
 from radiodiff_jax.images import Size
+from radiodiff_jax.radiomapseer import COMPUTED
 
 SQUARE = 8
 RECTANGLE = 4
-IMAGES = ("buildings", "true_buildings", "cars", "gain", "observed")
+IMAGES = ("buildings", "true_buildings", "cars", "gain", "observed", *COMPUTED)
 """What is an image in a record."""
 
 

@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Float
 
 from radiodiff_jax.data.pipeline import Batch
-from radiodiff_jax.features import Scene, estimate_gain
+from radiodiff_jax.features import COMPUTED_ESTIMATES, Scene, estimate_gain
 from radiodiff_jax.propagation import distance_law
 from radiodiff_jax.spaces.buildings import blank_buildings
+from radiodiff_jax.units import grey_to_gain
 
 Predictor = Callable[[Batch], Float[np.ndarray, "batch height width"]]
 
@@ -21,13 +22,16 @@ def predict_distance_law(batch: Batch) -> Float[np.ndarray, "batch height width"
 
 
 def estimate_predictor(kind: str) -> Predictor:
-    """An estimate that needs no training, with buildings blanked: "line_of_sight" or "path"."""
+    """An estimate that needs no training (see `features.estimate_gain`), with buildings blanked; batches hold the maps that
+    it is made of, in grey levels."""
+    maps = COMPUTED_ESTIMATES.get(kind, ())
 
     @jax.jit
-    def run(buildings: jax.Array, position: jax.Array) -> jax.Array:
-        return blank_buildings(estimate_gain(kind, Scene(buildings, position))[..., 0], buildings)
+    def run(buildings: jax.Array, position: jax.Array, computed: dict[str, jax.Array]) -> jax.Array:
+        scene = Scene(buildings, position, computed={name: grey_to_gain(grey) for name, grey in computed.items()})
+        return blank_buildings(estimate_gain(kind, scene)[..., 0], buildings)
 
-    return lambda batch: np.asarray(run(batch["buildings"], batch["position"]))
+    return lambda batch: np.asarray(run(batch["buildings"], batch["position"], {name: batch[name] for name in maps}))
 
 
 BASELINES: dict[str, Predictor] = {
@@ -36,3 +40,5 @@ BASELINES: dict[str, Predictor] = {
     "path estimate": estimate_predictor("path"),
 }
 """What stands beside every model, none of it trained."""
+COMPUTED_BASELINES = {"dominant path model": "dominant_path", "ray estimate": "rays"}
+"""Further ones, by the estimate, beside a model that is told of the maps that they are made of."""

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 
 from radiodiff_jax.data.pipeline import Batch, buildings_of, chosen_records, evaluation_batches
 from radiodiff_jax.data.records import RecordSource
-from radiodiff_jax.features import Scene
-from radiodiff_jax.inference.baselines import BASELINES, Predictor
+from radiodiff_jax.features import COMPUTED_ESTIMATES, Scene
+from radiodiff_jax.inference.baselines import BASELINES, COMPUTED_BASELINES, Predictor, estimate_predictor
 from radiodiff_jax.inference.calibration import Calibration, Intervals
 from radiodiff_jax.inference.error_profile import ErrorProfile
 from radiodiff_jax.inference.evaluation_files import named
@@ -158,6 +158,11 @@ def evaluate_steps(
     """
     predictors, own = dict(BASELINES), {}
     if isinstance(model, Generator):
+        told = set(model.config.data.computed)
+        for name, kind in COMPUTED_BASELINES.items():
+            if told.issuperset(COMPUTED_ESTIMATES[kind]):
+                estimate = estimate_predictor(kind)
+                predictors[name] = lambda batch, estimate=estimate: estimate(model.with_computed(batch))
         samples = 1 if model.predicts_error else samples
         for number in steps:
             own[f"model {number}"] = number

@@ -20,6 +20,7 @@ from radiodiff_jax.inference.calibration import Calibration, Intervals
 from radiodiff_jax.inference.radio_map import RadioMap
 from radiodiff_jax.inference.scene import check_scene
 from radiodiff_jax.inference.windows import Window, predict_in_windows
+from radiodiff_jax.radiomapseer import COMPUTED
 from radiodiff_jax.settings import VAEConfig
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.devices import compiler_options, release_freed_memory
@@ -33,7 +34,7 @@ Mask = Bool[np.ndarray, "height width"]
 LONGEST = 2048
 """Metres: the longest side of a scene."""
 MULTIPLE = 32
-READ = ("buildings", "position", "cars", "observed")  # of a batch, by a prediction; the gain where it is observed
+READ = ("buildings", "position", "cars", "observed", *COMPUTED)  # of a batch, by a prediction; the gain where it is observed
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Generator:
             return np.stack([self._answer_large(row, steps, seed) for row in rows])
         if size != trained:
             return self.for_size(size).answer_batch(batch, steps, seed)
-        steps, batch = steps or self.config.objective.sampling_steps, self._read(batch)
+        steps, batch = steps or self.config.objective.sampling_steps, self._read(self.with_computed(batch))
         place = (*((name, array.shape) for name, array in batch.items()), steps)
         if place not in self._compiled:
             self._compiled[place] = self.traced(batch, steps).lower().compile()
@@ -206,8 +207,21 @@ class Generator:
         steps = steps or self.config.objective.sampling_steps
         return known.intervals if known and (known.steps, known.samples) == (steps, samples) else Intervals("normal")
 
+    def with_computed(self, batch: Batch) -> Batch:
+        """The batch with the maps of its scenes that the model is told of and that it lacks."""
+        missing = [name for name in self.config.data.computed if name not in batch]
+        if not missing:
+            return batch
+        from radiodiff_jax.simulation.scene_maps import scene_maps  # loads numba: more than a second
+
+        pairs = zip(batch["buildings"], batch["position"], strict=True)
+        found = [scene_maps(missing, buildings, tuple(position.tolist())) for buildings, position in pairs]
+        return batch | {name: np.stack([maps[name] for maps in found]) for name in missing}
+
     def _read(self, batch: Batch) -> Batch:
-        names = READ if self.config.data.cars else [name for name in READ if name != "cars"]
+        data = self.config.data
+        leave_out = {*(() if data.cars else ("cars",)), *(name for name in COMPUTED if name not in data.computed)}
+        names = [name for name in READ if name not in leave_out]
         names = [*names, "gain"] if "observed" in batch else names
         return {name: batch[name] for name in names if name in batch}
 

@@ -13,7 +13,7 @@ from radiodiff_jax.reporting.markdown import counted
 from radiodiff_jax.units import DB_PER_GAIN
 
 MODEL, AUTOENCODER = OWN = ("model", "autoencoder")  # the first that is there is the run's own prediction
-BASELINES = ("distance law", "line-of-sight estimate", "path estimate")
+BASELINES = ("distance law", "line-of-sight estimate", "path estimate", "dominant path model", "ray estimate")
 FORMER_NAMES = {"line-of-sight guess": "line-of-sight estimate"}  # in files of older versions
 DESCRIPTIONS = {
     MODEL: "the run's prediction from the scene",
@@ -22,6 +22,8 @@ DESCRIPTIONS = {
     "line-of-sight estimate": "distance law, and 16 dB less out of sight; no training",
     "path estimate": "distance law in sight, elsewhere the stronger of the way over the roofs and the way around the "
     "buildings; no training",
+    "dominant path model": "the simulator's own map, which the model is told of; no training",
+    "ray estimate": "reflections on walls and one bend, which the model is told of; no training",
 }
 """What each known predictor is, in the order in which pages list them."""
 HEADLINE, SSIM = "raw/all/rmse", "raw/all/ssim"

@@ -4,6 +4,8 @@
     dominant_path/     the model, in numba and in JAX
     raytrace/          a second physics: real cities and layouts by ray tracing
     folder.py          whole simulated data sets as RadioMapSeer folders
+    wall_reflections.py, edge_diffraction.py   power by reflections and by one bend, in the plane of the antennas
+    scene_maps.py      maps that a model may be told of, computed beforehand
     scenes.py          scenes of a given folder, whose gains are to be simulated
 
 What others use most is exported here, and loaded when it is first asked for, since numba takes more than a second to

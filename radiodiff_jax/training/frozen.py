@@ -137,9 +137,10 @@ def store_base(config: GeneratorConfig, run: Path, base_run: Path) -> None:
     base = read_config(base_run / "config.yaml")
     if base.kind != config.kind or base.objective.name != "regression":
         raise UserError(f"{base_run} is no run of a regression; name one as --base, such as of --config pixel-tiny")
-    told = [(base.space, base.image_size, base.data.cars), (config.space, config.image_size, config.data.cars)]
+    told = [(one.space, one.image_size, one.data.cars, one.data.computed) for one in (base, config)]
     if told[0] != told[1]:
-        raise UserError(f"{base_run} differs in space, image_size or data.cars; use its settings for what starts from it")
+        raise UserError(f"{base_run} differs in space, image_size, data.cars or data.computed; "
+                        "use its settings for what starts from it")  # fmt: skip
     variables, step = load_variables(base, base_run)
     if base.space.needs_autoencoder and not (run / "autoencoder").is_dir():
         with whole_folder(run / "autoencoder") as temporary:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from radiodiff_jax.data.splits import REAL_MAPS, looks_real
 from radiodiff_jax.radiomapseer import (
+    COMPUTED,
     MISSING,
     MISSING_VARIANTS,
     SIMULATIONS,
@@ -81,7 +82,7 @@ def take_inventory(root: Path) -> Inventory:
         return {int(match[1]) for match in _matches(root, name, r"(0|[1-9]\d*)\.png", MAP_NAME, strays)}
 
     kinds = [kind for kind in MISSING if (root / "png" / f"buildings_{kind}").is_dir()]
-    _matches(root, "gain", "|".join(SIMULATIONS), "", strays)
+    _matches(root, "gain", "|".join(SIMULATIONS + COMPUTED), "", strays)
     return Inventory(
         root=root,
         buildings=maps("png/buildings_complete"),
@@ -98,7 +99,7 @@ def take_inventory(root: Path) -> Inventory:
 
 def real_pairs(simulation: str) -> set[Pair]:
     """Every (map, transmitter) that RadioMapSeer has of a simulation; none of one that is not in it."""
-    if simulation == "RT":
+    if simulation in ("RT", "carsRT"):
         return set()
     transmitters = IRT4_TRANSMITTERS if simulation.endswith("IRT4") else REAL_TRANSMITTERS
     return {(number, transmitter) for number in range(REAL_MAPS) for transmitter in range(transmitters)}

@@ -1,6 +1,6 @@
 """Sampling of a generator, evaluation by evaluation, and one training update, as diagrams and pages."""
 
-from radiodiff_jax.features import FEATURES
+from radiodiff_jax.features import channels_of
 from radiodiff_jax.models.backbone import SCALE
 from radiodiff_jax.objectives.regression import SCALE_WEIGHT
 from radiodiff_jax.reporting.architecture import vae_pages
@@ -15,7 +15,7 @@ ESTIMATES = {"line_of_sight": "distance and line of sight", "path": "over the ro
 
 def feature_words(model: Generator) -> str:
     """The names of the features, with their channels where a name has several."""
-    channels = {name: FEATURES[name].channels for name in model.config.features}
+    channels = {name: channels_of(name) for name in model.config.features}
     return ", ".join(name.replace("_", " ") + (f" ({many})" if many > 1 else "") for name, many in channels.items())
 
 

@@ -55,8 +55,8 @@ def layout_scene(
 def prisms(rings: Sequence[Ring], height: float) -> tuple[Mesh, Mesh]:
     """(walls, roofs) of what lies inside an odd number of rings, standing on z = 0.
 
-    Walls stand `INSET` metres inside the outline. Neighbouring walls share the vertices between them, so that the ray tracer finds the edge that bends rays. Raises
-    UserError where the package shapely is missing.
+    Walls stand `INSET` metres inside the outline. Neighbouring walls share the vertices between them, so that the ray tracer
+    finds the edge that bends rays. Raises UserError where the package shapely is missing.
     """
     shapely = _load_shapely()
     area = shapely.Polygon()

@@ -100,7 +100,8 @@ def test_two_buildings_have_sight_lines_shadows_and_symmetry(ray_tracer, tmp_pat
     free_space = -47.86 - 20 * np.log10(rows - 10)
     above = in_db[rows, 31] - free_space
     assert -3 < np.median(above) < 6 and above.min() > -8
-    # Behind the western block, whose walls lie on the lines between pixels: at least 20 dB less than what would come through it, or nothing.
+    # Behind the western block, whose walls lie on the lines between pixels: at least 20 dB less than what would come
+    # through it, or nothing.
     shadow, distance = in_db[40:44, 2:6], np.hypot(*(np.mgrid[40:44, 2:6] - np.array([10, 31])[:, None, None]))
     assert (shadow < -47.86 - 20 * np.log10(distance) - 20).all()
     # The scene is its own mirror image: what differs is chance.

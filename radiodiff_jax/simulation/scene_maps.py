@@ -1,0 +1,82 @@
+"""Maps that the processor computes of a scene before a network sees it: what a model may be told of by `data.computed`.
+
+    dominant_path   the dominant path model
+    reflections     line of sight and reflections on walls
+    diffraction     one bend around a corner, out of sight of the transmitter
+
+All are in grey levels. `write_scene_maps` puts them beside the radio maps of a folder, as ROOT/gain/NAME/{map}_{tx}.png.
+"""
+
+import operator
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from tqdm import tqdm
+
+from radiodiff_jax.images import write_grey
+from radiodiff_jax.radiomapseer import antenna_path, buildings_path, gain_path
+from radiodiff_jax.simulation.dominant_path.field_numba import PreparedMap, path_gain_grey, prepare
+from radiodiff_jax.simulation.edge_diffraction import diffracted_gain
+from radiodiff_jax.simulation.scenes import read_scene_mask, read_scene_transmitter, transmitters_by_map
+from radiodiff_jax.simulation.wall_reflections import reflected_gain
+from radiodiff_jax.units import db_to_gain, gain_to_grey
+from radiodiff_jax.worker_processes import run_in_processes
+
+Grey = UInt8[np.ndarray, "height width"]
+FAINTEST = 1e-30  # linear; keeps the logarithm finite, far below grey level 0
+DEATH = "a process that computes maps died, most likely for want of memory; run again with fewer --workers, finished maps are kept"
+
+
+def grey_of(path_gain: Float[np.ndarray, "height width"]) -> Grey:
+    """Linear path gain -> grey levels; nothing arrives: 0."""
+    return gain_to_grey(db_to_gain(10 * np.log10(np.maximum(path_gain, FAINTEST))))
+
+
+SCENE_MAPS: dict[str, Callable[[PreparedMap, int, int], Grey]] = {
+    "dominant_path": path_gain_grey,
+    "reflections": lambda prepared, row, column: grey_of(reflected_gain(prepared, row, column)),
+    "diffraction": lambda prepared, row, column: grey_of(diffracted_gain(prepared, row, column)),
+}
+
+
+def scene_maps(
+    names: Sequence[str], buildings: Bool[np.ndarray, "height width"], transmitter: tuple[int, int]
+) -> dict[str, Grey]:
+    """The named maps of a scene; what transmitters of one city share is kept for the last cities."""
+    prepared = _prepared(buildings.tobytes(), buildings.shape)
+    return {name: SCENE_MAPS[name](prepared, *transmitter) for name in names}
+
+
+@lru_cache(4)
+def _prepared(buildings: bytes, size: tuple[int, int]) -> PreparedMap:
+    return prepare(np.frombuffer(buildings, bool).reshape(size))
+
+
+def write_scene_maps(root: str | Path, names: Sequence[str], workers: int = 1, progress: bool = True) -> int:
+    """Write the named maps of every antenna picture of a folder that are not there yet; returns how many antennas it has.
+
+    Buildings are the polygons traced from the masks. Raises UserError for pictures that are missing, unreadable or odd.
+    """
+    root = Path(root)
+    transmitters = transmitters_by_map(root, False)
+    jobs = [partial(_write_of_map, root, map_id, tuple(ids), tuple(names)) for map_id, ids in sorted(transmitters.items())]
+    total = sum(len(ids) for ids in transmitters.values())
+    with tqdm(total=total, unit=" scene", disable=not progress, smoothing=0.1) as bar:
+        for written in run_in_processes(operator.call, jobs, workers, DEATH):
+            bar.update(written)
+    return total
+
+
+def _write_of_map(root: Path, map_id: int, transmitters: tuple[int, ...], names: tuple[str, ...]) -> int:
+    paths = {(tx, name): gain_path(root, name, map_id, tx) for tx in transmitters for name in names}
+    missing = [place for place, path in paths.items() if not path.exists()]
+    if missing:
+        buildings = read_scene_mask(buildings_path(root, map_id))
+        prepared = prepare(buildings)
+        for tx, name in missing:
+            place = read_scene_transmitter(antenna_path(root, map_id, tx), buildings.shape)
+            write_grey(paths[tx, name], SCENE_MAPS[name](prepared, *place))
+    return len(transmitters)
