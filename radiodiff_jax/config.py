@@ -53,7 +53,7 @@ class GeneratorConfig:
     backbone: BackboneConfig = field(default_factory=UNetBackbone)
     objective: ObjectiveConfig = field(default_factory=Regression)
     features: tuple[str, ...] = ("buildings", "transmitter", "cars")  # see features.py
-    estimate: Literal["none", "line_of_sight", "path", "dominant_path", "rays"] = "none"  # see features.py
+    estimate: Literal["dominant_path", "rays", "none", "line_of_sight", "path"] = "none"  # see features.py
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     ema: EMAConfig = field(default_factory=EMAConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -123,7 +123,7 @@ def test_files_that_nothing_reads(root):
     write_grey(root / "png/buildings_complete/9.png", np.zeros((32, 32), np.uint8))
     assert findings(root) == [
         "warning: gain/DPM/2-1.png is not named MAP_TRANSMITTER.png, so nothing reads it",
-        "warning: gain/other is none of the simulations DPM, IRT2, IRT4, carsDPM, carsIRT2, carsIRT4, RT",
+        "warning: gain/other is none of the simulations DPM, IRT2, IRT4, carsDPM, carsIRT2, carsIRT4, RT, carsRT",
         "warning: png/antennas/readme.txt is not named MAP_TRANSMITTER.png, so nothing reads it",
         "warning: png/buildings_complete/01.png is not named MAP.png, so nothing reads it",
         "warning: png/buildings_complete/9.png has no transmitter and no radio map",

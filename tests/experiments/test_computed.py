@@ -96,7 +96,7 @@ def test_a_model_predicts_the_same_of_maps_that_are_there_and_of_its_own(run, da
     found = load_generator(run).predict(record["buildings"], (row, column))
     out = tmp_path / "map.png"
     words = ["--run", str(run), "--buildings", str(data / "png/buildings_complete/5.png"), "--out", str(out)]
-    assert predict.main([*words, "--row", str(row), "--column", str(column)]) == 0
+    assert predict.main([*words, "--tx", f"{row},{column}"]) == 0
     assert (read_grey(out) == gain_to_grey(found.gain)).all()
     # Four updates are too few to lead far from the estimate that it starts from.
     maps = scene_maps(COMPUTED, record["buildings"], (row, column))
