@@ -1,0 +1,155 @@
+"""Weights that come from the original and go there: golden weights give golden outputs, and nothing is lost on the way."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from experiments import weights
+from radiodiff_jax.errors import UserError
+from radiodiff_jax.inference.loading import load_run
+from radiodiff_jax.models.autoencoder import Autoencoder
+from radiodiff_jax.training.imported import no_weight
+from tests.golden_files import golden
+from tests.models.comparison import assert_close, nhwc, state_dict
+from tests.torch_pickles import save_like_torch
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("weights")
+
+
+@pytest.fixture(scope="module")
+def vae_state():
+    return dict(state_dict(golden("vae_small"), "sd/"))
+
+
+@pytest.fixture(scope="module")
+def vae_run(folder, vae_state):
+    """The golden autoencoder as its trainer saves it: averaged weights beside others, and what belongs to the loss."""
+    last = {name: value + 1 for name, value in vae_state.items()} | {"loss.logvar": np.zeros((), np.float32)}
+    averaged = {f"ema_model.{name}": value for name, value in vae_state.items()} | {"initted": np.array(True)}
+    path = folder / "model-50.pt"
+    save_like_torch(path, {"step": 50_000, "model": last, "ema": averaged, "opt_ae": {"state": {}}})
+    assert weights.main(["import", str(path), "--run", str(folder / "vae")]) == 0
+    return folder / "vae"
+
+
+@pytest.fixture(scope="module")
+def ldm_state(vae_state):
+    unet = dict(state_dict(golden("unet_small"), "sd/"))
+    state = {f"model.{name}": value for name, value in unet.items()}
+    state |= {f"first_stage_model.{name}": value for name, value in vae_state.items()}
+    return state | {"scale_factor": np.array(0.3, np.float32), "betas": np.zeros(10, np.float32)}
+
+
+@pytest.fixture(scope="module")
+def ldm_run(folder, ldm_state):
+    path = folder / "ldm.pt"
+    save_like_torch(path, {"step": 7, "model": ldm_state})
+    assert weights.main(["import", str(path), "--run", str(folder / "ldm")]) == 0
+    return folder / "ldm"
+
+
+def test_golden_weights_give_golden_outputs(vae_run):
+    file, model = golden("vae_small"), load_run(vae_run)
+    assert model.config.autoencoder.base_channels == 32 and not model.config.ema.use
+    module = Autoencoder(model.config.autoencoder)
+    moments = jax.jit(lambda params, x: module.apply({"params": params}, x, method="encode"))(model.params, nhwc(file["in/x"]))
+    assert_close(moments, nhwc(file["out/moments"]), 1e-5, "moments")
+    told = json.loads((vae_run / "run.json").read_text())["imported"]
+    assert told["step"] == 50_000 and told["weights"] == "ema"
+
+
+def test_the_last_weights_are_had_for_the_asking(folder, vae_run, vae_state):
+    words = ["import", str(folder / "model-50.pt"), "--run", str(folder / "last"), "--weights", "model"]
+    assert weights.main(words) == 0
+    found = load_run(folder / "last").params["encoder"]["convolution_in"]["bias"]
+    np.testing.assert_array_equal(found, vae_state["encoder.conv_in.bias"] + 1)
+
+
+def test_the_diffusion_model_is_read_whole(ldm_run, ldm_state):
+    """Everything that the shapes say is found, and the same tensors come out again under the original's names."""
+    model = load_run(ldm_run)
+    assert model.config.image_size == (128, 128) and model.config.backbone.swin.depths == (2, 2, 2, 2)
+    assert float(model.frozen["scale"]) == np.float32(0.3)
+    out = ldm_run.parent / "back.safetensors"
+    assert weights.main(["export", "--run", str(ldm_run), "--out", str(out), "--names", "original"]) == 0
+    back = load_file(out)
+    for name, value in back.items():
+        np.testing.assert_array_equal(value, ldm_state[name], err_msg=name)
+    unread = [name for name in ldm_state if name not in back]
+    assert all(no_weight(name.removeprefix("model.")) for name in unread), unread
+
+
+def test_a_round_trip_gives_identical_arrays(vae_run, vae_state, tmp_path):
+    assert weights.main(["export", "--run", str(vae_run), "--out", str(tmp_path / "a.safetensors"), "--names", "original"]) == 0
+    found = load_file(tmp_path / "a.safetensors")
+    assert set(found) == set(vae_state)
+    save_like_torch(tmp_path / "again.pt", {"model": found})
+    assert weights.main(["import", str(tmp_path / "again.pt"), "--run", str(tmp_path / "again")]) == 0
+    assert weights.main(["import", str(tmp_path / "a.safetensors"), "--run", str(tmp_path / "straight")]) == 0
+    ours = [load_run(run).params for run in (vae_run, tmp_path / "again", tmp_path / "straight")]
+    for other in ours[1:]:
+        jax.tree.map(np.testing.assert_array_equal, ours[0], other)
+
+
+def test_our_names_hold_every_array(ldm_run, tmp_path):
+    assert weights.main(["export", "--run", str(ldm_run), "--out", str(tmp_path / "ours.safetensors")]) == 0
+    found, model = load_file(tmp_path / "ours.safetensors"), load_run(ldm_run)
+    assert len(found) == len(jax.tree.leaves((model.variables, model.frozen)))
+    np.testing.assert_array_equal(found["frozen/scale"], np.float32(0.3))
+
+
+def test_what_does_not_fit_is_a_table(folder, ldm_state, tmp_path, capsys):
+    state = {name: value for name, value in ldm_state.items() if name != "model.mid_block1.block1.proj.bias"}
+    save_like_torch(tmp_path / "ldm.pt", {"model": state | {"model.other.weight": np.zeros((2, 3), np.float32)}})
+    with pytest.raises(UserError) as told:
+        weights.main(["import", str(tmp_path / "ldm.pt"), "--run", str(tmp_path / "run")])
+    lines = str(told.value).splitlines()
+    assert "lacks 1 tensors and has 1 others" in lines[0]
+    assert any("mid_block1.block1.proj.bias" in line and "missing" in line for line in lines)
+    assert any("other.weight" in line and "unexpected" in line and "2 x 3" in line for line in lines)
+    assert not (tmp_path / "run").exists() and not list(tmp_path.glob(".writing*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"model": {"weight": np.zeros(3, np.float32)}}, "neither RadioDiff's autoencoder"),
+        ([1, 2], "holds a list, not the dictionary"),
+        ({"model": {"encoder.conv_in.weight": np.zeros((8, 1, 3, 3), np.float32)}}, "does not have the layers"),
+    ],
+)
+def test_other_files_are_told(tmp_path, content, sentence):
+    save_like_torch(tmp_path / "x.pt", content)
+    with pytest.raises(UserError, match=sentence):
+        weights.main(["import", str(tmp_path / "x.pt"), "--run", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_scale_that_is_missing_or_odd_is_told(ldm_state, tmp_path):
+    for number, scale in enumerate([None, np.array(np.nan, np.float32), np.array(-1.0, np.float32)]):
+        state = {name: value for name, value in ldm_state.items() if name != "scale_factor"}
+        state |= {} if scale is None else {"scale_factor": scale}
+        save_like_torch(tmp_path / f"{number}.pt", {"model": state})
+        with pytest.raises(UserError, match="no scale_factor that is a positive number"):
+            weights.main(["import", str(tmp_path / f"{number}.pt"), "--run", str(tmp_path / "run")])
+
+
+def test_a_run_that_is_there_is_left_alone(folder, vae_run):
+    before = (vae_run / "config.yaml").read_bytes()
+    with pytest.raises(UserError, match="is there already"):
+        weights.main(["import", str(folder / "model-50.pt"), "--run", str(vae_run)])
+    assert (vae_run / "config.yaml").read_bytes() == before
+
+
+def test_a_model_that_the_original_does_not_have_is_told(tmp_path):
+    from radiodiff_jax.inference.exported import original_tensors
+    from radiodiff_jax.inference.loading import load_model
+
+    with pytest.raises(UserError, match="pixel x unet x regression, which the original does not have"):
+        original_tensors(load_model("dpm-regression"))
