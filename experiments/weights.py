@@ -1,10 +1,11 @@
-"""Weights from and to other programs: the original's PyTorch checkpoints, safetensors with either's names."""
+"""Weights and settings from and to other programs: the original's checkpoints and YAML, safetensors, LPIPS."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from experiments.command import add_checkpoint, command_help, run_command
+from experiments.command import add_checkpoint, command_help, run_command, text_table, whole_number
+from experiments.dataset import image_size
 from experiments.training import CONFIGS
 
 SAFETENSORS = ".safetensors"
@@ -37,6 +38,40 @@ def import_checkpoint(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def import_config(arguments: argparse.Namespace) -> int:
+    """Write our settings for a YAML file of the original, and say what became of each key."""
+    from radiodiff_jax.config_files import build_config, read_yaml, write_config
+    from radiodiff_jax.original_config import convert
+
+    tree, rows = convert(read_yaml(arguments.file), str(arguments.file))
+    config = build_config(tree["kind"], tree, f"what {arguments.file} says")
+    write_config(arguments.out, config)
+    print(text_table(["key", "value", "our setting", ""], [list(map(str, row)) for row in rows]))
+    command = "vae" if tree["kind"] == "vae" else "ldm"
+    print(f"{arguments.out}; next: python -m experiments.{command} --config {arguments.out} --data DIR --run RUN")
+    return 0
+
+
+def import_perceptual(arguments: argparse.Namespace) -> int:
+    """Write the file of VGG16 and LPIPS that objective.perceptual_weights_file names."""
+    import numpy as np
+
+    from radiodiff_jax.files import write_whole
+    from radiodiff_jax.models.perceptual import from_torchvision, perceptual_weights
+
+    where = f"{arguments.vgg} and {arguments.linear}"
+    arrays = from_torchvision(read_tensors(arguments.vgg), read_tensors(arguments.linear), where)
+    perceptual_weights(arrays, str(arguments.vgg))  # raises UserError for other shapes
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # given a name, NumPy appends .npz to it
+            np.savez(file, **arrays)
+
+    write_whole(arguments.out, write)
+    print(f"{arguments.out}; train with objective.perceptual_weight=1 objective.perceptual_weights_file={arguments.out}")
+    return 0
+
+
 def export_run(arguments: argparse.Namespace) -> int:
     """Write the weights of a run as safetensors."""
     from safetensors.numpy import save_file
@@ -50,6 +85,24 @@ def export_run(arguments: argparse.Namespace) -> int:
     about = {"format": "pt" if arguments.names == "original" else "radiodiff_jax weights", "run": arguments.run.name}
     write_whole(arguments.out, lambda temporary: save_file(tensors, temporary, about))
     print(f"{arguments.out}: {len(tensors)} tensors, {arguments.out.stat().st_size / 1e6:.1f} MB, names of {arguments.names}")
+    return 0
+
+
+def export_program(arguments: argparse.Namespace) -> int:
+    """Write a predictor that needs jax and nothing of this package, and a program that loads it."""
+    from radiodiff_jax.files import write_text, write_whole
+    from radiodiff_jax.inference.exported import LOADER, predictor_program
+    from radiodiff_jax.inference.loading import load_generator
+
+    model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
+    size = arguments.size or model.config.image_size
+    program = predictor_program(model, size, arguments.batch, arguments.steps, arguments.platforms)
+    write_whole(arguments.out, lambda temporary: temporary.write_bytes(program))
+    loader = arguments.out.with_suffix(".py")
+    write_text(loader, LOADER.format(name=arguments.out.name, batch=arguments.batch, height=size[0], width=size[1]))
+    scenes = f"{arguments.batch} x {size[0]} x {size[1]}"
+    print(f"{arguments.out}: {len(program) / 1e6:.1f} MB, scenes of {scenes}, for {', '.join(arguments.platforms)}")
+    print(f"next: python {loader} buildings.npy ROW,COLUMN gain.npy")
     return 0
 
 
@@ -76,7 +129,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line."""
     command = "python -m experiments.weights"
     parser = argparse.ArgumentParser(prog=command, **command_help(__doc__, f"{command} import model-50.pt --run runs/original"))
-    commands = parser.add_subparsers(required=True, metavar="import|export")
+    commands = parser.add_subparsers(required=True, metavar="import|config|perceptual|export|program")
 
     example = f"{command} import model-50.pt --run runs/original"
     reads = commands.add_parser("import", help="make a run folder of RadioDiff's checkpoint", **command_help(
@@ -91,6 +144,23 @@ def make_parser() -> argparse.ArgumentParser:
     reads.add_argument("settings", nargs="*", metavar="section.key=value", help="settings to change")
     reads.set_defaults(call=import_checkpoint)
 
+    example = f"{command} config radio_train.yaml --out radio_train_ours.yaml"
+    settings = commands.add_parser("config", help="our settings for RadioDiff's YAML file", **command_help(
+        "Write our settings for a YAML file of RadioDiff, and say of each key whether it is kept, corrected or ignored, and why.",
+        example))  # fmt: skip
+    settings.add_argument("file", type=Path, metavar="FILE", help="such as configs/radio_train.yaml")
+    settings.add_argument("--out", type=Path, required=True, metavar="FILE", help="YAML file to write, for --config")
+    settings.set_defaults(call=import_config)
+
+    example = f"{command} perceptual --vgg vgg16-397923af.pth --linear vgg.pth --out lpips.npz"
+    perceptual = commands.add_parser("perceptual", help="one file of VGG16's and LPIPS's weights", **command_help(
+        "Join torchvision's VGG16 and the linear layers of LPIPS into the file that objective.perceptual_weights_file names.",
+        example))  # fmt: skip
+    perceptual.add_argument("--vgg", type=Path, required=True, metavar="FILE", help="torchvision's VGG16, .pth or .safetensors")
+    perceptual.add_argument("--linear", type=Path, required=True, metavar="FILE", help="LPIPS's linear layers for VGG16")
+    perceptual.add_argument("--out", type=Path, required=True, metavar="FILE", help=".npz to write")
+    perceptual.set_defaults(call=import_perceptual)
+
     example = f"{command} export --run runs/ldm --out ldm.safetensors --names original"
     writes = commands.add_parser("export", help="write a run's weights as safetensors", **command_help(
         "Write the weights of a run as safetensors, with our names or with those of the original, so that its PyTorch code loads "
@@ -100,6 +170,22 @@ def make_parser() -> argparse.ArgumentParser:
     writes.add_argument("--names", choices=("ours", "original"), default="ours", help="whose names the tensors have")
     writes.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
     writes.set_defaults(call=export_run)
+    example = f"{command} program --model dpm-regression --out predictor.bin"
+    program = commands.add_parser("program", help="write a predictor that needs jax and none of this", **command_help(
+        "Write a compiled predictor (StableHLO by jax.export) with its weights, and the twenty lines of Python that load it: "
+        "they need jax, numpy and flatbuffers, and nothing of this package.", example))  # fmt: skip
+    which = program.add_mutually_exclusive_group(required=True)
+    which.add_argument("--model", metavar="NAME|FILE", help="a shipped model or a .safetensors file")
+    which.add_argument("--run", type=Path, metavar="RUN", help="run of ldm or train")
+    add_checkpoint(program)
+    program.add_argument("--size", type=image_size, metavar="SIDE|HEIGHTxWIDTH",
+                         help="of the scenes (default: that of the training)")  # fmt: skip
+    program.add_argument("--batch", type=whole_number(1), default=1, help="scenes a call")
+    program.add_argument("--steps", type=whole_number(1), help="sampling steps (default: the model's own)")
+    program.add_argument("--platforms", nargs="+", choices=("cpu", "cuda", "rocm", "tpu"), default=["cpu", "cuda"],
+                         help="what it shall run on (default: cpu cuda)")  # fmt: skip
+    program.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write; the loader lies beside it, as .py")
+    program.set_defaults(call=export_program)
     return parser
 
 

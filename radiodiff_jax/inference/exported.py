@@ -1,7 +1,14 @@
-"""A model's weights by name: ours, or those of the original, so that its PyTorch code loads them."""
+"""A model for others: its weights by name, ours or the original's, and a compiled predictor without this package."""
 
+import importlib.util
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import export
 
+from radiodiff_jax.composition import scene_of
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.generator import Generator, Reconstructor
 from radiodiff_jax.models.radiodiff import RadioDiffBackbone
@@ -40,6 +47,58 @@ def original_tensors(model: Generator | Reconstructor) -> Tensors:
     named = {f"model.{name}": value for name, value in unet.items()}
     named |= {f"first_stage_model.{name}": value for name, value in first_stage.items()}
     return _contiguous(named | {"scale_factor": np.asarray(model.frozen["scale"])})
+
+
+def predictor_program(
+    model: Generator, size: tuple[int, int], batch: int = 1, steps: int | None = None, platforms: Sequence[str] = ("cpu",)
+) -> bytes:
+    """A serialised function (jax.export) of buildings uint8 [batch, height, width], not 0 at buildings, and of the transmitters'
+    positions int32 [batch, 2], row and column; it answers the path gain in [0, 1], float32 [batch, height, width].
+
+    Weights are part of it. A diffusion model draws from one seed, fixed. Raises UserError for a size that the model cannot
+    predict in one pass, and for models that are told of more than buildings and a transmitter.
+    """
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise UserError(
+            "compiled predictors need the package flatbuffers; install the extra with pip install 'radiodiff-jax[export]'"
+        )
+    data = model.config.data
+    if data.cars or data.observed is not None or data.computed:
+        told = "cars" if data.cars else "measured pixels" if data.observed is not None else "maps computed beforehand"
+        raise UserError(f"{model.name} is told of {told}; a compiled predictor takes buildings and a transmitter only")
+    fitted, steps = model.for_size(size), steps or model.config.objective.sampling_steps
+
+    def predict(buildings: jax.Array, position: jax.Array) -> jax.Array:
+        scene = scene_of({"buildings": buildings != 0, "position": position})
+        return fitted.composition.predict_gain(fitted.variables, fitted.frozen, scene, jax.random.key(0), steps)
+
+    shapes = jax.ShapeDtypeStruct((batch, *size), jnp.uint8), jax.ShapeDtypeStruct((batch, 2), jnp.int32)
+    return export.export(jax.jit(predict), platforms=tuple(platforms))(*shapes).serialize()
+
+
+LOADER = '''"""Path gain maps by a compiled predictor: python THIS.py buildings.npy ROW,COLUMN gain.npy
+
+Needs jax, numpy and flatbuffers.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from jax import export
+
+PROGRAM = export.deserialize(Path(__file__).with_name("{name}").read_bytes())
+
+
+def predict(buildings, position):
+    """Gain in [0, 1] = (path gain in dB + 147) / 99.16 of masks [{batch}, {height}, {width}] and (row, column) [{batch}, 2]."""
+    return np.asarray(PROGRAM.call(np.asarray(buildings, np.uint8), np.asarray(position, np.int32)))
+
+
+if __name__ == "__main__":
+    mask, place = np.load(sys.argv[1]), [int(word) for word in sys.argv[2].split(",")]
+    np.save(sys.argv[3], predict(mask.reshape({batch}, {height}, {width}) != 0, [place] * {batch})[0])
+'''
 
 
 def _contiguous(tensors: Tensors) -> Tensors:

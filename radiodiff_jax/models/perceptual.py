@@ -35,6 +35,21 @@ def perceptual_weights(arrays: Mapping[str, np.ndarray], where: str) -> dict[str
     return weights
 
 
+def from_torchvision(vgg: Mapping[str, np.ndarray], linear: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
+    """The arrays of a weight file, from the state dicts of torchvision's VGG16 and of LPIPS's linear layers.
+
+    Raises UserError naming `where` for a state dict that lacks one of them.
+    """
+    convolutions = sorted({int(name.split(".")[1]) for name in vgg if name.startswith("features.")})
+    arrays = {}
+    for index, layer in enumerate(convolutions):
+        for part in ("weight", "bias"):
+            arrays[f"convolution_{index}.{part}"] = vgg.get(f"features.{layer}.{part}")
+    for stage in range(len(STAGES)):
+        arrays[f"linear_{stage}.weight"] = linear.get(f"lin{stage}.model.1.weight")
+    return {name: _take(arrays, name, np.shape(value), where) for name, value in arrays.items() if value is not None}
+
+
 def _take(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], where: str) -> np.ndarray:
     if name not in arrays:
         raise UserError(f"{where} has no array '{name}'; it must hold VGG16's 13 convolutions and LPIPS' 5 linear layers")

@@ -1,6 +1,8 @@
 """Weights that come from the original and go there: golden weights give golden outputs, and nothing is lost on the way."""
 
 import json
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -8,8 +10,14 @@ import pytest
 from safetensors.numpy import load_file
 
 from experiments import weights
+from experiments.training import CONFIGS
+from radiodiff_jax.composition import compose
+from radiodiff_jax.config_files import load_config
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.inference.loading import load_run
+from radiodiff_jax.inference.exported import original_tensors, predictor_program
+from radiodiff_jax.inference.generator import Generator
+from radiodiff_jax.inference.loading import load_model, load_run
+from radiodiff_jax.inference.model_file import write_model_file
 from radiodiff_jax.models.autoencoder import Autoencoder
 from radiodiff_jax.training.imported import no_weight
 from tests.golden_files import golden
@@ -148,8 +156,34 @@ def test_a_run_that_is_there_is_left_alone(folder, vae_run):
 
 
 def test_a_model_that_the_original_does_not_have_is_told(tmp_path):
-    from radiodiff_jax.inference.exported import original_tensors
-    from radiodiff_jax.inference.loading import load_model
-
     with pytest.raises(UserError, match="pixel x unet x regression, which the original does not have"):
         original_tensors(load_model("dpm-regression"))
+
+
+SMALL = ["image_size=[32,32]", "backbone.widths=[8,16]", "features=[buildings,free_space]", "estimate=none"]
+
+
+def test_a_compiled_predictor_needs_nothing_of_this_package_and_says_what_the_model_says(tmp_path):
+    composition = compose(load_config("generator", "pixel-tiny", SMALL, CONFIGS))
+    model = Generator(composition, composition.first_variables(jax.random.key(0)), {}, "small")
+    write_model_file(tmp_path / "small.safetensors", composition, model.variables, {}, {}, "MIT", precision="float32")
+    words = ["--model", str(tmp_path / "small.safetensors"), "--out", str(tmp_path / "predictor.bin"), "--platforms", "cpu"]
+    assert weights.main(["program", *words]) == 0
+
+    buildings = np.zeros((32, 32), bool)
+    buildings[4:12, 10:30] = True
+    np.save(tmp_path / "buildings.npy", buildings)
+    alone = (
+        "import sys, runpy; sys.modules.update(dict.fromkeys(('radiodiff_jax', 'flax', 'optax', 'orbax'), None)); "
+        "sys.argv = ['predictor.py', 'buildings.npy', '20,5', 'gain.npy']; runpy.run_path('predictor.py', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", alone], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(tmp_path / "gain.npy"), model.predict(buildings, (20, 5)).gain, atol=1e-6)
+    assert len((tmp_path / "predictor.py").read_text().splitlines()) <= 24
+
+
+def test_a_model_that_is_told_of_more_has_no_such_predictor():
+    config = load_config("generator", "pixel-tiny", [*SMALL, "data.computed=[reflections]"], CONFIGS)
+    with pytest.raises(UserError, match="told of maps computed beforehand"):
+        predictor_program(Generator(compose(config), {}, {}, "small"), (32, 32))
