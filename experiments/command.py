@@ -65,8 +65,8 @@ def command_help(description: str, example: str) -> dict:
     }
 
 
-def whole_number(smallest: int) -> Callable[[str], int]:
-    """An argparse type: an integer of at least `smallest`."""
+def whole_number(smallest: int, largest: int | None = None) -> Callable[[str], int]:
+    """An argparse type: an integer of at least `smallest` and, where it is given (see `limits.py`), at most `largest`."""
 
     def parse(text: str) -> int:
         try:
@@ -75,6 +75,8 @@ def whole_number(smallest: int) -> Callable[[str], int]:
             value = smallest - 1
         if value < smallest:
             raise argparse.ArgumentTypeError(f"'{text}' is no whole number of at least {smallest}")
+        if largest is not None and value > largest:
+            raise argparse.ArgumentTypeError(f"{text} is too large: the most is {largest}")
         return value
 
     return parse

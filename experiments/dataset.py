@@ -2,13 +2,15 @@
 
 import argparse
 import os
+import re
 from pathlib import Path
 
 from experiments.command import command_help, run_command, text_table, whole_number
 from radiodiff_jax.data.checks.inventory import counted
 from radiodiff_jax.data.splits import RULES
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_json
+from radiodiff_jax.files import output_folder, output_path, write_json
+from radiodiff_jax.limits import MAPS, SIDE, TRANSMITTERS, WORKERS
 from radiodiff_jax.radiomapseer import MISSING, SIMULATIONS, SIZE_MULTIPLE, RadioMapFolder, simulations_in
 from radiodiff_jax.simulation.raytrace.library import CITIES
 
@@ -43,8 +45,8 @@ def make_parser() -> argparse.ArgumentParser:
                        help="use the buildings and antennas of this folder; --maps to --seed have no part")  # fmt: skip
     given.add_argument("--footprints", type=Path, metavar="FILE", help="cut the maps out of the buildings of a GeoJSON or "
                        "OpenStreetMap (.osm) file (extra `footprints`)")  # fmt: skip
-    simulate.add_argument("--maps", type=whole_number(1), default=40, help="number of cities")
-    simulate.add_argument("--transmitters", type=whole_number(1), default=8, help="transmitters in each city")
+    simulate.add_argument("--maps", type=whole_number(1, MAPS), default=40, help="number of cities")
+    simulate.add_argument("--transmitters", type=whole_number(1, TRANSMITTERS), default=8, help="transmitters in each city")
     simulate.add_argument("--size", type=image_size, default="256", metavar="SIDE|HEIGHTxWIDTH",
                           help=f"pixels (= metres), multiples of {SIZE_MULTIPLE}")  # fmt: skip
     simulate.add_argument("--seed", type=whole_number(0), default=0, help="the same seed makes the same cities")
@@ -57,13 +59,14 @@ def make_parser() -> argparse.ArgumentParser:
     raytrace.add_argument("--out", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder to write")
     raytrace.add_argument("--city", nargs="+", choices=CITIES, default=["munich"], metavar="CITY",
                           help=f"which of {', '.join(CITIES)}")  # fmt: skip
-    raytrace.add_argument("--maps", type=whole_number(1), default=4, help="windows of each city")
-    raytrace.add_argument("--transmitters", type=whole_number(1), default=4, help="transmitters in each window")
+    raytrace.add_argument("--maps", type=whole_number(1, MAPS), default=4, help="windows of each city")
+    raytrace.add_argument("--transmitters", type=whole_number(1, TRANSMITTERS), default=4, help="transmitters in each window")
     raytrace.add_argument("--size", type=image_size, default="256", metavar="SIDE|HEIGHTxWIDTH",
                           help=f"pixels (= metres), multiples of {SIZE_MULTIPLE}")  # fmt: skip
     raytrace.add_argument("--seed", type=whole_number(0), default=0, help="the same seed chooses the same windows and places")
-    raytrace.add_argument("--depth", type=whole_number(0), default=8, help="reflections that a path may have")
-    raytrace.add_argument("--samples", type=whole_number(1), default=2_000_000, help="rays of a transmitter; more, less noise")
+    raytrace.add_argument("--depth", type=whole_number(0, 100), default=8, help="reflections that a path may have")
+    raytrace.add_argument("--samples", type=whole_number(1, 10**9), default=2_000_000,
+                          help="rays of a transmitter; more, less noise")  # fmt: skip
     raytrace.add_argument("--diffraction", action=argparse.BooleanOptionalAction, default=True,
                           help="also paths of one diffraction")  # fmt: skip
 
@@ -128,7 +131,7 @@ def add_simulation(parser: argparse.ArgumentParser) -> None:
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """--workers"""
-    parser.add_argument("--workers", type=whole_number(1), metavar="N", help="how many at once (default: one a core)")
+    parser.add_argument("--workers", type=whole_number(1, WORKERS), metavar="N", help="how many at once (default: one a core)")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -139,11 +142,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def image_size(text: str) -> tuple[int, int]:
     """An argparse type: `256` or `128x192` (height x width), multiples of 32."""
     sides = text.lower().split("x")
-    fitting = [side.isdecimal() and int(side) > 0 and int(side) % SIZE_MULTIPLE == 0 for side in sides]
+    fitting = [re.fullmatch(r"[0-9]{1,18}", side) and int(side) > 0 and int(side) % SIZE_MULTIPLE == 0 for side in sides]
     if len(sides) > 2 or not all(fitting):
         raise argparse.ArgumentTypeError(
             f"'{text}' is no size; give one side or HEIGHTxWIDTH in pixels, each a multiple of {SIZE_MULTIPLE}"
         )
+    if max(map(int, sides)) > SIDE:
+        raise argparse.ArgumentTypeError(f"'{text}' is too large: the most is {SIDE} pixels along a side")
     return int(sides[0]), int(sides[-1])
 
 
@@ -190,6 +195,7 @@ def run_compare(arguments: argparse.Namespace) -> None:
     """Print one row a radio map, then mean and median."""
     from radiodiff_jax.data.checks.compare import FIGURES, compare_folders, difference_counts
 
+    check_outputs(arguments)
     result = compare_folders(arguments.truth, arguments.other, arguments.simulation, arguments.other_simulation)
     rows = [[f"{row['map']}_{row['transmitter']}", *(row[name] for name in FIGURES)] for row in result["maps"]]
     summary = [[name, *(result[name][figure] for figure in FIGURES)] for name in ("mean", "median")]
@@ -218,18 +224,19 @@ def run_build(arguments: argparse.Namespace) -> None:
     """Pack a folder and print what is in each split."""
     from radiodiff_jax.data.packed.beam import beam_writer
     from radiodiff_jax.data.packed.builder import build, build_masks, write_in_turn
-    from radiodiff_jax.data.packed.contents import read_json
+    from radiodiff_jax.data.packed.contents import read_facts
 
     if (arguments.beam_option or arguments.beam_store) and not arguments.beam:
         raise UserError("--beam-option and --beam-store have a meaning with --beam only; add it", 2)
     root, out = arguments.root, arguments.out
+    output_folder(out)
     write = beam_writer(arguments.beam_option, arguments.beam_store) if arguments.beam else write_in_turn
     settings = {"rule": arguments.split, "shard_megabytes": arguments.shard_megabytes, "write": write}
     first = arguments.simulation[0]
     folders = [build(root, out, simulation, arguments.cars, **settings) for simulation in arguments.simulation]
     folders += [build_masks(root, out, kind, first, **settings) for kind in arguments.buildings]
     for folder in folders:
-        facts = read_json(folder)
+        facts = read_facts(folder)
         rows = [[split, len(maps), facts["records"][split]] for split, maps in facts["maps"].items()]
         print(text_table(["split", "maps", "masks" if "buildings" in facts else "radio maps"], rows))
         print(f"{folder}: {counted(len(list(folder.glob('*.array_record-*'))), 'file')}, split rule {facts['rule']}")
@@ -242,6 +249,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     from radiodiff_jax.data.checks.inventory import real_pairs, take_inventory
 
     root = arguments.root
+    check_outputs(arguments)
     findings = check_folder(root, arguments.workers, 0 if arguments.quick else None, arguments.complete)
     for finding in findings[:SHOWN]:
         print(f"{finding.severity}: {finding.file} {finding.sentence}")
@@ -265,6 +273,8 @@ def run_explore(arguments: argparse.Namespace) -> None:
     from radiodiff_jax.reporting.data_pages import write_data_index, write_data_page
 
     out = arguments.out or Path("explore") / arguments.root.resolve().name
+    output_folder(out)
+    check_outputs(arguments)
     numbers = explore(arguments.root, arguments.simulation, out, arguments.simulated, arguments.count)
     names = numbers["sets"][0]["facts"]
     rows = [[name, *(one["facts"].get(name) for one in numbers["sets"])] for name in names]
@@ -275,6 +285,13 @@ def run_explore(arguments: argparse.Namespace) -> None:
     if arguments.site:
         print(f"page: {write_data_page(out, arguments.site)}")
         write_data_index(arguments.site)
+
+
+def check_outputs(arguments: argparse.Namespace) -> None:
+    """Raise UserError, before work begins, where --json, --figures or --site cannot be written."""
+    for name, check in (("json", output_path), ("figures", output_folder), ("site", output_folder)):
+        if getattr(arguments, name, None) is not None:
+            check(getattr(arguments, name))
 
 
 def _more(rows: list, clause: str) -> str:

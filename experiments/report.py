@@ -8,6 +8,8 @@ from pathlib import Path
 
 from experiments.command import command_help, run_command, whole_number
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.files import output_folder
+from radiodiff_jax.limits import WORKERS
 from radiodiff_jax.reporting.markdown import counted
 
 CONFIGS = Path(__file__).parent / "configs"  # not from experiments.training, which loads the whole data pipeline
@@ -30,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         folders = find_runs(arguments.runs or Path("runs")) if arguments.runs or not alone else []
         return make_sources(folders, logs, settings.folder)
 
+    output_folder(arguments.site)
     begin = time.monotonic()
     found = sources()
     made = refresh(found, settings, arguments.workers or os.cpu_count() or 1, progress=True)
@@ -92,7 +95,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--watch", action="store_true", help="go on, and make pages anew whenever a run writes something"
     )
-    parser.add_argument("--workers", type=whole_number(1), metavar="N", help="how many at once (default: one a core)")
+    parser.add_argument("--workers", type=whole_number(1, WORKERS), metavar="N", help="how many at once (default: one a core)")
     parser.add_argument("--log", type=Path, nargs="+", metavar="FILE",
                         help="logs of the PyTorch original: text, or TensorBoard event files")  # fmt: skip
     parser.add_argument(

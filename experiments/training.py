@@ -18,6 +18,8 @@ from radiodiff_jax.data.records import RecordSource
 from radiodiff_jax.data.simulated_source import SimulatedData, endless_stream, open_simulated, stream_fingerprint
 from radiodiff_jax.data.sources import open_varied_source, validates, varied_fingerprint
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.files import output_folder
+from radiodiff_jax.limits import check_batch
 
 CONFIGS = Path(__file__).parent / "configs"
 NEWEST = 0  # for --resume-check without a number
@@ -76,7 +78,19 @@ def read_settings(kind: str, arguments: argparse.Namespace) -> Config:
 
         join_processes(arguments.distributed)
     base = base_settings(arguments) if kind == "generator" else None
-    return load_config(kind, arguments.config, arguments.settings, CONFIGS, base)
+    config = load_config(kind, arguments.config, arguments.settings, CONFIGS, base)
+    check_places(arguments)
+    check_batch(config.training.batch_size * config.optimizer.accumulate, config.image_size)
+    return config
+
+
+def check_places(arguments: argparse.Namespace) -> None:
+    """Raise UserError, before anything is read, where the folders that the training writes to cannot be."""
+    from radiodiff_jax.training.run_folder import check_folder
+
+    check_folder(arguments.run)
+    if getattr(arguments, "latents", None) is not None:
+        output_folder(arguments.latents)
 
 
 def open_split(config: Config, data: Path, split: str) -> RecordSource:

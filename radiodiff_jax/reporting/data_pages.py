@@ -1,21 +1,48 @@
 """Pages about data sets, from the folders that `dataset explore` has written: nothing else is read."""
 
 import html
-import json
 import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
+from radiodiff_jax.reading import OPEN, AnyObject, Count, check_value, read_json
 from radiodiff_jax.reporting.data_exploration import FINDINGS_KEPT, NUMBERS, VERSION
 from radiodiff_jax.reporting.markdown import code, counted, figure, note, page, plain, slug, table, write_page
 
 AGAIN = "type `python -m experiments.dataset explore --root DIR --out FOLDER` again"
 MOST_ROWS = 16
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+class SetRecord(TypedDict):
+    """What numbers.json keeps of one folder."""
+
+    __pydantic_config__ = OPEN
+    label: str
+    root: str
+    simulation: str
+    facts: dict[str, Any]
+    faults: list[Any]
+    curves: AnyObject
+
+
+class NumbersRecord(TypedDict):
+    """The schema of numbers.json, as far as it is the same for all data sets; what is deeper is read where it is shown."""
+
+    __pydantic_config__ = OPEN
+    version: int
+    name: str
+    explored: str
+    most: Count
+    sets: Annotated[list[SetRecord], Field(min_length=1, max_length=2)]
+    check: AnyObject
 
 
 def write_data_page(explore_folder: Path, site: Path) -> Path:
@@ -27,7 +54,7 @@ def write_data_page(explore_folder: Path, site: Path) -> Path:
     folder = site / "data" / slug(numbers["name"], "data")
     try:
         text = data_page(numbers, explore_folder)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise _damaged(explore_folder / NUMBERS) from error
     for picture in sorted(explore_folder.glob("*.light.*")) + sorted(explore_folder.glob("*.dark.*")):
         _copy(picture, folder / "figures" / picture.name)
@@ -58,17 +85,10 @@ def write_data_index(site: Path) -> Path:
 def read_numbers(explore_folder: Path) -> dict[str, Any]:
     """numbers.json of an explore folder. Raises UserError if it is missing, damaged or of another version."""
     path = explore_folder / NUMBERS
-    try:
-        numbers = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; {AGAIN}") from error
-    except (OSError, ValueError) as error:
-        raise _damaged(path) from error
-    if not isinstance(numbers, dict) or not isinstance(numbers.get("name", ""), str):
-        raise _damaged(path)
+    numbers = read_json(path, AnyObject, AGAIN)
     if numbers.get("version") != VERSION:
         raise UserError(f"{path} was written by another version of this program; {AGAIN}")
-    return numbers
+    return check_value(numbers, NumbersRecord, str(path), AGAIN)
 
 
 def data_page(numbers: dict[str, Any], explore_folder: Path) -> str:

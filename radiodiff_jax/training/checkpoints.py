@@ -13,25 +13,62 @@ import errno
 import functools
 import json
 import logging
+import math
+import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import grain
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
+from typing_extensions import TypedDict
 
 from radiodiff_jax.config_files import read_yaml
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.reading import OPEN, AnyNumber, AnyObject, Count, Finite, check_value, read_json
 from radiodiff_jax.training.digest import quick_digests
 from radiodiff_jax.training.task import State, Tree
 
 LATEST, BEST = "latest", "best"
+
+
+class IntervalRecord(TypedDict):
+    """Of the metrics since the last logged step, see `progress.MetricAverager`."""
+
+    count: Count
+    sums: dict[str, AnyNumber]
+    skipped: Count
+    in_a_row: Count
+
+
+class PatienceRecord(TypedDict):
+    """Of early stopping, see `validation.Patience`."""
+
+    best: AnyNumber | None
+    step: Count
+    count: Count
+
+
+class MetaRecord(TypedDict):
+    """The schema of what is recorded beside a state."""
+
+    __pydantic_config__ = OPEN
+    step: Count
+    digests: dict[str, str]
+    data: AnyObject
+    rmse: AnyNumber | None
+    settings: NotRequired[str]
+    time_s: NotRequired[Finite]
+    interval: NotRequired[IntervalRecord]
+    patience: NotRequired[PatienceRecord]
+    devices: NotRequired[list[str]]
+    processes: NotRequired[Count]
 
 
 @dataclass
@@ -162,6 +199,7 @@ class Checkpoints:
     def _restore_step(self, step: int, shapes: Tree, batches: grain.DatasetIterator) -> tuple[State, dict[str, Any]]:
         items = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), meta=ocp.args.JsonRestore())
         found = self._manager.restore(step, args=items)
+        check_value(found.meta, MetaRecord, "what is recorded beside it", "take another")
         check_integrity(step, found.meta, found.state)
         if found.meta.get("processes", 1) == jax.process_count():
             place = ocp.args.Composite(data=grain.checkpoint.CheckpointRestore(batches))
@@ -249,12 +287,13 @@ def restore_without_optimizer(checkpoint: Path, step: int) -> State:
 
 def saved_steps(folder: Path) -> list[int]:
     """The steps that have a checkpoint under a folder, in rising order."""
-    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal() and path.is_dir())
+    numbered = (path for path in folder.glob("*") if re.fullmatch(r"0|[1-9]\d{0,17}", path.name, re.ASCII))
+    return sorted(int(path.name) for path in numbered if path.is_dir())
 
 
 def read_meta(checkpoint: Path) -> dict[str, Any]:
-    """What is recorded beside a state."""
-    return json.loads((checkpoint / "meta" / "metadata").read_text(encoding="utf-8"))
+    """What is recorded beside a state. Raises UserError if it is damaged."""
+    return read_json(checkpoint / "meta" / "metadata", MetaRecord, "put back a copy of it")
 
 
 def recorded_rmse(folder: Path) -> dict[int, float]:
@@ -263,9 +302,9 @@ def recorded_rmse(folder: Path) -> dict[int, float]:
     for step in saved_steps(folder):
         try:
             rmse = read_meta(folder / str(step))["rmse"]
-        except (OSError, ValueError, KeyError):
+        except UserError:
             continue
-        if isinstance(rmse, float):
+        if rmse is not None and math.isfinite(rmse):
             found[step] = rmse
     return found
 

@@ -8,14 +8,17 @@ map). They are values that travel between processes and machines: they hold the 
 it where they are used. A record holds numbers and images as PNG bytes.
 """
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import encode_unfiltered, mask_to_grey
+from radiodiff_jax.limits import SIDE
 from radiodiff_jax.radiomapseer import (
     MISSING_VARIANTS,
     Pair,
@@ -29,11 +32,31 @@ from radiodiff_jax.radiomapseer import (
     missing_buildings_paths,
     read_missing_buildings,
 )
+from radiodiff_jax.reading import OPEN, Count, DamagedFileError, is_there, read_json
 
 NAME = "radio_maps"
 VERSION = "1.0.0"
 FORMAT = "array_record"
 DESCRIPTION_FILE = "radiodiff.json"
+
+Side = Annotated[int, Field(gt=0, le=SIDE)]
+
+
+class PackedRecord(TypedDict):
+    """The schema of radiodiff.json; radio maps have "simulation" and "cars", masks have "buildings"."""
+
+    __pydantic_config__ = OPEN
+    version: str
+    fingerprint: str
+    image_size: Annotated[list[Side], Field(min_length=2, max_length=2)]
+    rule: str
+    records: dict[str, Count]
+    maps: dict[str, list[Count]]
+    simulation: NotRequired[str]
+    cars: NotRequired[bool]
+    buildings: NotRequired[str]
+    files: NotRequired[dict[str, str]]
+
 
 Key = Any
 Record = dict[str, int | bytes]
@@ -184,19 +207,23 @@ def read_masks_description(data_path: Path, kind: str) -> dict[str, Any]:
     return _first_description(data_path, [masks_folder(data_path, kind)], f"masks {kind}", f" --buildings {kind}")
 
 
-def read_json(folder: Path) -> dict[str, Any]:
+def read_facts(folder: Path) -> dict[str, Any]:
     """radiodiff.json of a version folder. Raises UserError if it is missing or damaged."""
-    path = folder / DESCRIPTION_FILE
+    path, cure = folder / DESCRIPTION_FILE, f"remove {folder} and build it again"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged; remove {folder} and build it again") from error
+        facts = read_json(path, PackedRecord, cure)
+    except DamagedFileError as error:
+        raise UserError(f"{path} is damaged; {cure} ({error})") from error
+    splits = facts["maps"].keys()
+    if splits != facts["records"].keys() or not {"train", "validation", "test"} <= splits:
+        raise UserError(f"{path} is damaged; {cure} (its splits are {', '.join(splits) or 'none'})")
+    return facts
 
 
 def _first_description(data_path: Path, folders: list[Path], wanted: str, words: str) -> dict[str, Any]:
     for folder in folders:
-        if (folder / DESCRIPTION_FILE).is_file():
-            return read_json(folder)
+        if is_there(folder / DESCRIPTION_FILE):
+            return read_facts(folder)
     for folder in folders:
         others = [path.name for path in folder.parent.glob("*.*.*")]
         if others:
