@@ -32,7 +32,7 @@ from experiments.ablation.results import (
 )
 from experiments.ablation.schedule import FAILED, FINISHED, INTERRUPTED, Running, Stop, run_jobs
 from experiments.command import INTERRUPTED as INTERRUPTED_CODE
-from experiments.command import command_help, run_command, text_table, whole_number
+from experiments.command import a_path, command_help, run_command, text_table, whole_number
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import output_folder
 from radiodiff_jax.limits import BATCH, WORKERS
@@ -261,9 +261,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--plan", required=True, metavar="NAME|FILE", help=f"{', '.join(plan_names())}, or a YAML file")
     parser.add_argument("--profile", metavar="NAME", help="of the plan's profiles, such as gpu")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder or built TFDS folder"
+        "--data", type=a_path, required=True, metavar="DIR", help="RadioMapSeer folder or built TFDS folder"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for runs, logs and the result")
+    parser.add_argument("--out", type=a_path, required=True, metavar="DIR", help="folder for runs, logs and the result")
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants, and what they build on")
     parser.add_argument("--seeds", type=whole_number(0), nargs="+", metavar="N", help="in the place of the plan's")
     parser.add_argument("--budget", type=parse_budget, metavar="KIND=NUMBER",

@@ -15,7 +15,7 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from experiments import train
-from experiments.command import command_help, parse_checkpoint, run_command, text_table, whole_number
+from experiments.command import a_path, command_help, parse_checkpoint, run_command, text_table, whole_number
 from experiments.starting import PRESET, load_source
 from experiments.training import CONFIGS, SIMULATE
 from radiodiff_jax.config_files import load_config
@@ -163,9 +163,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--from", dest="source", required=True, metavar="RUN|MODEL", help="trained run or shipped model")
     parser.add_argument("--from-checkpoint", type=parse_checkpoint, default="best", metavar="best|latest|STEP",
                         help="which checkpoint of the run named by --from")  # fmt: skip
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder of the real maps")
-    parser.add_argument("--mix", metavar=f"DIR|{SIMULATE}", help="what data.mix_share of every batch comes from")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="runs, results, adapt.json and its picture")
+    parser.add_argument("--data", type=a_path, required=True, metavar="DIR", help="RadioMapSeer folder of the real maps")
+    parser.add_argument("--mix", type=lambda text: str(a_path(text)), metavar=f"DIR|{SIMULATE}",
+                        help="what data.mix_share of every batch comes from")  # fmt: skip
+    parser.add_argument("--out", type=a_path, required=True, metavar="DIR", help="runs, results, adapt.json and its picture")
     parser.add_argument("--counts", type=whole_number(0), nargs="+", default=[4, 8, 16], metavar="N",
                         help="numbers of real maps to adapt to, besides 0; where there are fewer, all are taken")  # fmt: skip
     parser.add_argument("--folds", type=whole_number(2, STEPS), default=4, metavar="N",

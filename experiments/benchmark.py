@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 from typing_extensions import TypedDict
 
-from experiments.command import command_help, run_command, whole_number
+from experiments.command import a_path, command_help, run_command, whole_number
 from experiments.training import CONFIGS
 from radiodiff_jax.benchmark.job import Job
 from radiodiff_jax.benchmark.measure import machine
@@ -185,8 +185,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         help="timed calls; of slow ones as many as fit into 20 seconds, but 3")  # fmt: skip
     parser.add_argument("--calibrate", action="store_true", help="measure the limits of a device that is no CPU, too")
     parser.add_argument("--minutes", type=whole_number(1), metavar="N", help="begin no stage after so many minutes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON, after every stage")
-    parser.add_argument("--markdown", nargs="+", type=Path, metavar="FILE",
+    parser.add_argument("--json", type=a_path, metavar="FILE", help="write the results as JSON, after every stage")
+    parser.add_argument("--markdown", nargs="+", type=a_path, metavar="FILE",
                         help="measure nothing: print results written before as Markdown tables")  # fmt: skip
     parser.add_argument("--stage", choices=(MACHINE, *STAGES), help=argparse.SUPPRESS)
     return parser.parse_args(argv)

@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from experiments.command import command_help, run_command, text_table, whole_number
+from experiments.command import a_path, command_help, run_command, text_table, whole_number
 from radiodiff_jax.data.checks.inventory import counted
 from radiodiff_jax.data.splits import RULES
 from radiodiff_jax.errors import UserError
@@ -39,11 +39,11 @@ def make_parser() -> argparse.ArgumentParser:
 
     simulate = add("simulate", run_simulate, "Radio maps by the dominant path model, of made-up or given cities.",
                    "--out demo/maps --maps 40 --transmitters 8 --size 256 --seed 0")  # fmt: skip
-    simulate.add_argument("--out", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder to write")
+    simulate.add_argument("--out", type=a_path, required=True, metavar="DIR", help="RadioMapSeer folder to write")
     given = simulate.add_mutually_exclusive_group()
-    given.add_argument("--scenes", type=Path, metavar="ROOT",
+    given.add_argument("--scenes", type=a_path, metavar="ROOT",
                        help="use the buildings and antennas of this folder; --maps to --seed have no part")  # fmt: skip
-    given.add_argument("--footprints", type=Path, metavar="FILE", help="cut the maps out of the buildings of a GeoJSON or "
+    given.add_argument("--footprints", type=a_path, metavar="FILE", help="cut the maps out of the buildings of a GeoJSON or "
                        "OpenStreetMap (.osm) file (extra `footprints`)")  # fmt: skip
     simulate.add_argument("--maps", type=whole_number(1, MAPS), default=40, help="number of cities")
     simulate.add_argument("--transmitters", type=whole_number(1, TRANSMITTERS), default=8, help="transmitters in each city")
@@ -56,7 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     raytrace = add("raytrace", run_raytrace, "Radio maps of real cities by ray tracing (extra `raytrace`), in gain/RT.",
                    "--out raytraced --city munich florence --maps 4 --transmitters 4")  # fmt: skip
-    raytrace.add_argument("--out", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder to write")
+    raytrace.add_argument("--out", type=a_path, required=True, metavar="DIR", help="RadioMapSeer folder to write")
     raytrace.add_argument("--city", nargs="+", choices=CITIES, default=["munich"], metavar="CITY",
                           help=f"which of {', '.join(CITIES)}")  # fmt: skip
     raytrace.add_argument("--maps", type=whole_number(1, MAPS), default=4, help="windows of each city")
@@ -72,18 +72,18 @@ def make_parser() -> argparse.ArgumentParser:
 
     compare = add("compare", run_compare, "Figures of merit of one folder's radio maps against another's.",
                   "--truth RadioMapSeer --other demo/maps --json compare.json")  # fmt: skip
-    compare.add_argument("--truth", type=Path, required=True, metavar="ROOT", help="folder that is taken as true")
-    compare.add_argument("--other", type=Path, required=True, metavar="DIR", help="folder that is judged")
+    compare.add_argument("--truth", type=a_path, required=True, metavar="ROOT", help="folder that is taken as true")
+    compare.add_argument("--other", type=a_path, required=True, metavar="DIR", help="folder that is judged")
     add_simulation(compare)
     compare.add_argument("--other-simulation", choices=SIMULATIONS, metavar="NAME", help="that of --other, if it is another")
-    compare.add_argument("--figures", type=Path, metavar="DIR",
+    compare.add_argument("--figures", type=a_path, metavar="DIR",
                          help="draw the nearest, the median and the farthest map: true, judged, difference")  # fmt: skip
     add_json(compare)
 
     build = add("build", run_build, "Pack a folder of PNG files into TFDS (ArrayRecord) files for training.",
                 "--root RadioMapSeer --out tfds --simulation DPM")  # fmt: skip
     add_root(build)
-    build.add_argument("--out", type=Path, required=True, metavar="TFDS_DIR", help="folder to write below")
+    build.add_argument("--out", type=a_path, required=True, metavar="TFDS_DIR", help="folder to write below")
     build.add_argument("--simulation", choices=SIMULATIONS, nargs="+", default=["DPM"], metavar="NAME",
                        help=f"which of the folders below gain/, each packed by itself: {', '.join(SIMULATIONS)}")  # fmt: skip
     build.add_argument("--cars", action="store_true", help="pack the car masks too")
@@ -110,18 +110,18 @@ def make_parser() -> argparse.ArgumentParser:
                   "--root RadioMapSeer --out explore/RadioMapSeer --site site_src")  # fmt: skip
     add_root(explore)
     add_simulation(explore)
-    explore.add_argument("--out", type=Path, metavar="DIR", help="folder for numbers.json and the figures; its name is the "
+    explore.add_argument("--out", type=a_path, metavar="DIR", help="folder for numbers.json and the figures; its name is the "
                          "data set's (default: explore/ and the name of the root)")  # fmt: skip
-    explore.add_argument("--simulated", type=Path, metavar="SIM_ROOT", help="simulated maps to set beside those of --root")
+    explore.add_argument("--simulated", type=a_path, metavar="SIM_ROOT", help="simulated maps to set beside those of --root")
     explore.add_argument("--count", type=whole_number(1), default=500, metavar="N",
                          help="how many radio maps to read, spread over the folder")  # fmt: skip
-    explore.add_argument("--site", type=Path, metavar="DIR", help="also write the page, below DIR/data (site_src)")
+    explore.add_argument("--site", type=a_path, metavar="DIR", help="also write the page, below DIR/data (site_src)")
     return parser
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
     """--root"""
-    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="a RadioMapSeer folder (png/, gain/)")
+    parser.add_argument("--root", type=a_path, required=True, metavar="DIR", help="a RadioMapSeer folder (png/, gain/)")
 
 
 def add_simulation(parser: argparse.ArgumentParser) -> None:
@@ -136,7 +136,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """--json"""
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON too")
+    parser.add_argument("--json", type=a_path, metavar="FILE", help="write everything as JSON too")
 
 
 def image_size(text: str) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.command import add_model, command_help, run_command, text_table, whole_number
+from experiments.command import a_path, add_model, command_help, run_command, text_table, whole_number
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.limits import BATCH, SAMPLES, STEPS, check_batch
 from radiodiff_jax.radiomapseer import SIMULATIONS
@@ -175,7 +175,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     example = "python -m experiments.evaluate --run runs/ldm --data RadioMapSeer --split test --steps 1"
     parser = argparse.ArgumentParser(prog="python -m experiments.evaluate", **command_help(__doc__, example))
     add_model(parser)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder or built TFDS folder")
+    parser.add_argument("--data", type=a_path, required=True, metavar="DIR", help="RadioMapSeer folder or built TFDS folder")
     parser.add_argument("--split", choices=("train", "validation", "test", "all"), default="test",
                         help="which maps; all: those of an unpacked folder that the model was not trained on")  # fmt: skip
     parser.add_argument("--simulation", choices=SIMULATIONS, metavar="NAME",
@@ -192,8 +192,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         help="first fit the widths of the intervals on the validation split: RUN/calibration.json")  # fmt: skip
     parser.add_argument("--batch-size", type=whole_number(1, BATCH), default=8, metavar="N", help="maps at once")
     parser.add_argument("--count", type=whole_number(1), metavar="N", help="only so many maps, spread over the split")
-    parser.add_argument("--maps", type=Path, metavar="DIR", help="also write the predicted maps as grey PNGs")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="result (default: in the run folder; of a model: here)")
+    parser.add_argument("--maps", type=a_path, metavar="DIR", help="also write the predicted maps as grey PNGs")
+    parser.add_argument("--out", type=a_path, metavar="FILE.json", help="result (default: in the run folder; of a model: here)")
     arguments = parser.parse_args(argv)
     if arguments.out is not None and len(set(arguments.observed or [1])) > 1:
         parser.error("--out takes one number of measured pixels; without it each has a file in the run folder")

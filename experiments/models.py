@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.command import add_checkpoint, command_help, run_command, text_table
+from experiments.command import a_path, add_checkpoint, command_help, run_command, text_table
 from radiodiff_jax.files import output_path
 
 if TYPE_CHECKING:
@@ -117,16 +117,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     one.set_defaults(what="show")
     example = "python -m experiments.models pack --run runs/pixel --checkpoint best --out pixel.safetensors"
     made = commands.add_parser("pack", help="write a run's weights as one file", **command_help(pack.__doc__, example))
-    made.add_argument("--run", type=Path, required=True, metavar="RUN", help="run of experiments.train or ldm")
+    made.add_argument("--run", type=a_path, required=True, metavar="RUN", help="run of experiments.train or ldm")
     add_checkpoint(made)
-    made.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors", help="file to write")
+    made.add_argument("--out", type=a_path, required=True, metavar="FILE.safetensors", help="file to write")
     made.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16", help="of the stored weights")
     made.add_argument("--summary", default="", metavar="TEXT", help="one line on what the model is for")
     made.add_argument("--licence", default="not stated", metavar="TEXT", help="under which the weights may be used")
     made.set_defaults(what="pack")
     drawn = commands.add_parser("picture", help="draw the example scene, simulated and predicted")
     drawn.add_argument("model", metavar="NAME|FILE", help="a shipped model or a .safetensors file")
-    drawn.add_argument("--out", type=Path, required=True, metavar="STEM", help="STEM.light.png and STEM.dark.png")
+    drawn.add_argument("--out", type=a_path, required=True, metavar="STEM", help="STEM.light.png and STEM.dark.png")
     drawn.set_defaults(what="picture")
     arguments = parser.parse_args(argv)
     if arguments.what == "pack" and arguments.out.suffix != ".safetensors":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.command import add_model, command_help, run_command, whole_number
+from experiments.command import a_path, add_model, command_help, run_command, whole_number
 from radiodiff_jax.limits import SAMPLES, STEPS
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def main(argv: list[str] | None = None) -> int:
     places = [out, beside["labelled"]] + [beside["interval"]] * arguments.interval + [beside["spread"]] * (arguments.samples > 1)
     places += [arguments.db] if arguments.db is not None else []
     with written_together(places) as temporary:
+        scene = read_scene(arguments.buildings, arguments.cars, arguments.measurements)
         model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
         if arguments.interval:
             model.check_spread(arguments.samples)
-        scene = read_scene(arguments.buildings, arguments.cars, arguments.measurements)
         steps = arguments.steps or model.config.objective.sampling_steps
         found = model.predict(
             transmitter=arguments.tx, **scene, steps=steps, samples=arguments.samples, symmetries=arguments.symmetries,
@@ -105,13 +105,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     example = "python -m experiments.predict --buildings city.png --tx 128,90 --out map.png"
     parser = argparse.ArgumentParser(prog="python -m experiments.predict", **command_help(__doc__, example))
     add_model(parser, DEFAULT_MODEL)
-    parser.add_argument("--buildings", type=Path, required=True, metavar="B.png", help="mask, 255 = building")
+    parser.add_argument("--buildings", type=a_path, required=True, metavar="B.png", help="mask, 255 = building")
     parser.add_argument("--tx", type=row_and_column, required=True, metavar="ROW,COL", help="pixel of the transmitter")
-    parser.add_argument("--cars", type=Path, metavar="C.png", help="mask, 255 = car; for models trained with cars")
-    parser.add_argument("--measurements", type=Path, metavar="FILE.csv",
+    parser.add_argument("--cars", type=a_path, metavar="C.png", help="mask, 255 = car; for models trained with cars")
+    parser.add_argument("--measurements", type=a_path, metavar="FILE.csv",
                         help="lines of row, column, path gain in dB; for models trained with measured pixels "
                         "(data.observed_range=[0,K] takes any number, and none without this)")  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="MAP.png", help="grey PNG to write")
+    parser.add_argument("--out", type=a_path, required=True, metavar="MAP.png", help="grey PNG to write")
     parser.add_argument("--steps", type=whole_number(1, STEPS), metavar="N", help="sampling steps (default: as in the settings)")
     parser.add_argument("--samples", type=whole_number(1, SAMPLES), default=1, metavar="N",
                         help="samples to draw; --out is their mean")  # fmt: skip
@@ -120,7 +120,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of the first sample")
     parser.add_argument("--interval", action="store_true",
                         help="also draw how sure the model is: half the width of the 90 %% interval in dB")  # fmt: skip
-    parser.add_argument("--db", type=Path, metavar="MAP.npy", help="also write path gain in dB")
+    parser.add_argument("--db", type=a_path, metavar="MAP.npy", help="also write path gain in dB")
     arguments = parser.parse_args(argv)
     if arguments.out.suffix.lower() != ".png":
         parser.error(f"--out {arguments.out} must end in .png")

@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from experiments.command import command_help, run_command, whole_number
+from experiments.command import a_path, command_help, run_command, whole_number
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import output_folder
 from radiodiff_jax.limits import WORKERS
@@ -88,20 +88,20 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=command, **command_help(__doc__, f"{command} --runs demo/runs && mkdocs serve")
     )
-    parser.add_argument("--runs", type=Path, metavar="DIR", help="folder of run folders, or one run (default: runs)")
+    parser.add_argument("--runs", type=a_path, metavar="DIR", help="folder of run folders, or one run (default: runs)")
     parser.add_argument(
-        "--site", type=Path, default=Path("site_src"), metavar="DIR", help="where MkDocs reads pages from"
+        "--site", type=a_path, default=Path("site_src"), metavar="DIR", help="where MkDocs reads pages from"
     )
     parser.add_argument(
         "--watch", action="store_true", help="go on, and make pages anew whenever a run writes something"
     )
     parser.add_argument("--workers", type=whole_number(1, WORKERS), metavar="N", help="how many at once (default: one a core)")
-    parser.add_argument("--log", type=Path, nargs="+", metavar="FILE",
+    parser.add_argument("--log", type=a_path, nargs="+", metavar="FILE",
                         help="logs of the PyTorch original: text, or TensorBoard event files")  # fmt: skip
     parser.add_argument(
-        "--data", type=Path, nargs="+", metavar="DIR", help="folders that `dataset explore` has written"
+        "--data", type=a_path, nargs="+", metavar="DIR", help="folders that `dataset explore` has written"
     )
-    parser.add_argument("--ablation", type=Path, nargs="+", metavar="DIR",
+    parser.add_argument("--ablation", type=a_path, nargs="+", metavar="DIR",
                         help="folders that `experiments.ablate` has written")  # fmt: skip
     return parser.parse_args(argv)
 

@@ -99,7 +99,11 @@ def write_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
     """
     path = Path(path)
     with telling_what_is_in_the_way(path):
-        target = path.resolve() if path.is_symlink() else path
+        target = path
+        if path.is_symlink():
+            if (kind := kind_of(path)) != FILE:
+                raise UnwritableError(f"{path} cannot be written: it is {kind}; remove it, or name another place")
+            target = path.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=TEMPORARY, suffix=target.suffix)
         os.close(handle)

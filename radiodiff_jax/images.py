@@ -68,29 +68,38 @@ def png_size(path: Path) -> Size:
 def open_png(png: bytes) -> Image.Image:
     """A PNG, decoded. Raises TooLargeError by its header, and one of many exceptions for bytes that are no whole PNG.
 
-    The data must be just as many as the header says: Pillow would leave rows over in silence.
+    The rows must be just as many as the header says: Pillow leaves what is over in silence.
     """
     check_header(png)
-    check_data(png)
-    image = Image.open(io.BytesIO(png), formats=("PNG",))
+    image = Image.open(io.BytesIO(with_plain_rows(png)), formats=("PNG",))
     image.load()
     return image
 
 
-def check_data(png: bytes) -> None:
-    """Raise ValueError where the pixels of a PNG are more or fewer than its header says; interlaced ones are passed over."""
+def with_plain_rows(png: bytes) -> bytes:
+    """The same PNG with its rows unpacked, which Pillow then need not do; an interlaced one as it is.
+
+    Raises ValueError where they are more or fewer than the header says. A small file of endless rows is not unpacked.
+    """
     width, height, bits, colours, _, _, interlaced = struct.unpack(">IIBBBBB", png[16:29])
     if interlaced:
-        return
+        return png
     size = height * (1 + -(-width * bits * CHANNELS[colours] // 8))
-    stream, found, place = zlib.decompressobj(), 0, 8
-    while place + 8 <= len(png) and not stream.eof and found <= size:
-        length, name = int.from_bytes(png[place : place + 4]), png[place + 4 : place + 8]
-        if name == b"IDAT":
-            found += len(stream.decompress(png[place + 8 : place + 8 + length], size + 1 - found))
-        place += 12 + length
-    if found != size or not stream.eof:
+    stream, rows, place, head = zlib.decompressobj(), bytearray(), 8, None
+    while place + 8 <= len(png) and not stream.eof and len(rows) <= size:
+        end = place + 12 + int.from_bytes(png[place : place + 4])
+        if png[place + 4 : place + 8] == b"IDAT":
+            head = png[:place] if head is None else head
+            rows += stream.decompress(png[place + 8 : end - 4], size + 1 - len(rows))
+        place = end
+    if len(rows) != size or not stream.eof:
         raise ValueError(f"its data are not the {height} x {width} pixels of its header")
+    return head + chunk(b"IDAT", zlib.compress(bytes(rows), 0)) + chunk(b"IEND", b"")
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    """A part of a PNG."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def check_header(png: bytes) -> Size:
@@ -139,9 +148,7 @@ def encode_unfiltered(grey: Grey) -> bytes:
     rows = np.zeros((height, 1 + width), np.uint8)  # every row begins with the number of its filter: 0, none
     rows[:, 1:] = grey
     header = struct.pack(">II", width, height) + EIGHT_BIT_GREY
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 7)), (b"IEND", b""))
-    parts = (struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks)
-    return PNG_SIGNATURE + b"".join(parts)
+    return PNG_SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 7)) + chunk(b"IEND", b"")
 
 
 def decode_grey(png: bytes) -> Grey:

@@ -4,9 +4,11 @@ Every JSON file has one schema, a typed dictionary beside what writes it, and is
 keys are kept, so that older and newer versions read each other's files.
 """
 
+import hashlib
 import os
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -80,6 +82,26 @@ def read_text(path: str | Path, cure: str, missing: str | None = None, most: int
 def is_there(path: Path) -> bool:
     """Whether there is anything at a path, be it readable or not, so that reading it tells what is wrong."""
     return os.path.lexists(path)
+
+
+def file_digests(paths: Sequence[Path]) -> dict[Path, str]:
+    """SHA-256 of files, side by side."""
+
+    def of_file(path: Path) -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return dict(zip(paths, pool.map(of_file, paths), strict=True))
+
+
+def check_digests(told: dict[Path, str], cure: str) -> None:
+    """Raise MissingFileError or DamagedFileError unless every file is there and has the SHA-256 that it is told to have."""
+    for path in told:
+        check_file(path, cure)
+    for path, digest in file_digests(list(told)).items():
+        if digest != told[path]:
+            raise DamagedFileError(f"{path} is damaged (it is not what was written: its digest differs); {cure}")
 
 
 # ---- JSON ----

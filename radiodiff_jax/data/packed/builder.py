@@ -31,11 +31,11 @@ from radiodiff_jax.data.packed.contents import (
     forget_folders,
     read_facts,
 )
-from radiodiff_jax.data.packed.metadata import digests
 from radiodiff_jax.data.splits import Split, chosen_rule, split_maps
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import output_folder, working_folder, write_json, write_whole
 from radiodiff_jax.radiomapseer import RadioMapFolder
+from radiodiff_jax.reading import file_digests
 
 SHARD_MEGABYTES = 200
 """Usual size of a file: large enough for object stores, small enough to be written and copied by many workers."""
@@ -105,7 +105,8 @@ def _build(
         with tqdm(total=sum(facts["records"].values()), desc=f"packing {contents.name}", unit="record") as bar:
             write(shards, bar)
         write_metadata(contents, shards, folder)
-        write_json(folder / DESCRIPTION_FILE, facts | {"files": digests([shard.path for shard in shards])})
+        found = file_digests([shard.path for shard in shards])
+        write_json(folder / DESCRIPTION_FILE, facts | {"files": {path.name: digest for path, digest in found.items()}})
         finished.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(finished)
     return finished

@@ -11,7 +11,7 @@ it where they are used. A record holds numbers and images as PNG bytes.
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -46,10 +46,10 @@ class PackedRecord(TypedDict):
     """The schema of radiodiff.json; radio maps have "simulation" and "cars", masks have "buildings"."""
 
     __pydantic_config__ = OPEN
-    version: str
-    fingerprint: str
+    version: Literal["1.0.0"]
+    fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     image_size: Annotated[list[Side], Field(min_length=2, max_length=2)]
-    rule: str
+    rule: Literal["radiounet", "radiodiff", "by_map"]
     records: dict[str, Count]
     maps: dict[str, list[Count]]
     simulation: NotRequired[str]
@@ -107,10 +107,13 @@ class RadioMaps:
             record[name] = _mask_png(self, name, key[0])
         return record | {"gain": encode_unfiltered(folder.gain(*key))}
 
+    def names(self) -> dict[str, Any]:
+        """What tells these contents from others."""
+        return {"simulation": self.simulation, "cars": self.cars}
+
     def facts(self) -> dict[str, Any]:
         """What describes the contents."""
-        folder = open_folder(self.root, self.simulation)
-        return {"simulation": self.simulation, "cars": self.cars, "fingerprint": folder.fingerprint()}
+        return self.names() | {"fingerprint": open_folder(self.root, self.simulation).fingerprint()}
 
     def check(self) -> None:
         """Raise UserError if there is nothing to pack."""
@@ -167,12 +170,13 @@ class MissingBuildings:
         images = (encode_unfiltered(mask_to_grey(mask)) for mask in masks)
         return {"map": key} | dict(zip(self.images, images, strict=True))
 
+    def names(self) -> dict[str, Any]:
+        """What tells these contents from others."""
+        return {"buildings": self.kind}
+
     def facts(self) -> dict[str, Any]:
         """What describes the contents."""
-        return {
-            "buildings": self.kind,
-            "fingerprint": content_digest(self.root, missing_buildings_paths(self.root, self.kind)),
-        }
+        return self.names() | {"fingerprint": content_digest(self.root, missing_buildings_paths(self.root, self.kind))}
 
     def check(self) -> None:
         """Raise UserError if there is nothing to pack."""
@@ -198,13 +202,13 @@ def read_description(data_path: Path, simulation: str, cars: bool) -> dict[str, 
 
     Raises UserError if there is no such build, or only one of another version.
     """
-    folders = [version_folder(data_path, simulation, with_cars) for with_cars in ([True] if cars else [False, True])]
-    return _first_description(data_path, folders, f"simulation {simulation}{' with cars' if cars else ''}", "")
+    contents = [RadioMaps(data_path, simulation, with_cars) for with_cars in ([True] if cars else [False, True])]
+    return _first_description(data_path, contents, f"simulation {simulation}{' with cars' if cars else ''}", "")
 
 
 def read_masks_description(data_path: Path, kind: str) -> dict[str, Any]:
     """radiodiff.json of built masks with missing buildings. Raises UserError as `read_description` does."""
-    return _first_description(data_path, [masks_folder(data_path, kind)], f"masks {kind}", f" --buildings {kind}")
+    return _first_description(data_path, [MissingBuildings(data_path, kind)], f"masks {kind}", f" --buildings {kind}")
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -220,10 +224,15 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _first_description(data_path: Path, folders: list[Path], wanted: str, words: str) -> dict[str, Any]:
-    for folder in folders:
+def _first_description(data_path: Path, contents: list[Contents], wanted: str, words: str) -> dict[str, Any]:
+    folders = [data_path / NAME / one.name / VERSION for one in contents]
+    for one, folder in zip(contents, folders, strict=True):
         if is_there(folder / DESCRIPTION_FILE):
-            return read_facts(folder)
+            facts = read_facts(folder)
+            if any(facts.get(name) != value for name, value in one.names().items()):
+                path = folder / DESCRIPTION_FILE
+                raise UserError(f"{path} is damaged (it is not of {wanted}); remove {folder} and build it again")
+            return facts
     for folder in folders:
         others = [path.name for path in folder.parent.glob("*.*.*")]
         if others:

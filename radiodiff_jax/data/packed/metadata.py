@@ -5,10 +5,6 @@ by ArrayRecord's own checksums, which are verified at every reading; where the f
 they are also compared whole with the digests in radiodiff.json.
 """
 
-import hashlib
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -17,7 +13,7 @@ from typing_extensions import TypedDict
 
 from radiodiff_jax.data.packed.contents import FORMAT, NAME, VERSION
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.reading import OPEN, AnyObject, check_file, read_json
+from radiodiff_jax.reading import OPEN, AnyObject, check_file, file_digests, read_json
 
 MOST_HASHED = 2**28
 """Bytes of a split's files up to which they are read once more for their digests: 256 MiB, half a second."""
@@ -85,18 +81,7 @@ def shard_paths(folder: Path, split: str, facts: dict[str, Any]) -> list[Path]:
         check_file(path, cure)
     told = facts.get("files")
     if told is not None and sum(path.stat().st_size for path in paths) <= MOST_HASHED:
-        for name, digest in digests(paths).items():
-            if told.get(name) != digest:
-                raise UserError(f"{folder} is damaged ({name} has another digest than when it was built); {cure}")
+        for path, digest in file_digests(paths).items():
+            if told.get(path.name) != digest:
+                raise UserError(f"{folder} is damaged ({path.name} has another digest than when it was built); {cure}")
     return paths
-
-
-def digests(paths: Sequence[Path]) -> dict[str, str]:
-    """SHA-256 of files, by their names."""
-
-    def of_file(path: Path) -> str:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return dict(zip((path.name for path in paths), pool.map(of_file, paths), strict=True))
