@@ -39,10 +39,11 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpa
 LARGE = {"large": png(20_000, 20_000, b"0"), "wide": png(2**31 - 1, 1, b"0"), "tall": png(1, 8193, b"0")}
 DAMAGED = {
     "more rows than its header says": png(rows=bytes(10**7)), "narrower than its rows": png(16, 32),
-    "lower than its rows": png(32, 8), "fewer rows": png(rows=b"0"), "a large header": png(8192, 8192, b"0"), "no pixels": png(0, 32, b""), "odd bits": png(bits=3),
-    "odd colours": png(colours=5), "cut": png()[:50], "no data": png()[:33], "bad header": png().replace(b"\x08\0", b"\x08\x01", 1),
-    "eps": EPS, "jpeg": picture("JPEG"), "gif": picture("GIF"), "tiff": picture("TIFF"), "bmp": picture("BMP"),
-    "nothing": b"", "text": b"hello", "signature": PNG_SIGNATURE,
+    "lower than its rows": png(32, 8), "fewer rows": png(rows=b"0"), "a large header": png(8192, 8192, b"0"),
+    "no pixels": png(0, 32, b""), "odd bits": png(bits=3), "odd colours": png(colours=5), "cut": png()[:50],
+    "no data": png()[:33], "bad header": png().replace(b"\x08\0", b"\x08\x01", 1), "eps": EPS, "jpeg": picture("JPEG"),
+    "gif": picture("GIF"), "tiff": picture("TIFF"), "bmp": picture("BMP"), "nothing": b"", "text": b"hello",
+    "signature": PNG_SIGNATURE,
 }  # fmt: skip
 
 

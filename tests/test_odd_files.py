@@ -14,7 +14,7 @@ from experiments.adapt import keep_plan
 from experiments.benchmark import read_results
 from experiments.models import training_facts
 from radiodiff_jax.config_files import read_config, read_yaml
-from radiodiff_jax.data.latents import claim_latents, open_array
+from radiodiff_jax.data.latents import claim_latents, open_latents
 from radiodiff_jax.data.packed.builder import build
 from radiodiff_jax.data.packed.contents import VERSION
 from radiodiff_jax.data.sources import open_source
@@ -62,7 +62,7 @@ OTHERS = {
     "measured.csv": lambda folder: read_measurements(folder / "measured.csv", np.zeros((4, 4), bool)),
     "model.safetensors": lambda folder: load_model(folder / "model.safetensors"),
     "arrays.npz": lambda folder: read_arrays(folder / "arrays.npz", None, "make it again"),
-    "latents_0.npy": lambda folder: open_array(folder / "latents_0.npy", np.float32, 4, None),
+    "latents_0.npy": lambda folder: open_latents(folder / "latents_0.npy", None),
     "training.log": lambda folder: read_text_log(folder / "training.log", "log"),
     "0.png": lambda folder: content_digest(folder, [folder / "0.png"]),
     "lock.json": lambda folder: run_lock(folder).__enter__(),
