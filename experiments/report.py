@@ -8,7 +8,6 @@ from pathlib import Path
 
 from experiments.command import a_path, command_help, run_command, whole_number
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import output_folder
 from radiodiff_jax.limits import WORKERS
 from radiodiff_jax.reporting.markdown import counted
 
@@ -18,7 +17,14 @@ CONFIGS = Path(__file__).parent / "configs"  # not from experiments.training, wh
 def main(argv: list[str] | None = None) -> int:
     """Parse, make the pages, print."""
     arguments = parse(argv)
-    from radiodiff_jax.reporting.runs.refresh import ReportSettings, find_runs, make_sources, refresh, watch
+    from radiodiff_jax.reporting.runs.refresh import (
+        ReportSettings,
+        check_writable,
+        find_runs,
+        make_sources,
+        refresh,
+        watch,
+    )
 
     settings = ReportSettings(arguments.site, CONFIGS)
     logs = arguments.log or []
@@ -32,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         folders = find_runs(arguments.runs or Path("runs")) if arguments.runs or not alone else []
         return make_sources(folders, logs, settings.folder)
 
-    output_folder(arguments.site)
+    check_writable(arguments.site)
     begin = time.monotonic()
     found = sources()
     made = refresh(found, settings, arguments.workers or os.cpu_count() or 1, progress=True)

@@ -14,6 +14,7 @@ import functools
 import json
 import logging
 import math
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -100,7 +101,7 @@ class Checkpoints:
     """Saves and restores (state, data iterator, meta) under a folder."""
 
     def __init__(self, folder: Path, kept: int):
-        self.folder = folder.resolve()
+        self.folder = Path(os.path.realpath(folder))
         silence_orbax()
         self._policy = LatestAndBest(kept, recorded_rmse(self.folder))
         options = ocp.CheckpointManagerOptions(
@@ -245,7 +246,7 @@ def load_for_inference(run: Path, which: str | int = LATEST) -> tuple[State, int
     checkpoint, no good one, or none of that step.
     """
     silence_orbax()
-    folder = (run / "checkpoints").resolve()
+    folder = Path(os.path.realpath(run / "checkpoints"))
     steps = saved_steps(folder)
     if not steps:
         told = read_yaml(run / "config.yaml") if (run / "config.yaml").is_file() else {}

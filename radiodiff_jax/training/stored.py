@@ -4,7 +4,7 @@
     FOLDER/weights/                a tree of arrays (Orbax)
     FOLDER/digests.json            {"files": {name: SHA-256}}, of all of these
 
-They are verified before anything is loaded, at about 1 s a gigabyte. Folders that an older version wrote have no digests;
+They are verified before anything is loaded, in one to five seconds a gigabyte. Folders that an older version wrote have no digests;
 there it is only looked whether all weights are finite.
 """
 
@@ -49,7 +49,7 @@ class SourceRecord(TypedDict):
 
 def stored_folder(run: Path, name: str) -> Path:
     """RUN/NAME. Raises UserError if it is missing, or one of its files is not as it was written."""
-    folder = (run / name).resolve()
+    folder = Path(os.path.realpath(run / name))
     if not folder.is_dir():
         raise UserError(f"{run} has no folder {name}, which its settings need; {COPY}")
     if is_there(folder / DIGESTS):
