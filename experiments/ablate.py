@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from experiments.ablation.job import request
 from experiments.ablation.plan import Budget, Job, Plan, run_words
-from experiments.ablation.plan_file import BUDGETS, plan_names, read_plan
+from experiments.ablation.plan_file import BUDGETS, MOST_BUDGET, plan_names, read_plan
 from experiments.ablation.recipes import check_recipes, derive
 from experiments.ablation.results import (
     is_finished,
@@ -247,7 +247,7 @@ def parse_budget(text: str) -> Budget:
     """`kind=number` for argparse."""
     kind, _, amount = text.partition("=")
     try:
-        if kind not in BUDGETS or not float(amount) > 0:
+        if kind not in BUDGETS or not 0 < float(amount) < MOST_BUDGET:
             raise ValueError
         return Budget(kind, float(amount))
     except ValueError:
