@@ -136,6 +136,15 @@ def check_value(value: Any, schema: Any, where: str, cure: str) -> Any:
         raise DamagedFileError(f"{where} is damaged ({first_fault(error)}); {cure}") from error
 
 
+def is_value(value: Any, schema: Any) -> bool:
+    """Whether a value is of a schema."""
+    try:
+        _adapter(schema).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
 def first_fault(error: ValidationError) -> str:
     """What is wrong first, in a few words: `runs.0.seed: input should be a valid integer`."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from radiodiff_jax.files import telling_what_is_in_the_way, write_text
 from radiodiff_jax.limits import LINES_BYTES
-from radiodiff_jax.reading import OPEN, Count, is_there, read_bytes, read_json, read_json_lines
+from radiodiff_jax.reading import OPEN, AnyNumber, AnyObject, Count, is_there, read_bytes, read_json, read_json_lines
 
 Record = dict[str, Any]
 
@@ -28,6 +28,16 @@ class EventRecord(TypedDict):
     __pydantic_config__ = OPEN
     step: Count
     event: str
+    time: NotRequired[str | None]
+    steps: NotRequired[Count | None]
+    seconds: NotRequired[AnyNumber | None]
+    flops: NotRequired[AnyNumber | None]
+    digest: NotRequired[str]
+    reason: NotRequired[str]
+    phase: NotRequired[str]
+    changed: NotRequired[list[str]]
+    devices: NotRequired[list[str]]
+    repeated: NotRequired[AnyObject]
 
 
 class RunRecord(TypedDict):
@@ -36,6 +46,12 @@ class RunRecord(TypedDict):
     __pydantic_config__ = OPEN
     data_fingerprint: NotRequired[str | None]
     kind: NotRequired[str]
+    command: NotRequired[str]
+    started: NotRequired[str]
+    git_commit: NotRequired[str | None]
+    versions: NotRequired[dict[str, str]]
+    devices: NotRequired[list[str]]
+    processes: NotRequired[Count]
     parameters: NotRequired[dict[str, int]]
 
 

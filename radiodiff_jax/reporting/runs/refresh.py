@@ -244,6 +244,9 @@ def attempt(source: Source, settings: ReportSettings) -> tuple[list[dict[str, An
         return [], f"the page of {source.path} cannot be made: {error}" if source.path.exists() else ""
     except UserError as error:
         return [], str(error)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return [], f"the page of {source.path} cannot be made: its files hold what no version of this program writes ({told})"
 
 
 def each(sources: list[Source], settings: ReportSettings, workers: int) -> Iterator[tuple[list[dict[str, Any]], str]]:

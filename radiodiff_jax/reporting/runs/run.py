@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from radiodiff_jax.config_files import read_yaml
+from radiodiff_jax.config import CONFIG_TYPES
+from radiodiff_jax.config_files import field_types, read_yaml, section_types
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.evaluation_files import is_number
 from radiodiff_jax.limits import LINES_BYTES
-from radiodiff_jax.reading import DamagedFileError, MissingFileError, is_there, read_bytes, read_json
-from radiodiff_jax.training.run_files import RunRecord
+from radiodiff_jax.reading import DamagedFileError, MissingFileError, is_there, is_value, read_bytes, read_json
+from radiodiff_jax.training.run_files import EventRecord, RunRecord
 
 Row = dict[str, Any]
 KINDS = {"vae": "autoencoder", "generator": "generator", "ldm": "diffusion model", "unknown": "other"}
@@ -160,6 +161,9 @@ def cut_back(rows: Iterable[Row]) -> tuple[list[Row], list[Repeated]]:
 GROWING = ("metrics.jsonl", "events.jsonl")
 FILES = ("config.yaml", *GROWING, "run.json")
 NO_CURE = "leave it"  # taken off again: the page has no advice
+SECTIONS = {
+    name for root in CONFIG_TYPES.values() for name, kind in field_types(root).items() if section_types(kind)
+}
 LINES_NAMED = 3  # damaged lines whose numbers are given
 
 
@@ -178,8 +182,11 @@ def input_files(path: Path) -> list[Path]:
 def read_folder(path: Path) -> Run:
     """Read everything but pictures."""
     rows, problems = read_records(path / "metrics.jsonl")
-    events, more = read_records(path / "events.jsonl")
+    told, more = read_records(path / "events.jsonl")
     problems += more
+    events = [event for event in told if is_value(event, EventRecord)]
+    if len(events) < len(told):
+        problems.append(f"{_lines(len(told) - len(events))} of events.jsonl are no events and were left out.")
     usable = [row for row in rows if is_number(row.get("step"))]
     if len(usable) < len(rows):
         problems.append(f"{_lines(len(rows) - len(usable))} of metrics.jsonl name no step and were left out.")
@@ -201,7 +208,7 @@ def read_folder(path: Path) -> Run:
         origin="run folder",
         kind=next((kind for kind in (details.get("kind"), (settings or {}).get("kind")) if kind in KINDS), "unknown"),
         series=series,
-        events=tuple(event for event in events if isinstance(event.get("event"), str)),
+        events=tuple(events),
         settings=settings,
         details=details,
         planned=planned_steps(settings, events),
@@ -253,9 +260,11 @@ def read_settings(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
     if not is_there(path):
         return None, ["There is no config.yaml, so the settings are not known."]
     try:
-        return read_yaml(path), []
+        found = read_yaml(path)
     except UserError as error:
         return None, [f"{error}."]
+    odd = [name for name in sorted(SECTIONS & found.keys()) if not isinstance(found[name], dict)]
+    return (None, [f"config.yaml is damaged: {odd[0]} is no section of settings."]) if odd else (found, [])
 
 
 def read_details(path: Path) -> tuple[dict[str, Any], list[str]]:
