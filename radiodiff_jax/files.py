@@ -120,12 +120,16 @@ def write_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
 
 @contextlib.contextmanager
 def telling_what_is_in_the_way(path: Path) -> Iterator[None]:
-    """Turn the system's errors at writing `path` into an UnwritableError."""
+    """Turn the system's errors at writing `path`, and libraries' words for a full disk, into an UnwritableError."""
     try:
         yield
-    except OSError as error:
-        if error.errno in FULL:
+    except UserError:
+        raise
+    except Exception as error:
+        if getattr(error, "errno", None) in FULL or any(os.strerror(number) in str(error) for number in FULL):
             raise UnwritableError(f"the disk is full: {path} cannot be written; make room and give the command again") from error
+        if not isinstance(error, OSError):
+            raise
         raise UnwritableError(
             f"{path} cannot be written ({error.strerror or error}); name another place, or remove what is in the way"
         ) from error

@@ -15,8 +15,10 @@ from radiodiff_jax.files import (
     kind_of,
     output_folder,
     output_path,
+    telling_what_is_in_the_way,
     write_json,
     write_text,
+    write_whole,
     written_together,
 )
 from radiodiff_jax.limits import BATCH, MAPS, SIDE, check_batch, check_most
@@ -112,6 +114,16 @@ def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(tmp_path):
     with no_room(100), pytest.raises(UserError, match="the disk is full: .*a.json cannot be written; make room"):
         write_json(tmp_path / "a.json", ["x" * 1000])
     assert (tmp_path / "a.json").read_text() == "[1]\n" and not left_over(tmp_path)
+
+
+def test_a_full_disk_in_the_words_of_a_library_is_told_too(tmp_path):
+    def write(_):
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with pytest.raises(UserError, match="the disk is full: .*a.safetensors cannot be written"):
+        write_whole(tmp_path / "a.safetensors", write)
+    with pytest.raises(RuntimeError, match="other"), telling_what_is_in_the_way(tmp_path):
+        raise RuntimeError("other")
 
 
 def test_files_that_belong_together_are_written_all_or_none(tmp_path):
