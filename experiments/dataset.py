@@ -290,8 +290,7 @@ def run_explore(arguments: argparse.Namespace) -> None:
 def check_outputs(arguments: argparse.Namespace) -> None:
     """Raise UserError, before work begins, where --json, --figures or --site cannot be written."""
     for name, check in (("json", output_path), ("figures", output_folder), ("site", output_folder)):
-        if getattr(arguments, name, None) is not None:
-            check(getattr(arguments, name))
+        check(getattr(arguments, name)) if getattr(arguments, name, None) is not None else None
 
 
 def _more(rows: list, clause: str) -> str:

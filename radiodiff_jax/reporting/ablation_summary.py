@@ -8,15 +8,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NotRequired
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
-from typing_extensions import TypedDict
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.reading import OPEN, Count, Finite, read_json
+from radiodiff_jax.reading import read_json
 from radiodiff_jax.reporting.evaluation_verdict import with_decibels
+from radiodiff_jax.reporting.schemas import AblationRecord
 from radiodiff_jax.units import DB_PER_GAIN
 
 FILE, VERSION = "ablation.json", 1
@@ -26,88 +26,6 @@ BETTER, WORSE, NOISE, UNKNOWN, REFERENCE = "better", "worse", "within noise", "o
 BESIDE = {
     BETTER: "Better than", WORSE: "Worse than", NOISE: "Not to be told from", UNKNOWN: "One seed, so not certain, beside",
 }  # fmt: skip
-
-
-class EvaluationSummary(TypedDict):
-    """What is kept of an evaluation."""
-
-    __pydantic_config__ = OPEN
-    split: str
-    steps: Count
-    network_evaluations: Count
-    radio_maps: Count
-    layouts: Count
-    ms_per_map: Finite
-    floor: Finite | None
-    figures: dict[str, Finite | None]
-
-
-class RunSummary(TypedDict):
-    """One run; those that are not finished have no more than its place and perhaps a reason."""
-
-    __pydantic_config__ = OPEN
-    seed: Count
-    state: Literal["waiting", "failed", "finished"]
-    run: str
-    reason: NotRequired[str]
-    updates: NotRequired[Count]
-    seconds: NotRequired[Finite]
-    flops: NotRequired[Finite]
-    digest: NotRequired[str]
-    evaluations: NotRequired[list[EvaluationSummary]]
-
-
-class ItemSummary(TypedDict):
-    """A variant or a stage with its runs."""
-
-    __pydantic_config__ = OPEN
-    name: str
-    variant: bool
-    kind: str
-    preset: str
-    settings: list[str]
-    words: list[str]
-    vae: str | None
-    start: str | None
-    share: Finite
-    parameters: Count | None
-    update_flops: Finite | None
-    updates: Count | None
-    how: str | None
-    runs: list[RunSummary]
-
-
-class BudgetRecord(TypedDict):
-    """What every variant has."""
-
-    kind: Literal["updates", "seconds", "flops"]
-    amount: Finite
-
-
-class HardwareRecord(TypedDict):
-    """What the runs were made on."""
-
-    __pydantic_config__ = OPEN
-    devices: list[str]
-
-
-class AblationRecord(TypedDict):
-    """The schema of ablation.json."""
-
-    __pydantic_config__ = OPEN
-    version: Literal[1]
-    name: str
-    title: str
-    question: str
-    profile: NotRequired[str | None]
-    command: str
-    data: str
-    budget: BudgetRecord
-    seeds: list[Count]
-    reference: str
-    hardware: HardwareRecord
-    baselines: dict[str, dict[str, dict[str, Finite | None]]]
-    items: list[ItemSummary]
 
 
 @dataclass(frozen=True)

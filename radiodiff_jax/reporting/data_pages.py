@@ -5,44 +5,18 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field
-from typing_extensions import TypedDict
+from typing import Any
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
-from radiodiff_jax.reading import OPEN, AnyObject, Count, check_value, read_json
+from radiodiff_jax.reading import AnyObject, check_value, read_json
 from radiodiff_jax.reporting.data_exploration import FINDINGS_KEPT, NUMBERS, VERSION
 from radiodiff_jax.reporting.markdown import code, counted, figure, note, page, plain, slug, table, write_page
+from radiodiff_jax.reporting.schemas import NumbersRecord
 
 AGAIN = "type `python -m experiments.dataset explore --root DIR --out FOLDER` again"
 MOST_ROWS = 16
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
-
-
-class SetRecord(TypedDict):
-    """What numbers.json keeps of one folder."""
-
-    __pydantic_config__ = OPEN
-    label: str
-    root: str
-    simulation: str
-    facts: dict[str, Any]
-    faults: list[Any]
-    curves: AnyObject
-
-
-class NumbersRecord(TypedDict):
-    """The schema of numbers.json, as far as it is the same for all data sets; what is deeper is read where it is shown."""
-
-    __pydantic_config__ = OPEN
-    version: int
-    name: str
-    explored: str
-    most: Count
-    sets: Annotated[list[SetRecord], Field(min_length=1, max_length=2)]
-    check: AnyObject
 
 
 def write_data_page(explore_folder: Path, site: Path) -> Path:

@@ -21,55 +21,22 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import Any
 
 import grain
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
-from typing_extensions import TypedDict
 
 from radiodiff_jax.config_files import read_yaml
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.reading import OPEN, AnyNumber, AnyObject, Count, Finite, check_value, read_json
+from radiodiff_jax.reading import check_value, read_json
 from radiodiff_jax.training.digest import quick_digests
+from radiodiff_jax.training.run_files import MetaRecord
 from radiodiff_jax.training.task import State, Tree
 
 LATEST, BEST = "latest", "best"
-
-
-class IntervalRecord(TypedDict):
-    """Of the metrics since the last logged step, see `progress.MetricAverager`."""
-
-    count: Count
-    sums: dict[str, AnyNumber]
-    skipped: Count
-    in_a_row: Count
-
-
-class PatienceRecord(TypedDict):
-    """Of early stopping, see `validation.Patience`."""
-
-    best: AnyNumber | None
-    step: Count
-    count: Count
-
-
-class MetaRecord(TypedDict):
-    """The schema of what is recorded beside a state."""
-
-    __pydantic_config__ = OPEN
-    step: Count
-    digests: dict[str, str]
-    data: AnyObject
-    rmse: AnyNumber | None
-    settings: NotRequired[str]
-    time_s: NotRequired[Finite]
-    interval: NotRequired[IntervalRecord]
-    patience: NotRequired[PatienceRecord]
-    devices: NotRequired[list[str]]
-    processes: NotRequired[Count]
 
 
 @dataclass

@@ -10,7 +10,17 @@ from typing_extensions import TypedDict
 
 from radiodiff_jax.files import telling_what_is_in_the_way, write_text
 from radiodiff_jax.limits import LINES_BYTES
-from radiodiff_jax.reading import OPEN, AnyNumber, AnyObject, Count, is_there, read_bytes, read_json, read_json_lines
+from radiodiff_jax.reading import (
+    OPEN,
+    AnyNumber,
+    AnyObject,
+    Count,
+    Finite,
+    is_there,
+    read_bytes,
+    read_json,
+    read_json_lines,
+)
 
 Record = dict[str, Any]
 
@@ -38,6 +48,39 @@ class EventRecord(TypedDict):
     changed: NotRequired[list[str]]
     devices: NotRequired[list[str]]
     repeated: NotRequired[AnyObject]
+
+
+class IntervalRecord(TypedDict):
+    """Of the metrics since the last logged step, see `progress.MetricAverager`."""
+
+    count: Count
+    sums: dict[str, AnyNumber]
+    skipped: Count
+    in_a_row: Count
+
+
+class PatienceRecord(TypedDict):
+    """Of early stopping, see `validation.Patience`."""
+
+    best: AnyNumber | None
+    step: Count
+    count: Count
+
+
+class MetaRecord(TypedDict):
+    """The schema of what is recorded beside the state in a checkpoint, checkpoints/STEP/meta."""
+
+    __pydantic_config__ = OPEN
+    step: Count
+    digests: dict[str, str]
+    data: AnyObject
+    rmse: AnyNumber | None
+    settings: NotRequired[str]
+    time_s: NotRequired[Finite]
+    interval: NotRequired[IntervalRecord]
+    patience: NotRequired[PatienceRecord]
+    devices: NotRequired[list[str]]
+    processes: NotRequired[Count]
 
 
 class RunRecord(TypedDict):
