@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from experiments.ablation.job import request
 from experiments.ablation.plan import Budget, Job, Plan, run_words
-from experiments.ablation.plan_file import BUDGETS, plan_names, read_plan
+from experiments.ablation.plan_file import BUDGETS, MOST_BUDGET, plan_names, read_plan
 from experiments.ablation.recipes import check_recipes, derive
 from experiments.ablation.results import (
     is_finished,
@@ -32,8 +32,10 @@ from experiments.ablation.results import (
 )
 from experiments.ablation.schedule import FAILED, FINISHED, INTERRUPTED, Running, Stop, run_jobs
 from experiments.command import INTERRUPTED as INTERRUPTED_CODE
-from experiments.command import command_help, run_command, text_table, whole_number
+from experiments.command import a_path, command_help, run_command, text_table, whole_number
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.files import output_folder
+from radiodiff_jax.limits import BATCH, WORKERS
 from radiodiff_jax.reporting.ablation_summary import FILE, rank_lines
 from radiodiff_jax.reporting.markdown import duration
 from radiodiff_jax.worker_processes import PACKAGE_ROOT
@@ -43,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
     plan = read_plan(arguments.plan, arguments.profile, arguments.settings, arguments.seeds, arguments.budget)
-    out, slots = arguments.out, read_slots(arguments, plan)
+    out, slots = output_folder(arguments.out), read_slots(arguments, plan)
     state, jobs = read_state(out), plan.jobs()
     chosen = plan.jobs(arguments.only)
     check_recipes(plan, out, arguments.data, state, jobs)
@@ -245,7 +247,7 @@ def parse_budget(text: str) -> Budget:
     """`kind=number` for argparse."""
     kind, _, amount = text.partition("=")
     try:
-        if kind not in BUDGETS or not float(amount) > 0:
+        if kind not in BUDGETS or not 0 < float(amount) < MOST_BUDGET:
             raise ValueError
         return Budget(kind, float(amount))
     except ValueError:
@@ -259,18 +261,18 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--plan", required=True, metavar="NAME|FILE", help=f"{', '.join(plan_names())}, or a YAML file")
     parser.add_argument("--profile", metavar="NAME", help="of the plan's profiles, such as gpu")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder or built TFDS folder"
+        "--data", type=a_path, required=True, metavar="DIR", help="RadioMapSeer folder or built TFDS folder"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for runs, logs and the result")
+    parser.add_argument("--out", type=a_path, required=True, metavar="DIR", help="folder for runs, logs and the result")
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants, and what they build on")
     parser.add_argument("--seeds", type=whole_number(0), nargs="+", metavar="N", help="in the place of the plan's")
     parser.add_argument("--budget", type=parse_budget, metavar="KIND=NUMBER",
                         help="updates=N, seconds=S or flops=F in the place of the plan's")  # fmt: skip
     parser.add_argument("--devices", metavar="0,1,...", help="GPUs, one process each (CUDA_VISIBLE_DEVICES)")
-    parser.add_argument("--parallel", type=whole_number(1), metavar="N",
+    parser.add_argument("--parallel", type=whole_number(1, WORKERS), metavar="N",
                         help="processes at once (default: one a device, else one)")  # fmt: skip
     parser.add_argument(
-        "--batch-size", type=whole_number(1), default=8, metavar="N", help="maps at once in evaluations"
+        "--batch-size", type=whole_number(1, BATCH), default=8, metavar="N", help="maps at once in evaluations"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the table of runs, train nothing")
     parser.add_argument("settings", nargs="*", metavar="section.key=value", help="settings of every variant, such as "

@@ -7,24 +7,35 @@ is given again.
 """
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from experiments import train
-from experiments.command import command_help, parse_checkpoint, run_command, text_table, whole_number
+from experiments.command import a_path, command_help, parse_checkpoint, run_command, text_table, whole_number
 from experiments.starting import PRESET, load_source
 from experiments.training import CONFIGS, SIMULATE
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.data.splits import folds
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_json
+from radiodiff_jax.files import output_folder, write_json
+from radiodiff_jax.limits import STEPS
+from radiodiff_jax.reading import OPEN, AnyObject, Count, Finite, is_there, read_json
 from radiodiff_jax.settings import DataConfig
 
 STOPPING_SHARE = 0.25  # of the layouts that an adaptation sees: they say when it stops
+
+
+class ResultRecord(TypedDict):
+    """The schema of results/*.json: what one fold and one number of maps gave."""
+
+    __pydantic_config__ = OPEN
+    maps: dict[str, list[Finite | None]]
+    seen: Count
+    updates: Count
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,6 +59,7 @@ def adapt(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     from radiodiff_jax.reporting.adaptation_curve import summarise_curve
     from radiodiff_jax.training.start import architecture
 
+    output_folder(arguments.out)
     source = load_source(arguments.source, arguments.from_checkpoint)
     base = architecture(source.generator.config)
     data = load_config("generator", arguments.config, arguments.settings, CONFIGS, base).data
@@ -66,9 +78,9 @@ def adapt(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             print(f"\nfold {place + 1} of {len(parts)}, {number} maps", flush=True)
             run = arguments.out / "runs" / f"fold{place}_maps{number}"
             path = arguments.out / "results" / f"{run.name}.json"
-            if not path.is_file():
+            if not is_there(path):
                 write_json(path, one_result(arguments, model, folder, data, part, order, number, run))
-            results[number].append(json.loads(path.read_text(encoding="utf-8")))
+            results[number].append(read_json(path, ResultRecord, "remove it, and it is made again"))
     rows = summarise_curve(results)
     write_json(arguments.out / "adapt.json", plan | {"rows": rows})
     return rows
@@ -130,10 +142,10 @@ def make_plan(arguments: argparse.Namespace, source: Any, folder: Any, parts: li
 def keep_plan(out: Path, plan: dict[str, Any]) -> None:
     """Write OUT/plan.json. Raises UserError where there is another."""
     path = out / "plan.json"
-    if not path.is_file():
+    if not is_there(path):
         write_json(path, plan)
         return
-    known = json.loads(path.read_text(encoding="utf-8"))
+    known = read_json(path, AnyObject, "name a new folder as --out")
     other = [name for name in plan if known.get(name) != plan[name]]
     if other:
         raise UserError(
@@ -151,12 +163,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--from", dest="source", required=True, metavar="RUN|MODEL", help="trained run or shipped model")
     parser.add_argument("--from-checkpoint", type=parse_checkpoint, default="best", metavar="best|latest|STEP",
                         help="which checkpoint of the run named by --from")  # fmt: skip
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder of the real maps")
-    parser.add_argument("--mix", metavar=f"DIR|{SIMULATE}", help="what data.mix_share of every batch comes from")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="runs, results, adapt.json and its picture")
+    parser.add_argument("--data", type=a_path, required=True, metavar="DIR", help="RadioMapSeer folder of the real maps")
+    parser.add_argument("--mix", type=lambda text: str(a_path(text)), metavar=f"DIR|{SIMULATE}",
+                        help="what data.mix_share of every batch comes from")  # fmt: skip
+    parser.add_argument("--out", type=a_path, required=True, metavar="DIR", help="runs, results, adapt.json and its picture")
     parser.add_argument("--counts", type=whole_number(0), nargs="+", default=[4, 8, 16], metavar="N",
                         help="numbers of real maps to adapt to, besides 0; where there are fewer, all are taken")  # fmt: skip
-    parser.add_argument("--folds", type=whole_number(2), default=4, metavar="N", help="parts that the layouts are dealt into")
+    parser.add_argument("--folds", type=whole_number(2, STEPS), default=4, metavar="N",
+                        help="parts that the layouts are dealt into")  # fmt: skip
     parser.add_argument("--seed", type=whole_number(0), default=0, help="of the folds and of the order of their layouts")
     parser.add_argument("--config", default=PRESET, metavar="NAME|FILE", help="how to train, as for experiments.train --from")
     parser.add_argument("settings", nargs="*", metavar="section.key=value", help="settings to change")

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from typing_extensions import TypedDict
 
-from experiments.command import command_help, run_command, whole_number
+from experiments.command import a_path, command_help, run_command, whole_number
 from experiments.training import CONFIGS
 from radiodiff_jax.benchmark.job import Job
 from radiodiff_jax.benchmark.measure import machine
@@ -21,11 +22,24 @@ from radiodiff_jax.benchmark.stages import FIXED_BATCH, STAGES, run_stage, why_l
 from radiodiff_jax.benchmark.tables import described, faults, markdown, tables, text
 from radiodiff_jax.config_files import load_config, shipped_names
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_json
+from radiodiff_jax.files import output_path, write_json
+from radiodiff_jax.limits import BATCH, STEPS
+from radiodiff_jax.reading import OPEN, AnyObject, Count, read_json
 
 DEFAULT_VAE = "tiny"
 MACHINE = "machine"
 MEMORY, KILLED = "out of memory", "killed, as the system does when memory runs out"
+
+
+class BenchmarkRecord(TypedDict):
+    """The schema of a file of results."""
+
+    __pydantic_config__ = OPEN
+    config: str
+    repeats: Count
+    machine: AnyObject
+    stages: dict[str, str]
+    rows: dict[str, AnyObject]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,6 +51,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.markdown:
         print("\n".join(markdown(read_results(path)) for path in arguments.markdown), end="")
         return 0
+    if arguments.json is not None:
+        output_path(arguments.json)
     before = signal.signal(signal.SIGTERM, leave)
     try:
         results = measure_all(arguments)
@@ -147,12 +163,7 @@ def read_job(arguments: argparse.Namespace) -> Job:
 
 def read_results(path: Path) -> dict[str, Any]:
     """Results that an earlier call has written."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        found["rows"], found["stages"], found["machine"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no file of results ({type(error).__name__}); make one with --json") from error
-    return found
+    return read_json(path, BenchmarkRecord, "make it with --json")
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -166,16 +177,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         f"{DEFAULT_VAE}); of {', '.join(shipped_names('vae', CONFIGS))}, or a YAML file")  # fmt: skip
     parser.add_argument("--only", nargs="+", choices=STAGES, metavar="STAGE",
                         help=f"what to measure: {', '.join(STAGES)} (default: all)")  # fmt: skip
-    parser.add_argument("--batch", nargs="+", type=whole_number(1), metavar="N",
+    parser.add_argument("--batch", nargs="+", type=whole_number(1, BATCH), metavar="N",
                         help="maps at once (default: updates as the preset has it, but 1 on a CPU for maps of 256 x 256; "
                         "the rest 1; throughput the best)")  # fmt: skip
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help="precision.compute in place of the preset's")
-    parser.add_argument("--repeats", type=whole_number(1), default=10, metavar="N",
+    parser.add_argument("--repeats", type=whole_number(1, STEPS), default=10, metavar="N",
                         help="timed calls; of slow ones as many as fit into 20 seconds, but 3")  # fmt: skip
     parser.add_argument("--calibrate", action="store_true", help="measure the limits of a device that is no CPU, too")
     parser.add_argument("--minutes", type=whole_number(1), metavar="N", help="begin no stage after so many minutes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON, after every stage")
-    parser.add_argument("--markdown", nargs="+", type=Path, metavar="FILE",
+    parser.add_argument("--json", type=a_path, metavar="FILE", help="write the results as JSON, after every stage")
+    parser.add_argument("--markdown", nargs="+", type=a_path, metavar="FILE",
                         help="measure nothing: print results written before as Markdown tables")  # fmt: skip
     parser.add_argument("--stage", choices=(MACHINE, *STAGES), help=argparse.SUPPRESS)
     return parser.parse_args(argv)

@@ -65,8 +65,8 @@ def command_help(description: str, example: str) -> dict:
     }
 
 
-def whole_number(smallest: int) -> Callable[[str], int]:
-    """An argparse type: an integer of at least `smallest`."""
+def whole_number(smallest: int, largest: int | None = None) -> Callable[[str], int]:
+    """An argparse type: an integer of at least `smallest` and, where it is given (see `limits.py`), at most `largest`."""
 
     def parse(text: str) -> int:
         try:
@@ -75,9 +75,23 @@ def whole_number(smallest: int) -> Callable[[str], int]:
             value = smallest - 1
         if value < smallest:
             raise argparse.ArgumentTypeError(f"'{text}' is no whole number of at least {smallest}")
+        if largest is not None and value > largest:
+            raise argparse.ArgumentTypeError(f"{text} is too large: the most is {largest}")
         return value
 
     return parse
+
+
+def a_path(text: str) -> Path:
+    """An argparse type: the name of a file or folder that the system can look for, whether it is there or not."""
+    try:
+        os.stat(text)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError) as error:  # a name that is too long, a loop of links, a zero byte
+        told = getattr(error, "strerror", None) or error
+        raise argparse.ArgumentTypeError(f"'{text}' is no name of a file or folder ({told})") from error
+    return Path(text)
 
 
 def parse_checkpoint(text: str) -> str | int:
@@ -98,7 +112,7 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
 def add_model(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """Add `--run RUN`, `--checkpoint`, and `--model NAME|FILE` (`default`, without which one of the two is needed)."""
     which = parser.add_mutually_exclusive_group(required=default is None)
-    which.add_argument("--run", type=Path, metavar="RUN", help="run of experiments.train, ldm or vae")
+    which.add_argument("--run", type=a_path, metavar="RUN", help="run of experiments.train, ldm or vae")
     which.add_argument("--model", default=default, metavar="NAME|FILE",
                        help="a model that comes with the package (`python -m experiments.models` lists them) or a "
                        ".safetensors file of `experiments.models pack`")  # fmt: skip

@@ -2,13 +2,15 @@
 
 import argparse
 import os
+import re
 from pathlib import Path
 
-from experiments.command import command_help, run_command, text_table, whole_number
+from experiments.command import a_path, command_help, run_command, text_table, whole_number
 from radiodiff_jax.data.checks.inventory import counted
 from radiodiff_jax.data.splits import RULES
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_json
+from radiodiff_jax.files import output_folder, output_path, write_json
+from radiodiff_jax.limits import MAPS, SIDE, TRANSMITTERS, WORKERS
 from radiodiff_jax.radiomapseer import COMPUTED, MISSING, SIMULATIONS, SIZE_MULTIPLE, RadioMapFolder, simulations_in
 from radiodiff_jax.simulation.raytrace.library import CITIES
 
@@ -37,14 +39,14 @@ def make_parser() -> argparse.ArgumentParser:
 
     simulate = add("simulate", run_simulate, "Radio maps by the dominant path model, of made-up or given cities.",
                    "--out demo/maps --maps 40 --transmitters 8 --size 256 --seed 0")  # fmt: skip
-    simulate.add_argument("--out", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder to write")
+    simulate.add_argument("--out", type=a_path, required=True, metavar="DIR", help="RadioMapSeer folder to write")
     given = simulate.add_mutually_exclusive_group()
-    given.add_argument("--scenes", type=Path, metavar="ROOT",
+    given.add_argument("--scenes", type=a_path, metavar="ROOT",
                        help="use the buildings and antennas of this folder; --maps to --seed have no part")  # fmt: skip
-    given.add_argument("--footprints", type=Path, metavar="FILE", help="cut the maps out of the buildings of a GeoJSON or "
+    given.add_argument("--footprints", type=a_path, metavar="FILE", help="cut the maps out of the buildings of a GeoJSON or "
                        "OpenStreetMap (.osm) file (extra `footprints`)")  # fmt: skip
-    simulate.add_argument("--maps", type=whole_number(1), default=40, help="number of cities")
-    simulate.add_argument("--transmitters", type=whole_number(1), default=8, help="transmitters in each city")
+    simulate.add_argument("--maps", type=whole_number(1, MAPS), default=40, help="number of cities")
+    simulate.add_argument("--transmitters", type=whole_number(1, TRANSMITTERS), default=8, help="transmitters in each city")
     simulate.add_argument("--size", type=image_size, default="256", metavar="SIDE|HEIGHTxWIDTH",
                           help=f"pixels (= metres), multiples of {SIZE_MULTIPLE}")  # fmt: skip
     simulate.add_argument("--seed", type=whole_number(0), default=0, help="the same seed makes the same cities")
@@ -54,30 +56,31 @@ def make_parser() -> argparse.ArgumentParser:
 
     raytrace = add("raytrace", run_raytrace, "Radio maps by ray tracing (extra `raytrace`), of real cities or given or made-up "
                    "layouts, in gain/RT.", "--out raytraced --city munich florence --maps 4 --transmitters 4")  # fmt: skip
-    raytrace.add_argument("--out", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder to write")
+    raytrace.add_argument("--out", type=a_path, required=True, metavar="DIR", help="RadioMapSeer folder to write")
     traced = raytrace.add_mutually_exclusive_group()
     traced.add_argument("--city", nargs="+", choices=CITIES, default=["munich"], metavar="CITY",
                         help=f"windows of which of {', '.join(CITIES)}")  # fmt: skip
-    traced.add_argument("--scenes", type=Path, metavar="ROOT", help="use the buildings and antennas of this folder, buildings "
+    traced.add_argument("--scenes", type=a_path, metavar="ROOT", help="use the buildings and antennas of this folder, buildings "
                         "25 m high; --maps, --transmitters and --size have no part")  # fmt: skip
-    traced.add_argument("--made-up", type=whole_number(1), metavar="N", help="so many made-up cities, those of `simulate` with the "
-                        "same --seed")  # fmt: skip
-    raytrace.add_argument("--maps", type=whole_number(1), default=4, help="windows of each city")
-    raytrace.add_argument("--transmitters", type=whole_number(1), default=4, help="transmitters in each window")
+    traced.add_argument("--made-up", type=whole_number(1, MAPS), metavar="N",
+                        help="so many made-up cities, those of `simulate` with the same --seed")  # fmt: skip
+    raytrace.add_argument("--maps", type=whole_number(1, MAPS), default=4, help="windows of each city")
+    raytrace.add_argument("--transmitters", type=whole_number(1, TRANSMITTERS), default=4, help="transmitters in each window")
     raytrace.add_argument("--size", type=image_size, default="256", metavar="SIDE|HEIGHTxWIDTH",
                           help=f"pixels (= metres), multiples of {SIZE_MULTIPLE}")  # fmt: skip
-    raytrace.add_argument("--seed", type=whole_number(0), default=0, help="the same seed chooses the same windows, places and rays")
-    raytrace.add_argument("--depth", type=whole_number(0), default=8, help="reflections that a path may have")
-    raytrace.add_argument("--rays", "--samples", type=whole_number(1), default=2_000_000, help="rays of a transmitter; more, "
-                          "less noise")  # fmt: skip
+    raytrace.add_argument("--seed", type=whole_number(0), default=0,
+                          help="the same seed chooses the same windows, places and rays")  # fmt: skip
+    raytrace.add_argument("--depth", type=whole_number(0, 100), default=8, help="reflections that a path may have")
+    raytrace.add_argument("--rays", "--samples", type=whole_number(1, 10**9), default=2_000_000,
+                          help="rays of a transmitter; more, less noise")  # fmt: skip
     raytrace.add_argument("--diffraction", action=argparse.BooleanOptionalAction, default=True,
                           help="also paths of one diffraction")  # fmt: skip
     raytrace.add_argument("--cars", action="store_true", help="with --scenes (its png/cars) or --made-up: also maps with cars in "
                           "the way (gain/carsRT)")  # fmt: skip
-    raytrace.add_argument("--noise-maps", type=whole_number(0), default=4, metavar="N", help="how many maps are traced twice with "
-                          "other rays; simulation.json says how they differ")  # fmt: skip
-    raytrace.add_argument("--workers", type=whole_number(1), default=1, metavar="N", help="processes for --scenes and --made-up, "
-                          "which share the cores; one uses all of them")  # fmt: skip
+    raytrace.add_argument("--noise-maps", type=whole_number(0, MAPS), default=4, metavar="N",
+                          help="how many maps are traced twice with other rays; simulation.json says how they differ")  # fmt: skip
+    raytrace.add_argument("--workers", type=whole_number(1, WORKERS), default=1, metavar="N",
+                          help="processes for --scenes and --made-up, which share the cores; one uses all of them")  # fmt: skip
 
     compute = add("compute", run_compute, "Maps of each scene that a model may be told of (data.computed), in gain/NAME.",
                   "--root raytraced --maps dominant_path reflections diffraction")  # fmt: skip
@@ -88,19 +91,19 @@ def make_parser() -> argparse.ArgumentParser:
 
     compare = add("compare", run_compare, "Figures of merit of one folder's radio maps against another's.",
                   "--truth RadioMapSeer --other demo/maps --json compare.json")  # fmt: skip
-    compare.add_argument("--truth", type=Path, required=True, metavar="ROOT", help="folder that is taken as true")
-    compare.add_argument("--other", type=Path, required=True, metavar="DIR", help="folder that is judged")
+    compare.add_argument("--truth", type=a_path, required=True, metavar="ROOT", help="folder that is taken as true")
+    compare.add_argument("--other", type=a_path, required=True, metavar="DIR", help="folder that is judged")
     add_simulation(compare)
     compare.add_argument("--other-simulation", choices=SIMULATIONS + COMPUTED, metavar="NAME",
                          help="that of --other, if it is another")  # fmt: skip
-    compare.add_argument("--figures", type=Path, metavar="DIR",
+    compare.add_argument("--figures", type=a_path, metavar="DIR",
                          help="draw the nearest, the median and the farthest map: true, judged, difference")  # fmt: skip
     add_json(compare)
 
     build = add("build", run_build, "Pack a folder of PNG files into TFDS (ArrayRecord) files for training.",
                 "--root RadioMapSeer --out tfds --simulation DPM")  # fmt: skip
     add_root(build)
-    build.add_argument("--out", type=Path, required=True, metavar="TFDS_DIR", help="folder to write below")
+    build.add_argument("--out", type=a_path, required=True, metavar="TFDS_DIR", help="folder to write below")
     folders = SIMULATIONS + COMPUTED
     build.add_argument("--simulation", choices=folders, nargs="+", default=["DPM"], metavar="NAME",
                        help=f"which of the folders below gain/, each packed by itself: {', '.join(folders)}")  # fmt: skip
@@ -128,18 +131,18 @@ def make_parser() -> argparse.ArgumentParser:
                   "--root RadioMapSeer --out explore/RadioMapSeer --site site_src")  # fmt: skip
     add_root(explore)
     add_simulation(explore)
-    explore.add_argument("--out", type=Path, metavar="DIR", help="folder for numbers.json and the figures; its name is the "
+    explore.add_argument("--out", type=a_path, metavar="DIR", help="folder for numbers.json and the figures; its name is the "
                          "data set's (default: explore/ and the name of the root)")  # fmt: skip
-    explore.add_argument("--simulated", type=Path, metavar="SIM_ROOT", help="simulated maps to set beside those of --root")
+    explore.add_argument("--simulated", type=a_path, metavar="SIM_ROOT", help="simulated maps to set beside those of --root")
     explore.add_argument("--count", type=whole_number(1), default=500, metavar="N",
                          help="how many radio maps to read, spread over the folder")  # fmt: skip
-    explore.add_argument("--site", type=Path, metavar="DIR", help="also write the page, below DIR/data (site_src)")
+    explore.add_argument("--site", type=a_path, metavar="DIR", help="also write the page, below DIR/data (site_src)")
     return parser
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
     """--root"""
-    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="a RadioMapSeer folder (png/, gain/)")
+    parser.add_argument("--root", type=a_path, required=True, metavar="DIR", help="a RadioMapSeer folder (png/, gain/)")
 
 
 def add_simulation(parser: argparse.ArgumentParser) -> None:
@@ -149,22 +152,24 @@ def add_simulation(parser: argparse.ArgumentParser) -> None:
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """--workers"""
-    parser.add_argument("--workers", type=whole_number(1), metavar="N", help="how many at once (default: one a core)")
+    parser.add_argument("--workers", type=whole_number(1, WORKERS), metavar="N", help="how many at once (default: one a core)")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """--json"""
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON too")
+    parser.add_argument("--json", type=a_path, metavar="FILE", help="write everything as JSON too")
 
 
 def image_size(text: str) -> tuple[int, int]:
     """An argparse type: `256` or `128x192` (height x width), multiples of 32."""
     sides = text.lower().split("x")
-    fitting = [side.isdecimal() and int(side) > 0 and int(side) % SIZE_MULTIPLE == 0 for side in sides]
+    fitting = [re.fullmatch(r"[0-9]{1,18}", side) and int(side) > 0 and int(side) % SIZE_MULTIPLE == 0 for side in sides]
     if len(sides) > 2 or not all(fitting):
         raise argparse.ArgumentTypeError(
             f"'{text}' is no size; give one side or HEIGHTxWIDTH in pixels, each a multiple of {SIZE_MULTIPLE}"
         )
+    if max(map(int, sides)) > SIDE:
+        raise argparse.ArgumentTypeError(f"'{text}' is too large: the most is {SIDE} pixels along a side")
     return int(sides[0]), int(sides[-1])
 
 
@@ -234,6 +239,7 @@ def run_compare(arguments: argparse.Namespace) -> None:
     """Print one row a radio map, then mean and median."""
     from radiodiff_jax.data.checks.compare import FIGURES, compare_folders, difference_counts
 
+    check_outputs(arguments)
     result = compare_folders(arguments.truth, arguments.other, arguments.simulation, arguments.other_simulation)
     rows = [[f"{row['map']}_{row['transmitter']}", *(row[name] for name in FIGURES)] for row in result["maps"]]
     summary = [[name, *(result[name][figure] for figure in FIGURES)] for name in ("mean", "median")]
@@ -262,18 +268,19 @@ def run_build(arguments: argparse.Namespace) -> None:
     """Pack a folder and print what is in each split."""
     from radiodiff_jax.data.packed.beam import beam_writer
     from radiodiff_jax.data.packed.builder import build, build_masks, write_in_turn
-    from radiodiff_jax.data.packed.contents import read_json
+    from radiodiff_jax.data.packed.contents import read_facts
 
     if (arguments.beam_option or arguments.beam_store) and not arguments.beam:
         raise UserError("--beam-option and --beam-store have a meaning with --beam only; add it", 2)
     root, out = arguments.root, arguments.out
+    output_folder(out)
     write = beam_writer(arguments.beam_option, arguments.beam_store) if arguments.beam else write_in_turn
     settings = {"rule": arguments.split, "shard_megabytes": arguments.shard_megabytes, "write": write}
     first = arguments.simulation[0]
     folders = [build(root, out, simulation, arguments.cars, **settings) for simulation in arguments.simulation]
     folders += [build_masks(root, out, kind, first, **settings) for kind in arguments.buildings]
     for folder in folders:
-        facts = read_json(folder)
+        facts = read_facts(folder)
         rows = [[split, len(maps), facts["records"][split]] for split, maps in facts["maps"].items()]
         print(text_table(["split", "maps", "masks" if "buildings" in facts else "radio maps"], rows))
         print(f"{folder}: {counted(len(list(folder.glob('*.array_record-*'))), 'file')}, split rule {facts['rule']}")
@@ -286,6 +293,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     from radiodiff_jax.data.checks.inventory import real_pairs, take_inventory
 
     root = arguments.root
+    check_outputs(arguments)
     findings = check_folder(root, arguments.workers, 0 if arguments.quick else None, arguments.complete)
     for finding in findings[:SHOWN]:
         print(f"{finding.severity}: {finding.file} {finding.sentence}")
@@ -309,6 +317,8 @@ def run_explore(arguments: argparse.Namespace) -> None:
     from radiodiff_jax.reporting.data_pages import write_data_index, write_data_page
 
     out = arguments.out or Path("explore") / arguments.root.resolve().name
+    output_folder(out)
+    check_outputs(arguments)
     numbers = explore(arguments.root, arguments.simulation, out, arguments.simulated, arguments.count)
     names = numbers["sets"][0]["facts"]
     rows = [[name, *(one["facts"].get(name) for one in numbers["sets"])] for name in names]
@@ -319,6 +329,12 @@ def run_explore(arguments: argparse.Namespace) -> None:
     if arguments.site:
         print(f"page: {write_data_page(out, arguments.site)}")
         write_data_index(arguments.site)
+
+
+def check_outputs(arguments: argparse.Namespace) -> None:
+    """Raise UserError, before work begins, where --json, --figures or --site cannot be written."""
+    for name, check in (("json", output_path), ("figures", output_folder), ("site", output_folder)):
+        check(getattr(arguments, name)) if getattr(arguments, name, None) is not None else None
 
 
 def _more(rows: list, clause: str) -> str:

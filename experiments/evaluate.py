@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.command import add_model, command_help, run_command, text_table, whole_number
+from experiments.command import a_path, add_model, command_help, run_command, text_table, whole_number
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.limits import BATCH, SAMPLES, STEPS, check_batch
 from radiodiff_jax.radiomapseer import SIMULATIONS
 
 
@@ -51,6 +52,7 @@ def evaluate_run(
 
     from experiments.training import open_split
     from radiodiff_jax.data.sources import computed_there, open_varied_source
+    from radiodiff_jax.files import output_folder, output_path
     from radiodiff_jax.images import write_grey
     from radiodiff_jax.inference.evaluation import evaluate_steps
     from radiodiff_jax.inference.evaluation_files import write_evaluation
@@ -59,6 +61,10 @@ def evaluate_run(
     from radiodiff_jax.training.run_folder import now
     from radiodiff_jax.units import gain_to_grey
 
+    for path in [] if out is None else [out, out.with_suffix(".npz")]:
+        output_path(path)
+    for folder in [*([maps] if maps else []), *([run / "evaluation"] if run and out is None else [])]:
+        output_folder(folder)
     model = model or load_run(run, checkpoint)
     judged = model.config
     if simulation:
@@ -94,6 +100,7 @@ def evaluate_run(
     for known in dict.fromkeys(observed or [None]):
         told = {} if known is None else {"observed_pixels": known}
         source = open_maps(judged if known is None else with_observed(judged, known))
+        check_batch(batch_size, source.size)
         found = evaluate_steps(model, source, steps, batch_size, count, keep if maps else None, progress, samples)
         for result, arrays in found:
             file = f"{name}{'' if known is None else f'_observed{known}'}_steps{result['steps']}{drawn}.json"
@@ -169,25 +176,25 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     example = "python -m experiments.evaluate --run runs/ldm --data RadioMapSeer --split test --steps 1"
     parser = argparse.ArgumentParser(prog="python -m experiments.evaluate", **command_help(__doc__, example))
     add_model(parser)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="RadioMapSeer folder or built TFDS folder")
+    parser.add_argument("--data", type=a_path, required=True, metavar="DIR", help="RadioMapSeer folder or built TFDS folder")
     parser.add_argument("--split", choices=("train", "validation", "test", "all"), default="test",
                         help="which maps; all: those of an unpacked folder that the model was not trained on")  # fmt: skip
     parser.add_argument("--simulation", choices=SIMULATIONS, metavar="NAME",
                         help="folder below gain/ to judge by (default: the one that the run was trained on)")  # fmt: skip
-    parser.add_argument("--steps", type=whole_number(1), nargs="+", metavar="N",
+    parser.add_argument("--steps", type=whole_number(1, STEPS), nargs="+", metavar="N",
                         help="sampling steps, or several numbers of them, each with a result of its own (default: as in "
                         "the settings)")  # fmt: skip
     parser.add_argument("--observed", type=whole_number(0), nargs="+", metavar="K",
                         help="measured pixels a map, or several numbers of them, each with a result of its own (default: as in "
                         "the settings); for models trained with data.observed_range")  # fmt: skip
-    parser.add_argument("--samples", type=whole_number(1), default=1, metavar="K",
+    parser.add_argument("--samples", type=whole_number(1, SAMPLES), default=1, metavar="K",
                         help="judge the mean of K draws, and whether their spread is the error (not for regressions)")  # fmt: skip
     parser.add_argument("--calibrate", action="store_true",
                         help="first fit the widths of the intervals on the validation split: RUN/calibration.json")  # fmt: skip
-    parser.add_argument("--batch-size", type=whole_number(1), default=8, metavar="N", help="maps at once")
+    parser.add_argument("--batch-size", type=whole_number(1, BATCH), default=8, metavar="N", help="maps at once")
     parser.add_argument("--count", type=whole_number(1), metavar="N", help="only so many maps, spread over the split")
-    parser.add_argument("--maps", type=Path, metavar="DIR", help="also write the predicted maps as grey PNGs")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="result (default: in the run folder; of a model: here)")
+    parser.add_argument("--maps", type=a_path, metavar="DIR", help="also write the predicted maps as grey PNGs")
+    parser.add_argument("--out", type=a_path, metavar="FILE.json", help="result (default: in the run folder; of a model: here)")
     arguments = parser.parse_args(argv)
     if arguments.out is not None and len(set(arguments.observed or [1])) > 1:
         parser.error("--out takes one number of measured pixels; without it each has a file in the run folder")

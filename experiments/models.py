@@ -1,13 +1,13 @@
 """Models in one file: list those that come with the package, show one, make one of a run, draw what one predicts."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.command import add_checkpoint, command_help, run_command, text_table
+from experiments.command import a_path, add_checkpoint, command_help, run_command, text_table
+from radiodiff_jax.files import output_path
 
 if TYPE_CHECKING:
     from radiodiff_jax.inference.generator import Generator
@@ -52,6 +52,7 @@ def pack(arguments: argparse.Namespace) -> int:
     from radiodiff_jax.inference.loading import load_generator
     from radiodiff_jax.inference.model_file import write_model_file
 
+    output_path(arguments.out)
     if not (arguments.run / "config.yaml").is_file():
         raise UserError(f"{arguments.run} is no run folder (it has no config.yaml); name a run of experiments.train or ldm")
     model = load_generator(arguments.run, arguments.checkpoint)
@@ -70,6 +71,8 @@ def picture(arguments: argparse.Namespace) -> int:
     from radiodiff_jax.reporting.map_figures import MapPair, save_map_pairs
     from radiodiff_jax.units import DB_PER_GAIN, gain_to_grey, grey_to_gain
 
+    for shade in ("light", "dark"):
+        output_path(arguments.out.with_name(f"{arguments.out.name}.{shade}.png"))
     model = load_generator(arguments.model)
     buildings, place, truth = simulated_scene(size=model.config.image_size)
     found = model.predict(buildings, place).gain
@@ -83,13 +86,10 @@ def picture(arguments: argparse.Namespace) -> int:
 
 def training_facts(run: Path) -> dict[str, Any]:
     """What run.json and the log say of a training: data, versions, hardware, updates and seconds."""
-    from radiodiff_jax.training.run_folder import read_json_lines
+    from radiodiff_jax.training.run_files import read_metrics, read_run_json
 
-    facts: dict[str, Any] = {}
-    if (run / "run.json").is_file():
-        details = json.loads((run / "run.json").read_text(encoding="utf-8"))
-        facts = {name: details[name] for name in FACTS if name in details}
-    logged = read_json_lines(run / "metrics.jsonl") if (run / "metrics.jsonl").is_file() else []
+    details, logged = read_run_json(run), read_metrics(run)
+    facts = {name: details[name] for name in FACTS if name in details}
     return facts | ({"updates": logged[-1]["step"], "training_seconds": logged[-1].get("time_s")} if logged else {})
 
 
@@ -117,16 +117,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     one.set_defaults(what="show")
     example = "python -m experiments.models pack --run runs/pixel --checkpoint best --out pixel.safetensors"
     made = commands.add_parser("pack", help="write a run's weights as one file", **command_help(pack.__doc__, example))
-    made.add_argument("--run", type=Path, required=True, metavar="RUN", help="run of experiments.train or ldm")
+    made.add_argument("--run", type=a_path, required=True, metavar="RUN", help="run of experiments.train or ldm")
     add_checkpoint(made)
-    made.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors", help="file to write")
+    made.add_argument("--out", type=a_path, required=True, metavar="FILE.safetensors", help="file to write")
     made.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16", help="of the stored weights")
     made.add_argument("--summary", default="", metavar="TEXT", help="one line on what the model is for")
     made.add_argument("--licence", default="not stated", metavar="TEXT", help="under which the weights may be used")
     made.set_defaults(what="pack")
     drawn = commands.add_parser("picture", help="draw the example scene, simulated and predicted")
     drawn.add_argument("model", metavar="NAME|FILE", help="a shipped model or a .safetensors file")
-    drawn.add_argument("--out", type=Path, required=True, metavar="STEM", help="STEM.light.png and STEM.dark.png")
+    drawn.add_argument("--out", type=a_path, required=True, metavar="STEM", help="STEM.light.png and STEM.dark.png")
     drawn.set_defaults(what="picture")
     arguments = parser.parse_args(argv)
     if arguments.what == "pack" and arguments.out.suffix != ".safetensors":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments import evaluate, ldm, predict, train, vae
-from experiments.command import command_help, run_command, whole_number
+from experiments.command import a_path, command_help, run_command, whole_number
 
 MAPS, TRANSMITTERS, SIZE = 160, 10, (64, 64)
 BLOCK = (256, 256)
@@ -122,7 +122,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.quickstart", **command_help(__doc__, "python -m experiments.quickstart --out demo")
     )
-    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder for data, runs and pictures")
+    parser.add_argument("--out", type=a_path, default=Path("demo"), metavar="DIR", help="folder for data, runs and pictures")
     parser.add_argument("--workers", type=whole_number(1), default=2, metavar="N", help="processes that simulate")
     for name, what in (("regression", "regression"), ("vae", "autoencoder"), ("ldm", "diffusion model")):
         parser.add_argument(f"--{name}", nargs="+", default=[], metavar="section.key=value", help=f"settings of the {what}")

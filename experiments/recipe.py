@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from experiments import evaluate, models, train
-from experiments.command import command_help, run_command, whole_number
+from experiments.command import a_path, command_help, run_command, whole_number
 
 TEST_SEED = 4256  # of cities that no training and no validation draws
 CARD = """predicts: {summary}
@@ -81,9 +81,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m experiments.recipe", **command_help(__doc__, "python -m experiments.recipe --config dpm --out model")
     )
     parser.add_argument("--config", default="dpm", metavar="NAME|FILE", help="dpm for a GPU, dpm-tiny for two CPU cores")
-    parser.add_argument("--out", type=Path, default=Path("model"), metavar="DIR", help="folder of the run, the file and the card")
+    parser.add_argument("--out", type=a_path, default=Path("model"), metavar="DIR", help="folder of the run, the file and the card")
     parser.add_argument("--name", default="dpm-regression", metavar="NAME", help="of the model file")
-    parser.add_argument("--real", type=Path, metavar="DIR", help="RadioMapSeer folder of real maps to judge it on, too")
+    parser.add_argument("--real", type=a_path, metavar="DIR", help="RadioMapSeer folder of real maps to judge it on, too")
     parser.add_argument("--cities", type=whole_number(1), default=24, metavar="N", help="test cities, 8 transmitters each")
     parser.add_argument("--workers", type=whole_number(1), default=2, metavar="N", help="processes that simulate test cities")
     parser.add_argument("settings", nargs="*", metavar="section.key=value", help="settings of the training to change")

@@ -6,8 +6,9 @@ import signal
 import time
 from pathlib import Path
 
-from experiments.command import command_help, run_command, whole_number
+from experiments.command import a_path, command_help, run_command, whole_number
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.limits import WORKERS
 from radiodiff_jax.reporting.markdown import counted
 
 CONFIGS = Path(__file__).parent / "configs"  # not from experiments.training, which loads the whole data pipeline
@@ -16,7 +17,14 @@ CONFIGS = Path(__file__).parent / "configs"  # not from experiments.training, wh
 def main(argv: list[str] | None = None) -> int:
     """Parse, make the pages, print."""
     arguments = parse(argv)
-    from radiodiff_jax.reporting.runs.refresh import ReportSettings, find_runs, make_sources, refresh, watch
+    from radiodiff_jax.reporting.runs.refresh import (
+        ReportSettings,
+        check_writable,
+        find_runs,
+        make_sources,
+        refresh,
+        watch,
+    )
 
     settings = ReportSettings(arguments.site, CONFIGS)
     logs = arguments.log or []
@@ -30,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         folders = find_runs(arguments.runs or Path("runs")) if arguments.runs or not alone else []
         return make_sources(folders, logs, settings.folder)
 
+    check_writable(arguments.site)
     begin = time.monotonic()
     found = sources()
     made = refresh(found, settings, arguments.workers or os.cpu_count() or 1, progress=True)
@@ -85,20 +94,20 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=command, **command_help(__doc__, f"{command} --runs demo/runs && mkdocs serve")
     )
-    parser.add_argument("--runs", type=Path, metavar="DIR", help="folder of run folders, or one run (default: runs)")
+    parser.add_argument("--runs", type=a_path, metavar="DIR", help="folder of run folders, or one run (default: runs)")
     parser.add_argument(
-        "--site", type=Path, default=Path("site_src"), metavar="DIR", help="where MkDocs reads pages from"
+        "--site", type=a_path, default=Path("site_src"), metavar="DIR", help="where MkDocs reads pages from"
     )
     parser.add_argument(
         "--watch", action="store_true", help="go on, and make pages anew whenever a run writes something"
     )
-    parser.add_argument("--workers", type=whole_number(1), metavar="N", help="how many at once (default: one a core)")
-    parser.add_argument("--log", type=Path, nargs="+", metavar="FILE",
+    parser.add_argument("--workers", type=whole_number(1, WORKERS), metavar="N", help="how many at once (default: one a core)")
+    parser.add_argument("--log", type=a_path, nargs="+", metavar="FILE",
                         help="logs of the PyTorch original: text, or TensorBoard event files")  # fmt: skip
     parser.add_argument(
-        "--data", type=Path, nargs="+", metavar="DIR", help="folders that `dataset explore` has written"
+        "--data", type=a_path, nargs="+", metavar="DIR", help="folders that `dataset explore` has written"
     )
-    parser.add_argument("--ablation", type=Path, nargs="+", metavar="DIR",
+    parser.add_argument("--ablation", type=a_path, nargs="+", metavar="DIR",
                         help="folders that `experiments.ablate` has written")  # fmt: skip
     return parser.parse_args(argv)
 

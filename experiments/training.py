@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.command import command_help, whole_number
+from experiments.command import a_path, command_help, whole_number
 from experiments.starting import PRESET, add_source, adopt_source, base_settings
 from radiodiff_jax.config import Config, GeneratorConfig
 from radiodiff_jax.config_files import OVERLAY, load_config, settings_help, shipped_names
@@ -18,6 +18,8 @@ from radiodiff_jax.data.records import RecordSource
 from radiodiff_jax.data.simulated_source import SimulatedData, endless_stream, open_simulated, stream_fingerprint
 from radiodiff_jax.data.sources import open_varied_source, validates, varied_fingerprint
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.files import output_folder
+from radiodiff_jax.limits import check_batch
 
 CONFIGS = Path(__file__).parent / "configs"
 NEWEST = 0  # for --resume-check without a number
@@ -31,27 +33,27 @@ def parse_training(
     chosen = argparse.ArgumentParser(add_help=False)
     chosen.add_argument("--config")
     chosen.add_argument("--from", dest="source")
-    chosen.add_argument("--run", type=Path, default=Path())
+    chosen.add_argument("--run", type=a_path, default=Path())
     first = chosen.parse_known_args(argv)[0]
     started = kind == "generator" and (first.source is not None or (first.run / "start").is_dir())
     name = first.config or (PRESET if started else preset)
     parser = argparse.ArgumentParser(prog=f"python -m experiments.{command}", **command_help(description, example))
     names = [*shipped_names(kind, CONFIGS), *(shipped_names(OVERLAY, CONFIGS) if kind == "generator" else [])]
     parser.add_argument("--config", default=name, metavar="NAME|FILE", help=f"{', '.join(names)}, or a YAML file")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="RadioMapSeer folder or built TFDS folder; with "
+    parser.add_argument("--data", type=a_path, metavar="DIR", help="RadioMapSeer folder or built TFDS folder; with "
                         "data.source=simulate it is only validated on, and may be left out")  # fmt: skip
     if kind == "generator":
         add_source(parser)
-        parser.add_argument("--mix", metavar=f"DIR|{SIMULATE}",
+        parser.add_argument("--mix", type=lambda text: str(a_path(text)), metavar=f"DIR|{SIMULATE}",
                             help=f"second folder, or {SIMULATE}: made-up cities on the fly; data.mix_share of every batch comes "
                             "from there")  # fmt: skip
-        parser.add_argument("--vae", type=Path, metavar="RUN",
+        parser.add_argument("--vae", type=a_path, metavar="RUN",
                             help="run of the autoencoder, for a latent space; not needed to go on with a run")  # fmt: skip
-        parser.add_argument("--base", type=Path, metavar="RUN",
+        parser.add_argument("--base", type=a_path, metavar="RUN",
                             help="run of the regression that a residual flow starts from; not needed to go on")  # fmt: skip
-        parser.add_argument("--latents", type=Path, metavar="DIR",
+        parser.add_argument("--latents", type=a_path, metavar="DIR",
                             help="where data.latents=cached keeps them, for several runs (default: RUN/latents)")  # fmt: skip
-    parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="run folder, made or gone on with")
+    parser.add_argument("--run", type=a_path, required=True, metavar="RUN", help="run folder, made or gone on with")
     parser.add_argument("--distributed", metavar="auto|HOST:PORT,COUNT,INDEX",
                         help="train together with other processes, each given the same command: `auto` under Slurm, Open "
                         "MPI or Kubernetes, else the address of process 0, how many they are, and which this is")  # fmt: skip
@@ -76,7 +78,19 @@ def read_settings(kind: str, arguments: argparse.Namespace) -> Config:
 
         join_processes(arguments.distributed)
     base = base_settings(arguments) if kind == "generator" else None
-    return load_config(kind, arguments.config, arguments.settings, CONFIGS, base)
+    config = load_config(kind, arguments.config, arguments.settings, CONFIGS, base)
+    check_places(arguments)
+    check_batch(config.training.batch_size * config.optimizer.accumulate, config.image_size)
+    return config
+
+
+def check_places(arguments: argparse.Namespace) -> None:
+    """Raise UserError, before anything is read, where the folders that the training writes to cannot be."""
+    from radiodiff_jax.training.run_folder import check_folder
+
+    check_folder(arguments.run)
+    if getattr(arguments, "latents", None) is not None:
+        output_folder(arguments.latents)
 
 
 def open_split(config: Config, data: Path, split: str) -> RecordSource:

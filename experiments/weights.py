@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from experiments.command import add_checkpoint, command_help, run_command, text_table, whole_number
+from experiments.command import a_path, add_checkpoint, command_help, run_command, text_table, whole_number
 from experiments.dataset import image_size
 from experiments.training import CONFIGS
 
@@ -135,8 +135,8 @@ def make_parser() -> argparse.ArgumentParser:
     reads = commands.add_parser("import", help="make a run folder of RadioDiff's checkpoint", **command_help(
         "Make a run folder of a checkpoint of RadioDiff (PyTorch), of its autoencoder or of its diffusion model. The "
         "architecture is read off the shapes; nothing in the file can run code.", example))  # fmt: skip
-    reads.add_argument("file", type=Path, metavar="FILE", help="model-*.pt as RadioDiff's trainers write, or .safetensors")
-    reads.add_argument("--run", type=Path, required=True, metavar="RUN", help="new run folder, for ldm --vae, predict, evaluate, "
+    reads.add_argument("file", type=a_path, metavar="FILE", help="model-*.pt as RadioDiff's trainers write, or .safetensors")
+    reads.add_argument("--run", type=a_path, required=True, metavar="RUN", help="new run folder, for ldm --vae, predict, evaluate, "
                        "train --from")  # fmt: skip
     reads.add_argument("--weights", choices=("auto", "ema", "model"), default="auto",
                        help="averaged weights or the last ones (default: averaged where there are any)")  # fmt: skip
@@ -148,27 +148,27 @@ def make_parser() -> argparse.ArgumentParser:
     settings = commands.add_parser("config", help="our settings for RadioDiff's YAML file", **command_help(
         "Write our settings for a YAML file of RadioDiff, and say of each key whether it is kept, corrected or ignored, and why.",
         example))  # fmt: skip
-    settings.add_argument("file", type=Path, metavar="FILE", help="such as configs/radio_train.yaml")
-    settings.add_argument("--out", type=Path, required=True, metavar="FILE", help="YAML file to write, for --config")
+    settings.add_argument("file", type=a_path, metavar="FILE", help="such as configs/radio_train.yaml")
+    settings.add_argument("--out", type=a_path, required=True, metavar="FILE", help="YAML file to write, for --config")
     settings.set_defaults(call=import_config)
 
     example = f"{command} perceptual --vgg vgg16-397923af.pth --linear vgg.pth --out lpips.npz"
     perceptual = commands.add_parser("perceptual", help="one file of VGG16's and LPIPS's weights", **command_help(
         "Join torchvision's VGG16 and the linear layers of LPIPS into the file that objective.perceptual_weights_file names.",
         example))  # fmt: skip
-    perceptual.add_argument("--vgg", type=Path, required=True, metavar="FILE", help="torchvision's VGG16, .pth or .safetensors")
-    perceptual.add_argument("--linear", type=Path, required=True, metavar="FILE", help="LPIPS's linear layers for VGG16")
-    perceptual.add_argument("--out", type=Path, required=True, metavar="FILE", help=".npz to write")
+    perceptual.add_argument("--vgg", type=a_path, required=True, metavar="FILE", help="torchvision's VGG16, .pth or .safetensors")
+    perceptual.add_argument("--linear", type=a_path, required=True, metavar="FILE", help="LPIPS's linear layers for VGG16")
+    perceptual.add_argument("--out", type=a_path, required=True, metavar="FILE", help=".npz to write")
     perceptual.set_defaults(call=import_perceptual)
 
     example = f"{command} export --run runs/ldm --out ldm.safetensors --names original"
     writes = commands.add_parser("export", help="write a run's weights as safetensors", **command_help(
         "Write the weights of a run as safetensors, with our names or with those of the original, so that its PyTorch code loads "
         "them.", example))  # fmt: skip
-    writes.add_argument("--run", type=Path, required=True, metavar="RUN", help="run of vae, ldm or train")
+    writes.add_argument("--run", type=a_path, required=True, metavar="RUN", help="run of vae, ldm or train")
     add_checkpoint(writes)
     writes.add_argument("--names", choices=("ours", "original"), default="ours", help="whose names the tensors have")
-    writes.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
+    writes.add_argument("--out", type=a_path, required=True, metavar="FILE", help="file to write")
     writes.set_defaults(call=export_run)
     example = f"{command} program --model dpm-regression --out predictor.bin"
     program = commands.add_parser("program", help="write a predictor that needs jax and none of this", **command_help(
@@ -176,7 +176,7 @@ def make_parser() -> argparse.ArgumentParser:
         "they need jax, numpy and flatbuffers, and nothing of this package.", example))  # fmt: skip
     which = program.add_mutually_exclusive_group(required=True)
     which.add_argument("--model", metavar="NAME|FILE", help="a shipped model or a .safetensors file")
-    which.add_argument("--run", type=Path, metavar="RUN", help="run of ldm or train")
+    which.add_argument("--run", type=a_path, metavar="RUN", help="run of ldm or train")
     add_checkpoint(program)
     program.add_argument("--size", type=image_size, metavar="SIDE|HEIGHTxWIDTH",
                          help="of the scenes (default: that of the training)")  # fmt: skip
@@ -184,7 +184,7 @@ def make_parser() -> argparse.ArgumentParser:
     program.add_argument("--steps", type=whole_number(1), help="sampling steps (default: the model's own)")
     program.add_argument("--platforms", nargs="+", choices=("cpu", "cuda", "rocm", "tpu"), default=["cpu", "cuda"],
                          help="what it shall run on (default: cpu cuda)")  # fmt: skip
-    program.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write; the loader lies beside it, as .py")
+    program.add_argument("--out", type=a_path, required=True, metavar="FILE", help="file to write; the loader lies beside it, as .py")
     program.set_defaults(call=export_program)
     return parser
 

@@ -1,7 +1,6 @@
 """Settings from YAML files and from `section.key=value` words: strict, with the nearest valid name in every error."""
 
 import dataclasses
-import re
 import types
 import typing
 from pathlib import Path
@@ -13,41 +12,25 @@ from pydantic import TypeAdapter, ValidationError
 from radiodiff_jax.config import CONFIG_TYPES, Config
 from radiodiff_jax.errors import UserError, nearest
 from radiodiff_jax.files import write_text
+from radiodiff_jax.limits import SETTINGS_BYTES
+from radiodiff_jax.reading import MissingFileError, read_text
+from radiodiff_jax.yaml_text import parse_yaml
 
 OVERLAY = "overlay"  # folder of presets that say only how to train, for a model that is trained already
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads `1e-4` as a string; every other tool, and every user, as a number."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
-    list("-+.0123456789"),
-)
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises UserError for a missing file, bad YAML or something that is no mapping."""
+    cure = "give the path of a YAML file of settings"
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the settings in {path}: {error}") from error
-    value = parse_yaml(text, str(path))
+        value = parse_yaml(read_text(path, cure, most=SETTINGS_BYTES), str(path))
+    except MissingFileError as error:
+        raise MissingFileError(f"cannot read the settings in {path}: there is no such file; {cure}") from error
     if value is None:
         value = {}
     if not isinstance(value, dict):
         raise UserError(f"{path} holds a {type(value).__name__}, not `key: value` settings")
     return value
-
-
-def parse_yaml(text: str, where: str) -> Any:
-    """One YAML value. Raises UserError that names `where`."""
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as error:
-        raise UserError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def shipped_names(kind: str, folder: Path) -> list[str]:
@@ -262,7 +245,7 @@ def read_config(path: Path) -> Config:
             f"{path} was written by a version before 0.2, whose diffusion runs this one cannot read; use that version, or train "
             "anew with `python -m experiments.ldm`"
         )
-    if kind not in CONFIG_TYPES:
+    if not isinstance(kind, str) or kind not in CONFIG_TYPES:
         raise UserError(f"{path}: kind is {kind!r}, but it must be one of {', '.join(CONFIG_TYPES)}")
     return build_config(kind, tree, str(path))
 

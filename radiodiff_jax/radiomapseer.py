@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import Grey, Mask, Size, read_grey, write_mask
+from radiodiff_jax.reading import MissingFileError, read_bytes
 
 SIMULATIONS = ("DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4", "RT", "carsRT")
 COMPUTED = ("dominant_path", "reflections", "diffraction")
@@ -30,6 +31,8 @@ MISSING = ("missing1", "missing2", "missing3", "missing4")
 """Sets of building masks with so many buildings left out (`data.buildings`)."""
 MISSING_VARIANTS = 6
 SIZE_MULTIPLE = 32
+NUMBER = "0|[1-9][0-9]{0,8}"
+"""A map or transmitter in the name of a file: such that an int32 holds it."""
 MAPS_KEPT = 1024  # decoded buildings and cars stay in memory: 64 KB a map at 256 x 256
 
 Pair = tuple[int, int]
@@ -175,13 +178,13 @@ def simulations_in(root: Path) -> list[str]:
 
 def numbered_pairs(folder: Path) -> list[Pair]:
     """(map, transmitter) of the files named MAP_TRANSMITTER.png in a folder, in rising order."""
-    found = (re.fullmatch(r"(0|[1-9]\d*)_(0|[1-9]\d*)\.png", path.name) for path in folder.glob("*.png"))
+    found = (re.fullmatch(rf"({NUMBER})_({NUMBER})\.png", path.name) for path in folder.glob("*.png"))
     return sorted((int(match[1]), int(match[2])) for match in found if match)
 
 
 def numbered_maps(folder: Path) -> list[int]:
     """Numbers of the files named MAP.png in a folder, in rising order."""
-    found = (re.fullmatch(r"0|[1-9]\d*", path.stem) for path in folder.glob("*.png"))
+    found = (re.fullmatch(NUMBER, path.stem) for path in folder.glob("*.png"))
     return sorted(int(match[0]) for match in found if match)
 
 
@@ -225,9 +228,9 @@ def content_digest(root: Path, paths: Iterable[Path]) -> str:
 
     def line(path: Path) -> str:
         try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror}); restore it") from error
+            content = read_bytes(path, "restore it")
+        except MissingFileError as error:
+            raise UserError(f"{path} cannot be read (there is no such file); restore it") from error
         return f"{path.relative_to(root).as_posix()} {len(content)} {zlib.crc32(content):08x}\n"
 
     with ThreadPoolExecutor(4) as pool:

@@ -11,6 +11,7 @@ from radiodiff_jax.errors import UserError, nearest
 from radiodiff_jax.reporting.markdown import slug
 from radiodiff_jax.settings import VAEConfig
 
+LONGEST_NAME = 100  # letters of a variant, of which folders and logs are named
 OURS = ("training.steps", "training.seed")
 """Settings that budget and seeds decide."""
 
@@ -150,6 +151,8 @@ def check_plan(plan: Plan, path: Path) -> None:
         )
     slugs: dict[str, str] = {}
     for item in plan.items.values():
+        if len(item.slug) > LONGEST_NAME:
+            raise UserError(f"{path}: a name of {len(item.slug)} letters is too long for a folder; take {LONGEST_NAME} at most")
         if slugs.setdefault(item.slug, item.name) != item.name:
             raise UserError(
                 f"{path}: '{item.name}' and '{slugs[item.slug]}' would have one folder ({item.slug}); rename one"

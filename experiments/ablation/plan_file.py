@@ -29,6 +29,7 @@ from radiodiff_jax.config_files import read_yaml
 from radiodiff_jax.errors import UserError, nearest
 
 PLANS = Path(__file__).parents[1] / "plans"
+MOST_BUDGET = 1e30  # FLOPs, seconds or updates
 BUDGETS = ("updates", "seconds", "flops")
 KEYS = (
     "title",
@@ -176,8 +177,8 @@ def read_budget(value: Any, where: str) -> Budget:
     if len(value) != 1:
         raise UserError(f"{where} has {len(value)} keys, but must have exactly one of {', '.join(BUDGETS)}")
     ((kind, amount),) = value.items()
-    if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not amount > 0:
-        raise UserError(f"{where}.{kind} is {amount!r}, but it must be a number above 0")
+    if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 < amount < MOST_BUDGET:
+        raise UserError(f"{where}.{kind} is {amount!r}, but it must be a number above 0 and below {MOST_BUDGET:g}")
     return Budget(kind, float(amount))
 
 
@@ -195,7 +196,7 @@ def read_seeds(value: Any, where: str) -> tuple[int, ...]:
 
 def read_share(value: Any, where: str) -> float:
     """A positive number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e6:
         raise UserError(f"{where}: share is {value!r}, but it is a part of the budget, such as 0.5")
     return float(value)
 

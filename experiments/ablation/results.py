@@ -11,24 +11,61 @@
 autoencoder below a latent generator.
 """
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 from experiments.ablation.measure import training_flops
 from experiments.ablation.plan import Job, Plan
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
 from radiodiff_jax.inference.evaluation_files import read_evaluation
+from radiodiff_jax.reading import OPEN, AnyObject, Count, Finite, is_there, read_json
 from radiodiff_jax.reporting.ablation_summary import FILE, VERSION
 from radiodiff_jax.reporting.evaluation_verdict import AUTOENCODER, MODEL, own_name
-from radiodiff_jax.training.run_folder import read_json_lines
+from radiodiff_jax.training.run_files import read_events, read_metrics
 
 KEPT = (
     "raw/all/rmse", "raw/all/nmse", "raw/all/ssim", "raw/all/psnr_db", "raw/outdoor/rmse", "raw/mae_db", "raw/rmse_db",
     "raw/share_within_3_db", "thresholded/all/rmse", "thresholded/all/nmse", "sharpness_ratio",
 )  # fmt: skip
 SPLITS = ("validation", "test")
+
+
+class MeasuredRecord(TypedDict):
+    """What `measure.measure` found."""
+
+    __pydantic_config__ = OPEN
+    parameters: Count
+    update_flops: Finite
+    machine: AnyObject
+
+
+class ItemRecord(TypedDict):
+    """What is known of an item of the plan."""
+
+    __pydantic_config__ = OPEN
+    recipe: AnyObject
+    measured: MeasuredRecord
+    updates: Count | None
+    how: str
+
+
+class JobRecord(TypedDict):
+    """What became of a run."""
+
+    __pydantic_config__ = OPEN
+    seconds: Finite
+    failed: NotRequired[str]
+
+
+class StateRecord(TypedDict):
+    """The schema of OUT/state.json."""
+
+    __pydantic_config__ = OPEN
+    items: dict[str, ItemRecord]
+    jobs: dict[str, JobRecord]
 
 
 def runs_of(out: Path) -> Path:
@@ -38,7 +75,7 @@ def runs_of(out: Path) -> Path:
 
 def is_trained(run: Path) -> bool:
     """Whether the training is at its end."""
-    return any(event["event"] == "finished" for event in read_json_lines(run / "events.jsonl"))
+    return any(event["event"] == "finished" for event in read_events(run))
 
 
 def read_results(run: Path, split: str, steps: list[int]) -> list[dict[str, Any]] | None:
@@ -59,7 +96,7 @@ def is_finished(run: Path, steps: list[int]) -> bool:
 def training_seconds(run: Path) -> float:
     """Seconds of updates alone, by the mean time of an update between two logged steps."""
     total, before = 0.0, 0
-    for row in read_json_lines(run / "metrics.jsonl"):
+    for row in read_metrics(run):
         if "step_ms" in row:
             total += row["step_ms"] * (row["step"] - before) / 1000
             before = row["step"]
@@ -69,7 +106,7 @@ def training_seconds(run: Path) -> float:
 def progress_of(run: Path) -> int:
     """Updates logged so far."""
     try:
-        return max((row["step"] for row in read_json_lines(run / "metrics.jsonl")), default=0)
+        return max((row["step"] for row in read_metrics(run)), default=0)
     except UserError:
         return 0
 
@@ -114,7 +151,7 @@ def run_record(
     record: dict[str, Any] = {"seed": job.seed, "state": "waiting", "run": f"runs/{job.name}"}
     if not is_finished(run, list(job.item.steps)):
         return record | ({"state": "failed", "reason": fate["failed"]} if "failed" in fate else {})
-    event = [one for one in read_json_lines(run / "events.jsonl") if one["event"] == "finished"][-1]
+    event = [one for one in read_events(run) if one["event"] == "finished"][-1]
     found = [one for split in SPLITS for one in read_results(run, split, list(job.item.steps))]
     order = {number: place for place, number in enumerate(job.item.steps)}
     found.sort(key=lambda one: (SPLITS.index(one["split"]), order.get(one["steps"], 0)))
@@ -174,10 +211,7 @@ def read_state(out: Path) -> dict[str, Any]:
     Empty where there is none. Raises UserError for a damaged file.
     """
     path = out / "state.json"
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        return {"items": dict(state["items"]), "jobs": dict(state["jobs"])}
-    except FileNotFoundError:
+    if not is_there(path):
         return {"items": {}, "jobs": {}}
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({type(error).__name__}); name another folder as --out") from error
+    state = read_json(path, StateRecord, "name another folder as --out")
+    return {"items": state["items"], "jobs": state["jobs"]}

@@ -21,8 +21,10 @@ import numpy as np
 
 from radiodiff_jax.data.records import Record
 from radiodiff_jax.data.simulated_city import ENDLESS, TRAINING, CityRequest, SimulatedCity, record, simulate_city
+from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
 from radiodiff_jax.images import Size
+from radiodiff_jax.reading import read_arrays
 from radiodiff_jax.settings import DataConfig
 from radiodiff_jax.worker_processes import DEATH, WorkerProcesses
 
@@ -50,11 +52,13 @@ def make_city(request: KeptRequest) -> SimulatedCity:
 def read_city(request: KeptRequest) -> SimulatedCity | None:
     """The kept city; None if there is none, or a damaged one."""
     try:
-        with np.load(request.path, allow_pickle=False) as file:  # zip files have checksums
-            buildings = np.unpackbits(file["buildings"], axis=1, count=request.city.size[1]).astype(bool)
-            return SimulatedCity(buildings, file["places"], file["gains"])
-    except Exception:  # OSError, BadZipFile, zlib.error, ValueError, KeyError: simulated again
+        file = read_arrays(request.path, ("buildings", "places", "gains"), "remove it")  # zip files have checksums
+        buildings = np.unpackbits(file["buildings"], axis=1, count=request.city.size[1]).astype(bool)
+    except (UserError, ValueError, TypeError):  # simulated again
         return None
+    size, count = request.city.size, request.city.transmitters
+    fits = buildings.shape == size and file["places"].shape == (count, 2) and file["gains"].shape == (count, *size)
+    return SimulatedCity(buildings, file["places"], file["gains"]) if fits and file["gains"].dtype == np.uint8 else None
 
 
 class GrowingStream:

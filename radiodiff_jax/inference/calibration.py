@@ -12,17 +12,19 @@ lies inside, whatever the true distribution is, and about the share p of the pix
 holds the factors of a run.
 """
 
-import json
 from dataclasses import dataclass
 from math import log, sqrt
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
+from radiodiff_jax.reading import OPEN, AnyObject, Count, Positive, check_value, is_there, read_json
 
 FILE = "calibration.json"
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -58,6 +60,18 @@ class Intervals:
         return self.factor(level) * self.nominal(level)
 
 
+class CalibrationRecord(TypedDict):
+    """The schema of calibration.json; further keys say what it was fitted on."""
+
+    __pydantic_config__ = OPEN
+    family: Literal["laplace", "normal"]
+    levels: list[float]
+    factors: Annotated[list[Positive], Field(min_length=len(LEVELS), max_length=len(LEVELS))]
+    digest: str
+    steps: Count
+    samples: Count
+
+
 @dataclass(frozen=True)
 class Calibration:
     """What `evaluate --calibrate` fitted, and what it holds for: these weights, sampled in this way."""
@@ -83,27 +97,18 @@ def to_json(found: Calibration) -> dict[str, Any]:
     return told | found.fitted_on
 
 
-def from_json(told: dict[str, Any]) -> Calibration:
-    """What `to_json` gave. Raises ValueError, TypeError, LookupError or AttributeError for anything else."""
-    factors = tuple(float(factor) for factor in told["factors"])
-    if told["levels"] != list(LEVELS) or len(factors) != len(LEVELS) or told["family"] not in FAMILIES:
-        raise ValueError("levels or family of another version")
-    if not all(np.isfinite(factor) and factor > 0 for factor in factors):
-        raise ValueError("factors that are not positive")
-    known = ("family", "levels", "factors", "digest", "steps", "samples")
-    rest = {name: value for name, value in told.items() if name not in known}
-    return Calibration(Intervals(told["family"], factors), str(told["digest"]), int(told["steps"]), int(told["samples"]), rest)
+def from_json(told: dict[str, Any], where: str, cure: str) -> Calibration:
+    """What `to_json` gave. Raises UserError, which names `where`, for anything else."""
+    told = check_value(told, CalibrationRecord, where, cure)
+    if told["levels"] != list(LEVELS):
+        raise UserError(f"{where} is damaged (its levels are those of another version); {cure}")
+    intervals = Intervals(told["family"], tuple(told["factors"]))
+    rest = {name: value for name, value in told.items() if name not in CalibrationRecord.__annotations__}
+    return Calibration(intervals, told["digest"], told["steps"], told["samples"], rest)
 
 
 def read_calibration(run: Path) -> Calibration | None:
     """The calibration of a run folder; None if there is none. Raises UserError if the file is damaged."""
     path = run / FILE
-    try:
-        return from_json(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise UserError(
-            f"{path} is damaged ({type(error).__name__}); delete it, or fit it again with "
-            f"`python -m experiments.evaluate --run {run} --data DIR --calibrate`"
-        ) from error
+    cure = f"delete it, or fit it again with `python -m experiments.evaluate --run {run} --data DIR --calibrate`"
+    return from_json(read_json(path, AnyObject, cure), str(path), cure) if is_there(path) else None

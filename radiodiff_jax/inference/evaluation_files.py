@@ -1,27 +1,58 @@
 """Results of evaluations on disk: STEM.json with every figure, and STEM.npz with the best, median and worst maps."""
 
-import json
-import math
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import numpy as np
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json, write_whole
+from radiodiff_jax.reading import OPEN, AnyObject, Count, Finite, is_there, read_arrays, read_json
 
+LARGEST = 1e300  # above are infinity and whole numbers that no float can hold
 KINDS = ("best", "median", "worst")
-HEAD = {
-    "run": str,
-    "data": str,
-    "split": str,
-    "steps": int,
-    "network_evaluations": int,
-    "radio_maps": int,
-    "layouts": int,
-}
+AGAIN = "make it again with `python -m experiments.evaluate`"
 ARRAYS = {"kind": 1, "map": 1, "transmitter": 1, "position": 2, "buildings": 3, "truth": 3, "output": 3}
+
+
+class FigureRecord(TypedDict):
+    """One figure of merit over the maps; further keys are its interval and pooled value."""
+
+    __pydantic_config__ = OPEN
+    mean: Finite | None
+    median: Finite | None
+
+
+class PredictorRecord(TypedDict):
+    """What one predictor reached."""
+
+    __pydantic_config__ = OPEN
+    ms_per_map: Finite
+    figures: dict[str, FigureRecord]
+    maps: NotRequired[dict[str, list[Finite | None]] | list[AnyObject] | None]
+    errors: NotRequired[AnyObject | None]
+    spread: NotRequired[AnyObject]
+
+
+class EvaluationRecord(TypedDict):
+    """The schema of STEM.json."""
+
+    __pydantic_config__ = OPEN
+    run: str
+    data: str
+    split: str
+    steps: Count
+    network_evaluations: Count
+    radio_maps: Count
+    layouts: Count
+    results: Annotated[dict[str, PredictorRecord], Field(min_length=1)]
+    model: NotRequired[str]
+    samples: NotRequired[Count]
+    observed_pixels: NotRequired[Count]
+    extremes: NotRequired[dict[str, list[list[int]]]]
 
 
 def write_evaluation(path: Path, result: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
@@ -36,22 +67,8 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     `results[name]["maps"]` is {} and `results[name]["errors"]` None where the file has none. Raises UserError if the
     file is missing or damaged.
     """
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; `python -m experiments.evaluate` writes it") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, "it is no JSON") from error
-    if not isinstance(result, dict):
-        raise _damaged(path, "it holds no result")
-    for name, kind in HEAD.items():
-        if not isinstance(result.get(name), kind):
-            raise _damaged(path, f"'{name}' is missing or wrong")
-    if not isinstance(result.get("results"), dict) or not result["results"]:
-        raise _damaged(path, "'results' is missing or wrong")
+    result = read_json(path, EvaluationRecord, AGAIN, "`python -m experiments.evaluate` writes it")
     for name, one in result["results"].items():
-        if not isinstance(one, dict) or not is_number(one.get("ms_per_map")) or not _are_figures(one.get("figures")):
-            raise _damaged(path, f"the figures of '{name}' are missing or wrong")
         try:
             one["maps"] = _as_columns(one.get("maps"))
         except (TypeError, ValueError, LookupError, AttributeError) as error:
@@ -66,16 +83,21 @@ def read_extremes(path: Path, result: dict[str, Any]) -> dict[str, np.ndarray] |
     Raises UserError if the file is damaged.
     """
     path = path.with_suffix(".npz")
-    if not path.is_file() or "extremes" not in result:
+    if not is_there(path) or "extremes" not in result:
         return None
-    try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in ARRAYS}
+    cure = f"evaluate again with `{evaluate_again(result)}`"
+
+    def read() -> dict[str, np.ndarray]:
+        arrays = read_arrays(path, ARRAYS, cure)
         if any(arrays[name].ndim != axes or len(arrays[name]) != len(arrays["map"]) for name, axes in ARRAYS.items()):
             raise ValueError("shapes")
+        return arrays
+
+    try:
+        arrays = read()
         same = named(arrays) == result["extremes"]
-    except Exception as error:  # zip, zlib and NumPy raise many kinds for damaged files
-        raise UserError(f"{path} is damaged; evaluate again with `{evaluate_again(result)}`") from error
+    except (UserError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path} is damaged; {cure}") from error
     return arrays if same else None
 
 
@@ -111,17 +133,10 @@ def _as_columns(maps: Any) -> dict[str, list[Any]]:
     return maps
 
 
-def _are_figures(figures: Any) -> bool:
-    return isinstance(figures, dict) and all(
-        isinstance(one, dict) and all(one.get(key) is None or is_number(one[key]) for key in ("mean", "median"))
-        for one in figures.values()
-    )
-
-
 def is_number(value: Any) -> bool:
     """A finite number, not a truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def _damaged(path: Path, reason: str) -> UserError:
-    return UserError(f"{path} is damaged ({reason}); make it again with `python -m experiments.evaluate`")
+    return UserError(f"{path} is damaged ({reason}); {AGAIN}")

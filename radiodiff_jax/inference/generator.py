@@ -57,7 +57,7 @@ class Reconstructor:
 
     def __call__(self, batch: Batch) -> Gain:
         """Reconstruction of batch["gain"] from the posterior's mean, gain in [0, 1]."""
-        return np.asarray(self._run(self.params, batch["gain"], batch["buildings"]))
+        return finite(self._run(self.params, batch["gain"], batch["buildings"]), "the autoencoder")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Generator:
         channel; the same seed gives the same maps, whatever the batch.
 
         Maps larger than those of the training are made of windows, see `windows`. Raises UserError for images of a size
-        that the model cannot predict; see `for_size`.
+        that the model cannot predict, see `for_size`, and where an answer is not finite.
         """
         size, trained = batch["buildings"].shape[1:], self.config.image_size
         if any(one > other for one, other in zip(size, trained, strict=True)):
@@ -146,7 +146,7 @@ class Generator:
         if place not in self._compiled:
             self._compiled[place] = self.traced(batch, steps).lower().compile()
             release_freed_memory()
-        return np.asarray(self._compiled[place](self.variables, self.frozen, batch, jnp.uint32(seed)))
+        return finite(self._compiled[place](self.variables, self.frozen, batch, jnp.uint32(seed)), self.name)
 
     def _answer_large(self, scene: Batch, steps: int | None, seed: int) -> Float[np.ndarray, "height width channels"]:
         size, (height, width) = scene["buildings"].shape, self.config.image_size
@@ -267,6 +267,17 @@ class Generator:
         """The autoencoder of a latent space alone, which the generator cannot beat; None for other spaces."""
         space = self.composition.space
         return Reconstructor(space.config, self.frozen["autoencoder"], space.blank) if isinstance(space, Latent) else None
+
+
+def finite(answer: jax.Array, name: str) -> np.ndarray:
+    """The answer of a network on the host. Raises UserError where a number in it is not finite."""
+    found = np.asarray(answer)
+    if not np.isfinite(found).all():
+        raise UserError(
+            f"{name} answers numbers that are not finite, so its weights are damaged or its training has diverged; take another "
+            "checkpoint, copy it again or train it anew"
+        )
+    return found
 
 
 def _whole_cells(image: np.ndarray) -> np.ndarray:

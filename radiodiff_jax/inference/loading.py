@@ -7,6 +7,7 @@ from radiodiff_jax.errors import UserError, nearest
 from radiodiff_jax.inference.calibration import read_calibration
 from radiodiff_jax.inference.generator import Generator, Reconstructor
 from radiodiff_jax.inference.model_file import SUFFIX, read_model_file, shipped_models, shipped_path
+from radiodiff_jax.reading import is_there
 from radiodiff_jax.settings import VAEConfig
 from radiodiff_jax.training.checkpoints import LATEST
 from radiodiff_jax.training.digest import digest
@@ -55,7 +56,7 @@ def load_generator(run_or_model: str | Path, checkpoint: str | int = LATEST) -> 
     """
     if not Path(run_or_model).is_dir() and (str(run_or_model) in shipped_models() or Path(run_or_model).suffix == SUFFIX):
         return load_model(run_or_model)
-    if not Path(run_or_model).exists():
+    if not is_there(Path(run_or_model)):
         names = shipped_models()
         raise UserError(
             f"{run_or_model} is neither a run folder nor a model{nearest(str(run_or_model), names)}; give a run of "

@@ -1,12 +1,14 @@
 """Path gains that were measured at some pixels of a scene, from a CSV file."""
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.reading import MissingFileError, read_text
 from radiodiff_jax.units import STRONGEST_DB, db_to_gain
 
 COLUMNS = ("row", "column", "path gain in dB")
@@ -19,12 +21,15 @@ def read_measurements(path: Path, buildings: Bool[np.ndarray, "height width"]) -
     which names the line, for anything but three numbers, pixels outside the map, inside buildings or given twice, and
     path gains above the scale (-47.84 dB); and for a file without measurements.
     """
+    cure = f"give a CSV file of lines {','.join(COLUMNS)}"
     measured = np.full(buildings.shape, np.nan, np.float32)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [(number, line) for number, line in enumerate(csv.reader(file), 1) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read ({error}); give a CSV file of lines {','.join(COLUMNS)}") from error
+        text = read_text(path, cure)
+        lines = [(number, line) for number, line in enumerate(csv.reader(io.StringIO(text, newline="")), 1) if line]
+    except MissingFileError as error:
+        raise UserError(f"{path} cannot be read (there is no such file); {cure}") from error
+    except csv.Error as error:
+        raise UserError(f"{path} cannot be read ({error}); {cure}") from error
     for position, (number, line) in enumerate(lines):
         values = _numbers(line)
         if position == 0 and len(line) == len(COLUMNS) and not any(map(_is_number, line)):

@@ -15,7 +15,7 @@ The models that come with the package are such files, in radiodiff_jax/pretraine
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired
 
 import jax
 import jax.numpy as jnp
@@ -24,12 +24,14 @@ import numpy as np
 from flax import traverse_util
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from typing_extensions import TypedDict
 
 from radiodiff_jax.composition import Composition, compose
 from radiodiff_jax.config_files import build_config, to_tree
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
 from radiodiff_jax.inference.calibration import Calibration, from_json, to_json
+from radiodiff_jax.reading import OPEN, AnyObject, check_file, is_there, parse_json
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.digest import digest, leaves_by_path
 from radiodiff_jax.training.frozen import autoencoder_shapes
@@ -38,6 +40,16 @@ FORMAT, VERSION = "radiodiff_jax generator", "1"
 SUFFIX = ".safetensors"
 SHIPPED = Path(__file__).parents[1] / "pretrained"
 Tree = Any
+
+
+class SettingsRecord(TypedDict):
+    """The schema of the settings in the metadata: trees of settings, which `build_config` checks."""
+
+    __pydantic_config__ = OPEN
+    generator: AnyObject
+    autoencoder: NotRequired[AnyObject | None]
+    base: NotRequired[AnyObject | None]
+    calibration: NotRequired[AnyObject | None]
 
 
 class ModelFile(NamedTuple):
@@ -93,21 +105,25 @@ def read_model_file(path: Path) -> ModelFile:
     Raises UserError for a file that is missing, damaged, no safetensors file, of another program or another version of
     the format, and for weights that are not those of its network.
     """
-    if not path.is_file():
+    if not is_there(path):
         raise UserError(f"there is no model file {path}; give the path of a file that ends in {SUFFIX}")
+    check_file(path, f"give the path of a file that ends in {SUFFIX}")
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
             _check_kind(path, metadata)
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        settings, record = json.loads(metadata["settings"]), json.loads(metadata["record"])
         sound = _digest(metadata["settings"], tensors) == metadata["digest"]
-        calibration = from_json(settings["calibration"]) if "calibration" in settings else None
+        texts = metadata["settings"], metadata["record"]
     except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged or no safetensors file ({_line(error)}); copy or download it again") from error
     if not sound:
         raise UserError(f"{path} is damaged (its contents do not match its digest); copy or download it again")
-    where = f"the settings in {path}"
+    where, cure = f"the settings in {path}", "copy or download it again"
+    settings = parse_json(texts[0], SettingsRecord, where, cure)
+    record = parse_json(texts[1], AnyObject, f"the record in {path}", cure)
+    told = settings.get("calibration")
+    calibration = None if told is None else from_json(told, f"the calibration in {path}", cure)
     trees = {
         name: settings.get(name) and build_config("vae" if name == "autoencoder" else "generator", settings[name], where)
         for name in ("generator", "autoencoder", "base")

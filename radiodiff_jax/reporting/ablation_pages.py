@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_text
+from radiodiff_jax.reading import read_text
 from radiodiff_jax.reporting.ablation_summary import (
     CONFIDENCE,
     FILE,
@@ -54,7 +56,7 @@ def add_ablation(source: Path, site: Path) -> Path:
     name = slug(read_ablation(path)["name"] if path.name == FILE else path.stem, "ablation")
     kept = site / FOLDER / f"{name}.json"
     if not (kept.exists() and kept.samefile(path)):
-        write_text(kept, path.read_text(encoding="utf-8"))
+        write_text(kept, read_text(path, "make it again with `python -m experiments.ablate`"))
     write_ablation_pages(site)
     return site / FOLDER / name / "index.md"
 
@@ -88,7 +90,13 @@ def write_ablation_pages(site: Path) -> list[Path]:
 
 def write_ablation_page(folder: Path, result: dict[str, Any]) -> Path:
     """Write FOLDER/index.md with its figures; nothing that has not changed."""
-    write_page(folder / "index.md", ablation_page(result, folder))
+    try:
+        text = ablation_page(result, folder)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration) as error:
+        raise UserError(
+            f"the result of {folder.name} does not fit together; make it again with `python -m experiments.ablate`"
+        ) from error
+    write_page(folder / "index.md", text)
     return folder / "index.md"
 
 

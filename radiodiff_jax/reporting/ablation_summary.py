@@ -4,7 +4,6 @@ Read from ablation.json as `experiments.ablate` writes it (its keys are in `expe
 raw RMSE over all pixels, mean over the maps of a split.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ import numpy as np
 from scipy.stats import t as student
 
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.reading import read_json
 from radiodiff_jax.reporting.evaluation_verdict import with_decibels
+from radiodiff_jax.reporting.schemas import AblationRecord
 from radiodiff_jax.units import DB_PER_GAIN
 
 FILE, VERSION = "ablation.json", 1
@@ -25,19 +26,6 @@ BETTER, WORSE, NOISE, UNKNOWN, REFERENCE = "better", "worse", "within noise", "o
 BESIDE = {
     BETTER: "Better than", WORSE: "Worse than", NOISE: "Not to be told from", UNKNOWN: "One seed, so not certain, beside",
 }  # fmt: skip
-NEEDED = (
-    "name",
-    "title",
-    "question",
-    "command",
-    "data",
-    "budget",
-    "seeds",
-    "reference",
-    "hardware",
-    "baselines",
-    "items",
-)
 
 
 @dataclass(frozen=True)
@@ -87,21 +75,10 @@ class Row:
 
 def read_ablation(path: Path) -> dict[str, Any]:
     """The result of an ablation. Raises UserError if the file is missing, damaged or of another version."""
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; `python -m experiments.ablate` writes it") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path} is damaged (it is no JSON); make it again with `python -m experiments.ablate`"
-        ) from error
-    if not isinstance(result, dict) or result.get("version") != VERSION:
-        raise UserError(f"{path} was not written by this version of `python -m experiments.ablate`; make it again")
-    missing = [key for key in NEEDED if key not in result]
-    if missing:
-        raise UserError(
-            f"{path} is damaged ('{missing[0]}' is missing); make it again with `python -m experiments.ablate`"
-        )
+    cure = "make it again with `python -m experiments.ablate` of this version"
+    result = read_json(path, AblationRecord, cure, "`python -m experiments.ablate` writes it")
+    if result["reference"] not in [item["name"] for item in result["items"]]:
+        raise UserError(f"{path} is damaged (its reference '{result['reference']}' is none of the items); {cure}")
     return result
 
 

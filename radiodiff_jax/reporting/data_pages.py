@@ -1,7 +1,6 @@
 """Pages about data sets, from the folders that `dataset explore` has written: nothing else is read."""
 
 import html
-import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -10,8 +9,10 @@ from typing import Any
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
+from radiodiff_jax.reading import AnyObject, check_value, read_json
 from radiodiff_jax.reporting.data_exploration import FINDINGS_KEPT, NUMBERS, VERSION
 from radiodiff_jax.reporting.markdown import code, counted, figure, note, page, plain, slug, table, write_page
+from radiodiff_jax.reporting.schemas import NumbersRecord
 
 AGAIN = "type `python -m experiments.dataset explore --root DIR --out FOLDER` again"
 MOST_ROWS = 16
@@ -27,7 +28,7 @@ def write_data_page(explore_folder: Path, site: Path) -> Path:
     folder = site / "data" / slug(numbers["name"], "data")
     try:
         text = data_page(numbers, explore_folder)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise _damaged(explore_folder / NUMBERS) from error
     for picture in sorted(explore_folder.glob("*.light.*")) + sorted(explore_folder.glob("*.dark.*")):
         _copy(picture, folder / "figures" / picture.name)
@@ -58,17 +59,10 @@ def write_data_index(site: Path) -> Path:
 def read_numbers(explore_folder: Path) -> dict[str, Any]:
     """numbers.json of an explore folder. Raises UserError if it is missing, damaged or of another version."""
     path = explore_folder / NUMBERS
-    try:
-        numbers = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; {AGAIN}") from error
-    except (OSError, ValueError) as error:
-        raise _damaged(path) from error
-    if not isinstance(numbers, dict) or not isinstance(numbers.get("name", ""), str):
-        raise _damaged(path)
+    numbers = read_json(path, AnyObject, AGAIN)
     if numbers.get("version") != VERSION:
         raise UserError(f"{path} was written by another version of this program; {AGAIN}")
-    return numbers
+    return check_value(numbers, NumbersRecord, str(path), AGAIN)
 
 
 def data_page(numbers: dict[str, Any], explore_folder: Path) -> str:

@@ -63,7 +63,7 @@ def write_evaluation_page(json_path: Path, folder: Path) -> Path:
     figures = FigureCache(folder / "figures", DRAWING_CODE)
     try:
         text = evaluation_page(json_path, result, figures, f"evaluation-{stem}")
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UserError(f"{json_path} is damaged; make it again with `{evaluate_again(result)}`") from error
     path = folder / f"evaluation-{stem}.md"
     write_page(path, text)

@@ -63,7 +63,7 @@ def page(title: str, *parts: str, description: str = "") -> str:
 
 def write_page(path: Path, text: str) -> bool:
     """Write the page if it differs from what is there (a watching server reloads only then); true if it did."""
-    if path.exists() and path.read_text() == text:
+    if path.is_file() and path.read_bytes() == text.encode():
         return False
     write_text(path, text)
     return True

@@ -14,7 +14,9 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_text, write_whole
+from radiodiff_jax.reading import AnyObject, read_json
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
@@ -98,8 +100,8 @@ class FigureCache:
         self.folder = folder
         self._code = digest(*(path.read_bytes() for path in code))
         try:
-            self._known = dict(json.loads((folder / self.FILE).read_text()))
-        except (OSError, ValueError, TypeError):
+            self._known = read_json(folder / self.FILE, AnyObject, "remove it")
+        except UserError:
             self._known = {}
 
     def write(self, name: str, data: str, save: Callable[[Path], list[Path]]) -> None:

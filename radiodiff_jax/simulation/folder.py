@@ -11,7 +11,6 @@ A gain is written after the pictures that it belongs to, so a gain that exists i
 on where it stopped when it is called again with the same arguments.
 """
 
-import json
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,9 +24,11 @@ from tqdm import tqdm
 
 from radiodiff_jax import __version__
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_json
+from radiodiff_jax.files import output_folder, write_json
 from radiodiff_jax.images import write_grey, write_mask
+from radiodiff_jax.limits import MAPS, SIDE, TRANSMITTERS, WORKERS, check_most
 from radiodiff_jax.radiomapseer import antenna_path, buildings_path, cars_path, gain_path, write_transmitter
+from radiodiff_jax.reading import AnyObject, is_there, read_json
 from radiodiff_jax.simulation.cities.generator import city
 from radiodiff_jax.simulation.cities.placement import place_cars, place_transmitters
 from radiodiff_jax.simulation.dominant_path.car_loss import MODEL, path_gain_grey_with_cars
@@ -59,6 +60,8 @@ def write_simulated_folder(
     """
     _check_at_least(maps=(maps, 1), transmitters=(transmitters, 1), workers=(workers, 1), seed=(seed, 0))
     _check_at_least(height=(size[0], SMALLEST_SIDE), width=(size[1], SMALLEST_SIDE))
+    for name, value, most in (("height", size[0], SIDE), ("width", size[1], SIDE)):
+        check_most(f"the {name} of the simulated maps", value, most)
     out = Path(out)
     arguments = {"maps": maps, "transmitters": transmitters, "size": list(size), "seed": seed}
     _claim(out, arguments | _cars_record(cars))
@@ -132,17 +135,14 @@ def claim_with_record(out: Path, name: str, record: dict[str, Any], measured: Se
     but what was begun with the same record.
     """
     path = out / name
-    if out.exists() and not out.is_dir():
+    if out.is_file():
         raise UserError(f"{out} is a file; name a folder for the simulated maps")
-    if path.exists():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read ({error}); choose another folder or remove this one") from None
-        if isinstance(found, dict):
-            found = {key: value for key, value in found.items() if key not in measured}
+    output_folder(out)
+    if is_there(path):
+        found = read_json(path, AnyObject, "choose another folder or remove this one")
+        found = {key: value for key, value in found.items() if key not in measured}
         if found != record:
-            changed = sorted(key for key in record if not isinstance(found, dict) or found.get(key) != record[key])
+            changed = sorted(key for key in record if found.get(key) != record[key])
             raise UserError(
                 f"{out} holds a simulation with other {' and '.join(changed)} (see {path.name} there); "
                 "choose another folder or remove this one"
@@ -176,9 +176,12 @@ class _Task:
 
 
 def _check_at_least(**values: tuple[int, int]) -> None:
+    most = {"maps": MAPS, "transmitters": TRANSMITTERS, "workers": WORKERS}
     for name, (value, least) in values.items():
         if value < least:
             raise UserError(f"the simulation needs {name} to be {least} or more, but it is {value}", exit_code=2)
+        if name in most:
+            check_most(f"the number of {name}", value, most[name])
 
 
 def _cars_record(cars: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
-from radiodiff_jax.images import Mask, Size, load_grey
+from radiodiff_jax.images import Mask, Size, read_png
 from radiodiff_jax.radiomapseer import antenna_path, buildings_path, cars_path, single_pixel
 
 
@@ -25,7 +25,7 @@ def transmitters_by_map(root: Path, cars: bool) -> dict[int, list[int]]:
         raise UserError(f"{folder} is missing; scenes need png/antennas and png/buildings_complete")
     found = defaultdict(list)
     for path in sorted(folder.glob("[!.]*.png")):
-        name = re.fullmatch(r"(\d+)_(\d+)", path.stem)
+        name = re.fullmatch(r"([0-9]{1,9})_([0-9]{1,9})", path.stem)
         if name is None:
             raise UserError(f"{path} is not named MAP_TRANSMITTER.png with two numbers; rename or remove it")
         found[int(name[1])].append(int(name[2]))
@@ -46,7 +46,7 @@ def read_scene_mask(path: Path, size: Size | None = None) -> Mask:
     file is missing, is no picture, has colours, has more levels or, if the `size` of the map's buildings is given, has
     another one.
     """
-    grey, mode = load_grey(path)
+    grey, mode = read_png(path)
     if mode.startswith("RGB"):
         raise UserError(f"{path} has colours; save it as an 8-bit grey picture of 0 and 255")
     if len(np.unique(grey[grey != 0])) > 1:

@@ -13,6 +13,9 @@ import errno
 import functools
 import json
 import logging
+import math
+import os
+import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,7 +31,9 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from radiodiff_jax.config_files import read_yaml
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.reading import check_value, read_json
 from radiodiff_jax.training.digest import quick_digests
+from radiodiff_jax.training.run_files import MetaRecord
 from radiodiff_jax.training.task import State, Tree
 
 LATEST, BEST = "latest", "best"
@@ -63,7 +68,7 @@ class Checkpoints:
     """Saves and restores (state, data iterator, meta) under a folder."""
 
     def __init__(self, folder: Path, kept: int):
-        self.folder = folder.resolve()
+        self.folder = Path(os.path.realpath(folder))
         silence_orbax()
         self._policy = LatestAndBest(kept, recorded_rmse(self.folder))
         options = ocp.CheckpointManagerOptions(
@@ -162,6 +167,7 @@ class Checkpoints:
     def _restore_step(self, step: int, shapes: Tree, batches: grain.DatasetIterator) -> tuple[State, dict[str, Any]]:
         items = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), meta=ocp.args.JsonRestore())
         found = self._manager.restore(step, args=items)
+        check_value(found.meta, MetaRecord, "what is recorded beside it", "take another")
         check_integrity(step, found.meta, found.state)
         if found.meta.get("processes", 1) == jax.process_count():
             place = ocp.args.Composite(data=grain.checkpoint.CheckpointRestore(batches))
@@ -207,7 +213,7 @@ def load_for_inference(run: Path, which: str | int = LATEST) -> tuple[State, int
     checkpoint, no good one, or none of that step.
     """
     silence_orbax()
-    folder = (run / "checkpoints").resolve()
+    folder = Path(os.path.realpath(run / "checkpoints"))
     steps = saved_steps(folder)
     if not steps:
         told = read_yaml(run / "config.yaml") if (run / "config.yaml").is_file() else {}
@@ -249,12 +255,13 @@ def restore_without_optimizer(checkpoint: Path, step: int) -> State:
 
 def saved_steps(folder: Path) -> list[int]:
     """The steps that have a checkpoint under a folder, in rising order."""
-    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal() and path.is_dir())
+    numbered = (path for path in folder.glob("*") if re.fullmatch(r"0|[1-9]\d{0,17}", path.name, re.ASCII))
+    return sorted(int(path.name) for path in numbered if path.is_dir())
 
 
 def read_meta(checkpoint: Path) -> dict[str, Any]:
-    """What is recorded beside a state."""
-    return json.loads((checkpoint / "meta" / "metadata").read_text(encoding="utf-8"))
+    """What is recorded beside a state. Raises UserError if it is damaged."""
+    return read_json(checkpoint / "meta" / "metadata", MetaRecord, "put back a copy of it")
 
 
 def recorded_rmse(folder: Path) -> dict[int, float]:
@@ -263,9 +270,9 @@ def recorded_rmse(folder: Path) -> dict[int, float]:
     for step in saved_steps(folder):
         try:
             rmse = read_meta(folder / str(step))["rmse"]
-        except (OSError, ValueError, KeyError):
+        except UserError:
             continue
-        if isinstance(rmse, float):
+        if rmse is not None and math.isfinite(rmse):
             found[step] = rmse
     return found
 

@@ -6,20 +6,19 @@
     RUN/base/config.yaml            settings of the regression that a residual flow starts from
     RUN/base/weights/               its variables
     RUN/base/source.json            {"source", "step"}
+
+Digests of all of these lie beside them and are verified on loading, see `stored.py`.
 """
 
-import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
+from typing_extensions import TypedDict
 
 from radiodiff_jax.composition import Composition, compose
 from radiodiff_jax.config import GeneratorConfig
@@ -28,14 +27,25 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
 from radiodiff_jax.models.autoencoder import Autoencoder, posterior_sample, split_moments
 from radiodiff_jax.models.perceptual import perceptual_weights
+from radiodiff_jax.reading import OPEN, Positive, is_there, read_arrays, read_json
 from radiodiff_jax.settings import GANObjectiveConfig, VAEConfig
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.checkpoints import LATEST, load_for_inference
 from radiodiff_jax.training.devices import any_process, barrier, is_main_process
+from radiodiff_jax.training.stored import COPY, SourceRecord, restore, save, stored_folder, whole_folder
 from radiodiff_jax.training.task import Batch
 from radiodiff_jax.units import grey_to_gain
 
 Tree = Any
+
+
+class LatentRecord(TypedDict):
+    """The schema of latent.json."""
+
+    __pydantic_config__ = OPEN
+    scale: Positive
+    source: NotRequired[str]
+    step: NotRequired[int]
 
 
 class Adopted(NamedTuple):
@@ -86,12 +96,9 @@ def read_autoencoder(run: Path) -> tuple[VAEConfig, Tree]:
     folder = stored_folder(run, "autoencoder")
     config = read_config(folder / "config.yaml")
     params = restore(folder, autoencoder_shapes(config))
-    try:
-        scale = float(json.loads((folder / "latent.json").read_text(encoding="utf-8"))["scale"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / 'latent.json'} is damaged ({type(error).__name__}); copy the run again") from error
+    scale = np.float32(read_json(folder / "latent.json", LatentRecord, COPY)["scale"])
     if not (np.isfinite(scale) and scale > 0):
-        raise UserError(f"{folder / 'latent.json'} has a scale of {scale}, not a positive number; copy the run again")
+        raise UserError(f"{folder / 'latent.json'} has a scale of {scale} in float32, not a positive number; {COPY}")
     return config, {"autoencoder": params, "scale": jnp.float32(scale)}
 
 
@@ -170,50 +177,12 @@ def measure_scale(config: VAEConfig, params: Tree, batch: Batch) -> float:
     return float(1 / deviation(params, {name: batch[name] for name in ("gain", "buildings")}))
 
 
-def stored_folder(run: Path, name: str) -> Path:
-    """RUN/NAME. Raises UserError if it is missing."""
-    folder = (run / name).resolve()
-    if not folder.is_dir():
-        raise UserError(f"{run} has no folder {name}, which its settings need; copy the run again, whole")
-    return folder
-
-
-def save(folder: Path, tree: Tree) -> None:
-    """Write FOLDER/weights, by this process alone."""
-    alone = ocp.options.MultiprocessingOptions(active_processes={0}, barrier_sync_key_prefix=folder.name)
-    with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
-        checkpointer.save(folder / "weights", jax.tree.map(np.asarray, tree))
-        checkpointer.wait_until_finished()
-
-
-def restore(folder: Path, shapes: Tree) -> Tree:
-    """Read FOLDER/weights onto the first local device. Raises UserError if they are damaged or do not fit."""
-    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    placed = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes)
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(folder / "weights", placed)
-    except Exception as error:  # damage shows as any of a dozen exceptions
-        raise UserError(f"the weights in {folder} cannot be read ({type(error).__name__}); copy the run again") from error
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` at the end, or nothing."""
-    folder = folder.resolve()
-    temporary = folder.with_name(f".writing-{os.getpid()}-{folder.name}")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def describe(run: Path) -> dict[str, Any]:
     """What run.json says of what a generator builds on."""
-    files = {"autoencoder": run / "autoencoder" / "latent.json", "base": run / "base" / "source.json"}
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.is_file()}
+    files = {"autoencoder": ("latent.json", LatentRecord), "base": ("source.json", SourceRecord)}
+    return {
+        name: read_json(run / name / file, schema, COPY) for name, (file, schema) in files.items() if is_there(run / name / file)
+    }
 
 
 def read_perceptual(config: GANObjectiveConfig) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -226,8 +195,5 @@ def read_perceptual(config: GANObjectiveConfig) -> tuple[dict[str, Any], dict[st
             "objective.perceptual_weights_file (its format is in radiodiff_jax/models/perceptual.py), or set the weight to 0"
         )
     path = Path(config.perceptual_weights_file)
-    try:
-        arrays = dict(np.load(path, allow_pickle=False))
-    except Exception as error:  # NumPy raises OSError, ValueError, BadZipFile and more
-        raise UserError(f"{path} cannot be read as an .npz file ({type(error).__name__}); make it again") from error
+    arrays = read_arrays(path, None, "make it again", "name the file that holds them")
     return {"perceptual": perceptual_weights(arrays, str(path))}, {"perceptual": f"LPIPS (VGG16) from {path}"}

@@ -25,8 +25,9 @@ from radiodiff_jax.models.radiodiff import RadioDiffBackbone
 from radiodiff_jax.models.torch_weights import import_weights, torch_name
 from radiodiff_jax.settings import AutoencoderConfig, SwinConfig, VAEConfig
 from radiodiff_jax.training.digest import quick_digests
-from radiodiff_jax.training.frozen import autoencoder_shapes, save, whole_folder
+from radiodiff_jax.training.frozen import autoencoder_shapes
 from radiodiff_jax.training.run_folder import now
+from radiodiff_jax.training.stored import save, whole_folder
 
 Tensors = Mapping[str, np.ndarray]
 Tree = Any

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from radiodiff_jax.composition import Composition, scene_of
 from radiodiff_jax.config import GeneratorConfig
-from radiodiff_jax.data.latents import CachedLatents, Transformed, claim_latents, latents_path
+from radiodiff_jax.data.latents import CachedLatents, Transformed, checksum, claim_latents, latents_path, record_type
 from radiodiff_jax.data.pipeline import evaluation_batches
 from radiodiff_jax.data.records import RecordSource
 from radiodiff_jax.data.symmetries import symmetries_of
@@ -78,7 +78,7 @@ def cached_latents(folder: Path, generator: Composition, frozen: Any, source: Re
             for symmetry in missing:
                 compute_latents(latents_path(folder, symmetry), encode, Transformed(source, symmetry), config, depth)
     barrier("latents")
-    return CachedLatents(folder, symmetries, estimate_channels)
+    return CachedLatents(folder, symmetries, estimate_channels, len(source))
 
 
 def make_encoder(generator: Composition, frozen: Any) -> Encoder:
@@ -95,7 +95,10 @@ def make_encoder(generator: Composition, frozen: Any) -> Encoder:
 
 
 def compute_latents(path: Path, encode: Encoder, source: RecordSource, config: GeneratorConfig, depth: int) -> None:
-    """Write the file of one symmetry, whole or not at all; `depth` is the number of its channels."""
+    """Write the file of one symmetry, whole or not at all; `depth` is the number of its channels.
+
+    Raises UserError for an autoencoder whose answers are not finite.
+    """
     reading = {"threads": config.data.threads, "prefetch": config.data.prefetch}
 
     def write(temporary: Path) -> None:
@@ -105,9 +108,12 @@ def compute_latents(path: Path, encode: Encoder, source: RecordSource, config: G
                 real = int(np.sum(batch["mask"] > 0))
                 found = np.asarray(encode(batch))[:real]
                 if stored is None:
-                    shape = (len(source), *found.shape[1:3], depth)
-                    stored = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-                stored[bar.n : bar.n + real] = found
+                    kind = record_type((*found.shape[1:3], depth))
+                    stored = np.lib.format.open_memmap(temporary, "w+", kind, (len(source),))
+                if not np.isfinite(found).all():
+                    raise UserError("the autoencoder answers numbers that are not finite; train it again, or take another")
+                stored["latents"][bar.n : bar.n + real] = found
+                stored["checksum"][bar.n : bar.n + real] = [checksum(one) for one in found]
                 bar.update(real)
         stored.flush()
 

@@ -21,7 +21,8 @@ from radiodiff_jax.training.checkpoints import Checkpoints, Restored, read_meta,
 from radiodiff_jax.training.compiled import compile_task
 from radiodiff_jax.training.devices import barrier, check_batch_size, device_mesh, is_main_process, replicate
 from radiodiff_jax.training.progress import TIMED, Interrupts
-from radiodiff_jax.training.run_folder import Record, RunFolder, check_folder, open_run, provenance, read_json_lines
+from radiodiff_jax.training.run_files import Record, read_metrics
+from radiodiff_jax.training.run_folder import RunFolder, check_folder, open_run, provenance
 from radiodiff_jax.training.run_lock import run_lock
 from radiodiff_jax.training.session import PLAIN, DrawSamples, Inputs, Session, SessionOptions, Summary
 from radiodiff_jax.training.task import Task, Tree
@@ -140,7 +141,7 @@ class Replay:
     def _metrics(self, run: Path) -> dict[int, Record]:
         """Step -> all that was logged of it, but for what depends on the clock."""
         found: dict[int, Record] = {}
-        for record in read_json_lines(run / "metrics.jsonl"):
+        for record in read_metrics(run):
             if self.start < record["step"] <= self.end:
                 kept = {name: value for name, value in record.items() if name not in TIMED}
                 found[record["step"]] = found.get(record["step"], {}) | kept
@@ -157,7 +158,7 @@ def replay(run: Path, updates: int | None = None) -> Iterator[Replay]:
     steps = saved_steps(run / "checkpoints")
     if not steps:
         raise UserError(f"{run} has no checkpoint, so nothing can be replayed; train it first")
-    logged = [record["step"] for record in read_json_lines(run / "metrics.jsonl")]
+    logged = [record["step"] for record in read_metrics(run)]
     last = max([*steps, *logged])
     starts = [step for step in steps if step < steps[-1]] if updates is None else [s for s in steps if s + updates <= last]
     if not starts:

@@ -18,8 +18,6 @@
 
 import hashlib
 import json
-import math
-import os
 import platform
 import shlex
 import subprocess
@@ -36,63 +34,12 @@ from radiodiff_jax import __version__
 from radiodiff_jax.config import Config
 from radiodiff_jax.config_files import differences, flatten, read_config, to_tree, write_config
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_json, write_text
+from radiodiff_jax.files import FILE, FOLDER, kind_of, output_folder, write_json
+from radiodiff_jax.reading import is_there
+from radiodiff_jax.reading import read_json_lines as read_json_lines
 from radiodiff_jax.training.devices import describe_devices
+from radiodiff_jax.training.run_files import JsonLines, read_events, read_run_json
 from radiodiff_jax.training.task import Tree
-
-# ---- files that grow by one JSON object a line and survive being cut off anywhere ----
-
-Record = dict[str, Any]
-
-
-def read_json_lines(path: Path) -> list[Record]:
-    """The objects of a file, in order; none if there is no file. An unfinished last line is left out.
-
-    Raises UserError for a damaged line before the last.
-    """
-    if not path.is_file():
-        return []
-    records = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            records.append(json.loads(line))
-        except ValueError as error:
-            raise UserError(f"{path}, line {number} is damaged; delete that line") from error
-    return records
-
-
-class JsonLines:
-    """Appends to such a file; every line is whole and handed to the system when `append` returns."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        content = path.read_bytes() if path.is_file() else b""
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.truncate(path, whole)
-
-    def append(self, record: Record) -> None:
-        """Add one object; numbers that are not finite become null."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line(record))
-
-    def cut_back(self, step: int) -> None:
-        """Drop every object whose "step" is greater; the file is replaced whole."""
-        kept = [record for record in read_json_lines(self.path) if record["step"] <= step]
-        write_text(self.path, "".join(map(_line, kept)))
-
-
-def _line(record: Record) -> str:
-    return json.dumps(_finite(record), allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
 
 # ---- what a run was made with ----
 
@@ -204,7 +151,7 @@ class RunFolder:
 
     def find_event(self, event: str, step: int) -> dict[str, Any] | None:
         """The last event of that name at that step."""
-        found = [one for one in read_json_lines(self.events.path) if (one["event"], one["step"]) == (event, step)]
+        found = [one for one in read_events(self.path) if (one["event"], one["step"]) == (event, step)]
         return found[-1] if found else None
 
     def write_details(self, details: dict[str, Any]) -> None:
@@ -230,9 +177,14 @@ def open_run(path: Path, config: Config, data_fingerprint: str | None = None, wr
 
 
 def check_folder(path: Path) -> None:
-    """Raise UserError unless `path` is a run folder, or may become one."""
-    if path.exists() and not path.is_dir():
+    """Raise UserError unless `path` is a run folder that can be written, or may become one."""
+    if path.is_file():
         raise UserError(f"{path} is a file; name a folder as --run")
+    output_folder(path)
+    for name in PARTS if path.is_dir() else ():
+        place, wanted = path / name, FILE if "." in name else FOLDER
+        if is_there(place) and (kind := _kind(place)) != wanted:
+            raise UserError(f"{place} is {kind}, not {wanted}; move it away")
     if not path.is_dir() or (path / "config.yaml").is_file():
         return
     names = sorted(item.name for item in path.iterdir() if not item.name.startswith(".writing-"))
@@ -244,6 +196,13 @@ def check_folder(path: Path) -> None:
         )
     if "checkpoints" in names:
         raise UserError(f"{path} has checkpoints but no config.yaml; put that file back, or name a new folder as --run")
+
+
+def _kind(path: Path) -> str:
+    try:
+        return str(kind_of(path))
+    except OSError as error:
+        return f"of no use ({error.strerror})"
 
 
 def check_settings(path: Path, config: Config) -> list[str]:
@@ -267,12 +226,9 @@ def check_settings(path: Path, config: Config) -> list[str]:
 
 def check_data(path: Path, data_fingerprint: str | None) -> None:
     """Raise UserError if run.json names other data."""
-    if not (path / "run.json").is_file():
+    if not is_there(path / "run.json"):
         return
-    try:
-        recorded = json.loads((path / "run.json").read_text(encoding="utf-8")).get("data_fingerprint")
-    except ValueError as error:
-        raise UserError(f"{path / 'run.json'} is damaged ({error}); delete it to have it written again") from error
+    recorded = read_run_json(path).get("data_fingerprint")
     if recorded != data_fingerprint:
         raise UserError(
             f"{path} was trained on other data (fingerprint {str(recorded)[:12]}, now {str(data_fingerprint)[:12]}); "

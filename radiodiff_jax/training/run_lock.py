@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.reading import AnyObject, DamagedFileError, MissingFileError, read_json
 from radiodiff_jax.training.run_folder import now
 
 NAME = "lock.json"
@@ -32,7 +33,7 @@ Holder = dict[str, Any]
 def run_lock(run: Path) -> Iterator[Holder | None]:
     """Hold the lock of a run folder, which must exist; yields whose stale lock was taken over, if there was one.
 
-    Raises UserError, naming host and process, if another process holds it.
+    Raises UserError, naming host and process, if another process holds it, and where the lock is no file.
     """
     path = run / NAME
     stale = _acquire(path)
@@ -79,7 +80,7 @@ def is_stale(path: Path, holder: Holder) -> bool:
         return _silence(path) > SILENCE
     try:
         return psutil.Process(holder["pid"]).create_time() != holder["process_started"]
-    except (psutil.NoSuchProcess, KeyError, TypeError, ValueError):
+    except (psutil.NoSuchProcess, KeyError, TypeError, ValueError, OverflowError):
         return True
     except psutil.AccessDenied:
         return False
@@ -101,18 +102,21 @@ def _create(path: Path, holder: Holder) -> bool:
             json.dump(holder, file)
     except FileExistsError:
         return False
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}); mend that, or name another folder as --run") from error
     return True
 
 
 def _read(path: Path) -> Holder | None:
     """The content of a lock; None if there is none, {} if it is damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        return read_json(path, AnyObject, "remove it")
+    except MissingFileError:
         return None
-    except (OSError, ValueError):
+    except DamagedFileError:
+        if path.is_symlink() or not path.is_file():
+            raise
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _beat(path: Path, stopped: threading.Event) -> None:

@@ -94,7 +94,7 @@ class Session:
         self._tell_start(meta)
 
     def _check(self, restored: Restored) -> None:
-        if restored.meta["settings"] != self.fingerprint:
+        if restored.meta.get("settings") != self.fingerprint:
             raise UserError(
                 f"{self.folder.path / 'config.yaml'} was edited since its checkpoints were made; undo that, or name a "
                 "new folder as --run"
@@ -111,7 +111,7 @@ class Session:
             self.folder.event(0, "started", **facts)
             self.folder.event(0, "phase", phase=self.task.phase(0))
             return
-        if meta["devices"] != devices:
+        if meta.get("devices", devices) != devices:
             facts["devices_before"] = meta["devices"]
         if self.folder.changed:
             facts["changed"] = self.folder.changed

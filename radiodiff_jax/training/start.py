@@ -7,7 +7,6 @@
 What the source builds on, an autoencoder or a base regression, is copied as `frozen.py` has it.
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,21 +14,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from tabulate import tabulate
+from typing_extensions import TypedDict
 
 from radiodiff_jax.composition import Composition, compose
 from radiodiff_jax.config import GeneratorConfig
 from radiodiff_jax.config_files import read_config, to_tree, write_config
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
+from radiodiff_jax.reading import OPEN, is_there, read_json
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.devices import any_process, barrier, is_main_process
 from radiodiff_jax.training.digest import digest, leaves_by_path
-from radiodiff_jax.training.frozen import restore, save, stored_folder, whole_folder
+from radiodiff_jax.training.stored import COPY, restore, save, stored_folder, whole_folder
 from radiodiff_jax.training.trained import trained_names
 
 Tree = Any
 FOLDER = "start"
 SHOWN = 12  # rows of the table of what does not fit
+
+
+class StartRecord(TypedDict):
+    """The schema of RUN/start/source.json."""
+
+    __pydantic_config__ = OPEN
+    source: str
+    checkpoint: str
+    digest: str
 
 
 class Source(NamedTuple):
@@ -118,7 +128,7 @@ def start_config(run: Path) -> GeneratorConfig | None:
 def describe_start(run: Path) -> dict[str, Any]:
     """What run.json says of it: {"start": {"source", "checkpoint", "digest"}}, or nothing."""
     path = run / FOLDER / "source.json"
-    return {FOLDER: json.loads(path.read_text(encoding="utf-8"))} if path.is_file() else {}
+    return {FOLDER: read_json(path, StartRecord, COPY)} if is_there(path) else {}
 
 
 def _present(variables: Tree) -> Tree:

@@ -82,6 +82,35 @@ def test_missing_files_are_computed_again(folder, latents_of, tmp_path):
     assert (kept / "latents_3.npy").read_bytes() == before
 
 
+def test_a_flipped_bit_of_a_latent_is_told_where_it_is_read(folder, latents_of, tmp_path):
+    kept = shutil.copytree(folder / "cached" / "latents", tmp_path / "latents")
+    path = kept / "latents_0.npy"
+    good = path.read_bytes()
+    for place in (1000, len(good) // 2, len(good) - 2):
+        flipped = bytearray(good)
+        flipped[place] ^= 16
+        path.write_bytes(flipped)
+        latents = latents_of(kept)
+        with pytest.raises(UserError, match=r"latents_0.npy is damaged in record \d+; remove the folder"):
+            for index in range(len(good) // (8 * 8 * 9 * 4)):
+                latents.read(index, 0)
+    for content in (b"", good[:90], good[: len(good) // 2], b"\x93NUMPY"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="latents_0.npy is damaged .*; remove the folder"):
+            latents_of(kept)
+
+
+def test_latents_of_an_older_version_are_read_without_checksums(folder, latents_of, tmp_path):
+    kept = shutil.copytree(folder / "cached" / "latents", tmp_path / "latents")
+    stored = np.load(kept / "latents_0.npy")["latents"]
+    np.save(kept / "latents_0.npy", stored)
+    np.testing.assert_array_equal(latents_of(kept).read(3, 0)["moments"], stored[3, ..., :6])
+    stored[3, 0, 0, 0] = np.nan
+    np.save(kept / "latents_0.npy", stored)
+    with pytest.raises(UserError, match="is damaged in record 3"):
+        latents_of(kept).read(3, 0)
+
+
 def test_latents_of_something_else_are_refused(folder, latents_of, tmp_path):
     other = shutil.copytree(folder / "cached" / "latents", tmp_path / "latents")
     facts = json.loads((other / "latents.json").read_text())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,6 +163,68 @@ def test_predict_refuses_other_bad_input(ldm_run, vae_run, scene, tmp_path):
     assert not (tmp_path / "x.png").exists()
 
 
+def test_damage_of_what_a_run_builds_on_is_told(ldm_run, scene, tmp_path):
+    run = shutil.copytree(ldm_run, tmp_path / "run")
+    words = ["--run", str(run), "--buildings", str(scene), "--tx", "0,0", "--out", str(tmp_path / "x.png")]
+    largest = max((run / "autoencoder").rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else 0)
+    for path in (largest, run / "autoencoder" / "latent.json", run / "autoencoder" / "config.yaml"):
+        good = path.read_bytes()
+        for place in (len(good) // 3, len(good) // 2, len(good) - 3):
+            flipped = bytearray(good)
+            flipped[place] ^= 1
+            path.write_bytes(flipped)
+            with pytest.raises(UserError, match=f"{path.name} is damaged .*; copy the run again"):
+                predict.main(words)
+        path.write_bytes(good)
+    digests = run / "autoencoder" / "digests.json"
+    for content in ("{}", "[]", '{"files": {"config.yaml": "0"}}', '{"files": {"none": "0"}}'):
+        digests.write_text(content)
+        with pytest.raises(UserError, match="is damaged|is missing"):
+            predict.main(words)
+    assert not (tmp_path / "x.png").exists()
+    digests.unlink()  # as in a run of an older version, of which it can only be told whether the numbers are finite
+    assert predict.main(words) == 0
+    (run / "autoencoder" / "latent.json").write_text('{"scale": NaN}')
+    with pytest.raises(UserError, match="latent.json is damaged .scale: "):
+        predict.main(words)
+
+
+@pytest.mark.parametrize("beside", ["map.npy", "map_labelled.png", "map.png"])
+def test_all_files_of_a_prediction_are_written_or_none(ldm_run, scene, tmp_path, beside):
+    (tmp_path / beside).mkdir()
+    words = ["--run", str(ldm_run), "--buildings", str(scene), "--tx", "0,0", "--out", str(tmp_path / "map.png")]
+    with pytest.raises(UserError, match=f"{beside} cannot be written: it is a folder"):
+        predict.main([*words, "--db", str(tmp_path / "map.npy")])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["b.png", beside])
+
+
+def test_an_answer_that_is_not_finite_is_no_map(ldm_run, scene, tmp_path):
+    from dataclasses import replace
+
+    import jax
+
+    from radiodiff_jax.inference.loading import load_run
+
+    model = load_run(ldm_run)
+    broken = replace(model, variables=jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), model.variables))
+    with pytest.raises(UserError, match="ldm answers numbers that are not finite"):
+        broken.predict(read_grey(scene) != 0, (0, 0))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--samples", "1000000000"], ["--steps", "99999999999999999999"], ["--out", "n" * 300 + ".png"], ["--run", "n" * 300],
+        ["--buildings", "a\0b.png"],
+    ],
+)  # fmt: skip
+def test_words_that_are_too_large_are_refused_before_anything_is_read(words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        predict.main(["--buildings", "b.png", "--tx", "0,0", "--out", "x.png", *words])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert caught.value.code == 2 and ("too large" in said or "is no name of a file or folder" in said)
+
+
 def test_training_refuses_what_does_not_fit(vae_run, ldm_run, data, tmp_path):
     def fit(command, *words):
         return command.main([*words])
@@ -176,6 +239,8 @@ def test_training_refuses_what_does_not_fit(vae_run, ldm_run, data, tmp_path):
         ("optimizer.learning_rate", vae, ["--data", str(data), "--run", str(vae_run), *VAE, *SHORT,
                                           "optimizer.learning_rate=1"]),
         ("cars", vae, ["--data", str(data), "--run", new, *VAE, "data.cars=true"]),
+        ("a batch of 100000000 maps", vae, ["--data", str(data), "--run", new, *VAE, "training.batch_size=100000000"]),
+        ("not a directory|is a file", vae, ["--data", str(data), "--run", f"{__file__}/run", *VAE]),
         ("VGG16", vae, ["--data", str(data), "--run", new, *VAE, "objective.perceptual_weight=1"]),
     ):  # fmt: skip
         with pytest.raises(UserError, match=says) as caught:
@@ -185,8 +250,6 @@ def test_training_refuses_what_does_not_fit(vae_run, ldm_run, data, tmp_path):
 
 
 def test_an_autoencoder_without_checkpoint_is_refused(vae_run, data, tmp_path):
-    import shutil
-
     empty = tmp_path / "empty"
     empty.mkdir()
     shutil.copy(vae_run / "config.yaml", empty)

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from radiodiff_jax.data.checks.inventory import (
@@ -21,7 +20,7 @@ from radiodiff_jax.data.checks.inventory import (
     take_inventory,
 )
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.images import Grey, Size, load_grey
+from radiodiff_jax.images import Grey, Size, png_size, read_png
 from radiodiff_jax.radiomapseer import (
     SIZE_MULTIPLE,
     Pair,
@@ -147,7 +146,7 @@ def check_transmitter(file: str, antenna: Grey | None, path: Path, buildings: Gr
 def read_checked(root: Path, path: Path, size: Size | None) -> tuple[Grey | None, list[Finding]]:
     """(grey levels or None if they cannot be used, findings about the file itself)."""
     try:
-        grey, mode = load_grey(path)
+        grey, mode = read_png(path)
     except UserError as error:
         return None, [Finding("error", short(root, path), _without_path(error, path))]
     if size is not None and grey.shape != size:
@@ -163,9 +162,8 @@ def usual_size(inventory: Inventory) -> Size | None:
     sizes: Counter[Size] = Counter()
     for number in inventory.buildings:
         try:
-            with Image.open(buildings_path(inventory.root, number)) as image:
-                sizes[image.height, image.width] += 1
-        except Exception:  # damaged: reported when the map is read
+            sizes[png_size(buildings_path(inventory.root, number))] += 1
+        except UserError:  # reported when the map is read
             continue
     return sizes.most_common(1)[0][0] if sizes else None
 

@@ -29,12 +29,13 @@ from radiodiff_jax.data.packed.contents import (
     MissingBuildings,
     RadioMaps,
     forget_folders,
-    read_json,
+    read_facts,
 )
 from radiodiff_jax.data.splits import Split, chosen_rule, split_maps
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import working_folder, write_json, write_whole
+from radiodiff_jax.files import output_folder, working_folder, write_json, write_whole
 from radiodiff_jax.radiomapseer import RadioMapFolder
+from radiodiff_jax.reading import file_digests
 
 SHARD_MEGABYTES = 200
 """Usual size of a file: large enough for object stores, small enough to be written and copied by many workers."""
@@ -92,10 +93,11 @@ def _build(
     finished = out / NAME / contents.name / VERSION
     facts = description(contents, parts, chosen_rule(maps, rule))
     if finished.exists():
-        if read_json(finished) == facts:
+        known = read_facts(finished)
+        if {name: value for name, value in known.items() if name != "files"} == facts:
             return finished
         raise UserError(f"{finished} was built from other data or by another split; remove it or choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
+    output_folder(out).mkdir(parents=True, exist_ok=True)
     with working_folder(out, ".building-") as temporary:
         folder = temporary / VERSION
         folder.mkdir()
@@ -103,7 +105,8 @@ def _build(
         with tqdm(total=sum(facts["records"].values()), desc=f"packing {contents.name}", unit="record") as bar:
             write(shards, bar)
         write_metadata(contents, shards, folder)
-        write_json(folder / DESCRIPTION_FILE, facts)
+        found = file_digests([shard.path for shard in shards])
+        write_json(folder / DESCRIPTION_FILE, facts | {"files": {path.name: digest for path, digest in found.items()}})
         finished.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(finished)
     return finished

@@ -8,14 +8,17 @@ map). They are values that travel between processes and machines: they hold the 
 it where they are used. A record holds numbers and images as PNG bytes.
 """
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import encode_unfiltered, mask_to_grey
+from radiodiff_jax.limits import SIDE
 from radiodiff_jax.radiomapseer import (
     MISSING_VARIANTS,
     Pair,
@@ -29,11 +32,31 @@ from radiodiff_jax.radiomapseer import (
     missing_buildings_paths,
     read_missing_buildings,
 )
+from radiodiff_jax.reading import OPEN, Count, DamagedFileError, is_there, read_json
 
 NAME = "radio_maps"
 VERSION = "1.0.0"
 FORMAT = "array_record"
 DESCRIPTION_FILE = "radiodiff.json"
+
+Side = Annotated[int, Field(gt=0, le=SIDE)]
+
+
+class PackedRecord(TypedDict):
+    """The schema of radiodiff.json; radio maps have "simulation" and "cars", masks have "buildings"."""
+
+    __pydantic_config__ = OPEN
+    version: Literal["1.0.0"]
+    fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    image_size: Annotated[list[Side], Field(min_length=2, max_length=2)]
+    rule: Literal["radiounet", "radiodiff", "by_map"]
+    records: dict[str, Count]
+    maps: dict[str, list[Count]]
+    simulation: NotRequired[str]
+    cars: NotRequired[bool]
+    buildings: NotRequired[str]
+    files: NotRequired[dict[str, str]]
+
 
 Key = Any
 Record = dict[str, int | bytes]
@@ -84,10 +107,13 @@ class RadioMaps:
             record[name] = _mask_png(self, name, key[0])
         return record | {"gain": encode_unfiltered(folder.gain(*key))}
 
+    def names(self) -> dict[str, Any]:
+        """What tells these contents from others."""
+        return {"simulation": self.simulation, "cars": self.cars}
+
     def facts(self) -> dict[str, Any]:
         """What describes the contents."""
-        folder = open_folder(self.root, self.simulation)
-        return {"simulation": self.simulation, "cars": self.cars, "fingerprint": folder.fingerprint()}
+        return self.names() | {"fingerprint": open_folder(self.root, self.simulation).fingerprint()}
 
     def check(self) -> None:
         """Raise UserError if there is nothing to pack."""
@@ -144,12 +170,13 @@ class MissingBuildings:
         images = (encode_unfiltered(mask_to_grey(mask)) for mask in masks)
         return {"map": key} | dict(zip(self.images, images, strict=True))
 
+    def names(self) -> dict[str, Any]:
+        """What tells these contents from others."""
+        return {"buildings": self.kind}
+
     def facts(self) -> dict[str, Any]:
         """What describes the contents."""
-        return {
-            "buildings": self.kind,
-            "fingerprint": content_digest(self.root, missing_buildings_paths(self.root, self.kind)),
-        }
+        return self.names() | {"fingerprint": content_digest(self.root, missing_buildings_paths(self.root, self.kind))}
 
     def check(self) -> None:
         """Raise UserError if there is nothing to pack."""
@@ -175,28 +202,37 @@ def read_description(data_path: Path, simulation: str, cars: bool) -> dict[str, 
 
     Raises UserError if there is no such build, or only one of another version.
     """
-    folders = [version_folder(data_path, simulation, with_cars) for with_cars in ([True] if cars else [False, True])]
-    return _first_description(data_path, folders, f"simulation {simulation}{' with cars' if cars else ''}", "")
+    contents = [RadioMaps(data_path, simulation, with_cars) for with_cars in ([True] if cars else [False, True])]
+    return _first_description(data_path, contents, f"simulation {simulation}{' with cars' if cars else ''}", "")
 
 
 def read_masks_description(data_path: Path, kind: str) -> dict[str, Any]:
     """radiodiff.json of built masks with missing buildings. Raises UserError as `read_description` does."""
-    return _first_description(data_path, [masks_folder(data_path, kind)], f"masks {kind}", f" --buildings {kind}")
+    return _first_description(data_path, [MissingBuildings(data_path, kind)], f"masks {kind}", f" --buildings {kind}")
 
 
-def read_json(folder: Path) -> dict[str, Any]:
+def read_facts(folder: Path) -> dict[str, Any]:
     """radiodiff.json of a version folder. Raises UserError if it is missing or damaged."""
-    path = folder / DESCRIPTION_FILE
+    path, cure = folder / DESCRIPTION_FILE, f"remove {folder} and build it again"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged; remove {folder} and build it again") from error
+        facts = read_json(path, PackedRecord, cure)
+    except DamagedFileError as error:
+        raise UserError(f"{path} is damaged; {cure} ({error})") from error
+    splits = facts["maps"].keys()
+    if splits != facts["records"].keys() or not {"train", "validation", "test"} <= splits:
+        raise UserError(f"{path} is damaged; {cure} (its splits are {', '.join(splits) or 'none'})")
+    return facts
 
 
-def _first_description(data_path: Path, folders: list[Path], wanted: str, words: str) -> dict[str, Any]:
-    for folder in folders:
-        if (folder / DESCRIPTION_FILE).is_file():
-            return read_json(folder)
+def _first_description(data_path: Path, contents: list[Contents], wanted: str, words: str) -> dict[str, Any]:
+    folders = [data_path / NAME / one.name / VERSION for one in contents]
+    for one, folder in zip(contents, folders, strict=True):
+        if is_there(folder / DESCRIPTION_FILE):
+            facts = read_facts(folder)
+            if any(facts.get(name) != value for name, value in one.names().items()):
+                path = folder / DESCRIPTION_FILE
+                raise UserError(f"{path} is damaged (it is not of {wanted}); remove {folder} and build it again")
+            return facts
     for folder in folders:
         others = [path.name for path in folder.parent.glob("*.*.*")]
         if others:

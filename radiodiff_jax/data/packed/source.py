@@ -3,7 +3,7 @@
 TFDS would read them too, at five times the cost a record (0.1 of now 0.02 ms), as it looks every value up in its schema.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,18 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
 from radiodiff_jax.data.packed.contents import (
-    FORMAT,
-    NAME,
     MissingBuildings,
+    RadioMaps,
     masks_folder,
     read_description,
     read_masks_description,
     version_folder,
 )
+from radiodiff_jax.data.packed.metadata import check_metadata, shard_paths
 from radiodiff_jax.data.records import Record
 from radiodiff_jax.data.splits import check_not_empty
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.images import Mask, decode_grey
+from radiodiff_jax.images import Grey, Mask, decode_grey
 from radiodiff_jax.radiomapseer import MAPS_KEPT
 
 
@@ -47,16 +47,16 @@ class PackedSource:
 
     def __getitem__(self, index: int) -> Record:
         stored = self._stored[index]
-        map_, transmitter, *position = (stored[name].int64_list.value[0] for name in ("map", "transmitter", "row", "column"))
+        map_, transmitter, *position = self._stored.numbers(stored, RadioMaps.scalars)
         record = {
             "map": np.int32(map_),
             "transmitter": np.int32(transmitter),
             "position": np.array(position, np.int32),
-            "buildings": self._mask(png_of(stored, "buildings")),
+            "buildings": self._stored.decode(stored, "buildings", self._mask),
         }
         if self.cars:
-            record["cars"] = self._mask(png_of(stored, "cars"))
-        record["gain"] = decode_grey(png_of(stored, "gain"))
+            record["cars"] = self._stored.decode(stored, "cars", self._mask)
+        record["gain"] = self._stored.image(stored, "gain")
         return record
 
 
@@ -78,7 +78,7 @@ class PackedMasks:
     def _read(self, number: int, variant: int) -> Mask:
         if number not in self._places:
             raise UserError(f"{self._folder} has no map {number}; build it again from the folder of the radio maps")
-        return decode_mask(png_of(self._stored[self._places[number]], MissingBuildings.images[variant - 1]))
+        return self._stored.image(self._stored[self._places[number]], MissingBuildings.images[variant - 1]) != 0
 
 
 class StoredRecords:
@@ -86,7 +86,9 @@ class StoredRecords:
 
     def __init__(self, folder: Path, split: str, facts: dict[str, Any]):
         self._folder = folder
-        paths = sorted(str(path) for path in folder.glob(f"{NAME}-{split}.{FORMAT}-*-of-*"))
+        check_metadata(folder, facts)
+        paths = [str(path) for path in shard_paths(folder, split, facts)]
+        self._size = tuple(facts["image_size"])
         self._source: Sequence[bytes] = self._call(lambda: ArrayRecordDataSource(paths)) if paths else []
         if len(self._source) != facts["records"][split]:
             raise self._damage(f"it holds {len(self._source)} of {facts['records'][split]} records")
@@ -95,13 +97,33 @@ class StoredRecords:
         return len(self._source)
 
     def __getitem__(self, index: int) -> Any:
-        return self._call(lambda: tf_example_pb2.Example.FromString(self._source[range(len(self))[index]])).features.feature
+        place = range(len(self))[index]  # beyond the end an IndexError, as iterating needs it
+        return self._call(lambda: tf_example_pb2.Example.FromString(self._source[place]).features.feature)
 
-    def _call(self, call: Any) -> Any:
+    def numbers(self, stored: Any, names: Sequence[str]) -> list[int]:
+        """Numbers among the features of a record. Raises UserError where they are not there."""
+        return self._call(lambda: [stored[name].int64_list.value[0] for name in names])
+
+    def image(self, stored: Any, name: str) -> Grey:
+        """Grey levels among the features of a record. Raises UserError for none, or those of another size."""
+        return self._call(lambda: self._sized(decode_grey(png_of(stored, name))))
+
+    def decode(self, stored: Any, name: str, mask: Callable[[bytes], Mask]) -> Mask:
+        """The same of a mask, by a function that remembers."""
+        return self._call(lambda: self._sized(mask(png_of(stored, name))))
+
+    def _sized(self, image: np.ndarray) -> np.ndarray:
+        if image.shape != self._size:
+            raise ValueError(f"an image is {image.shape}, not {self._size}")
+        return image
+
+    def _call(self, call: Callable[[], Any]) -> Any:
         try:
             return call()
-        except RuntimeError as error:  # what ArrayRecord raises for missing, cut and altered files alike
-            raise self._damage(str(error)) from error
+        except UserError:
+            raise
+        except Exception as error:  # what ArrayRecord, protocol buffers, zlib and Pillow raise for damage of all kinds
+            raise self._damage(" ".join(str(error).split())[:200] or type(error).__name__) from error
 
     def _damage(self, sentence: str) -> UserError:
         return UserError(

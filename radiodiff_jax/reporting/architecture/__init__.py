@@ -5,13 +5,16 @@ something has to be drawn.
 """
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from typing_extensions import TypedDict
+
+from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
+from radiodiff_jax.reading import read_json
 from radiodiff_jax.reporting.markdown import write_page
 
 FOLDER, MARK = "architecture", ".digest"
@@ -82,10 +85,17 @@ def digest_of(kinds_and_presets: Sequence[tuple[str, str]], presets: Path) -> st
     return digest.hexdigest()
 
 
+class MarkRecord(TypedDict):
+    """The schema of what is kept beside the pages."""
+
+    digest: str
+    pages: list[str]
+
+
 def is_current(folder: Path, digest: str) -> bool:
     """Whether the folder holds all pages of this digest."""
     try:
-        kept = json.loads((folder / MARK).read_text(encoding="utf-8"))
-        return kept["digest"] == digest and all((folder / name).is_file() for name in kept["pages"])
-    except (OSError, ValueError, TypeError, KeyError):
+        kept = read_json(folder / MARK, MarkRecord, "remove it")
+    except UserError:
         return False
+    return kept["digest"] == digest and all((folder / name).is_file() for name in kept["pages"])

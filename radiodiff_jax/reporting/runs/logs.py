@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.limits import LINES_BYTES
+from radiodiff_jax.reading import check_file, read_bytes
 from radiodiff_jax.reporting.runs.run import KEYS, Row, Run, Series, columns, cut_back, modified
 
 STEP = re.compile(r"\[(?:Train|Training) Step\]\s*(\d+)\s*/\s*(\d+)\s*:", re.IGNORECASE)
@@ -35,8 +37,9 @@ def our_name(name: str) -> str:
 
 
 def read_text_log(path: Path, name: str) -> list[Run]:
-    """Every training in a file. Raises UserError if there is none, FileNotFoundError if there is no file."""
-    trainings = parse_lines(re.split(r"[\r\n]+", path.read_bytes().decode("utf-8", errors="replace")))
+    """Every training in a file. Raises UserError if there is none, MissingFileError if there is no file."""
+    content = read_bytes(path, "name a text log or a TensorBoard file as --log", most=LINES_BYTES)
+    trainings = parse_lines(re.split(r"[\r\n]+", content.decode("utf-8", errors="replace")))
     if not trainings:
         raise UserError(
             f"{path} holds no line such as `[Train Step] 100/150000: train/total_loss: 1.23`; give a log of the PyTorch "
@@ -198,9 +201,10 @@ def _training_times(stamps: list[float | None]) -> list[float | None]:
 def read_tensorboard(path: Path, name: str) -> Run:
     """The scalars of an event file, or of a folder of them. A later session's values replace those it repeats.
 
-    Raises UserError without the package, and for a file that holds no scalars; FileNotFoundError if there is none.
+    Raises UserError without the package, and for a file that holds no scalars; MissingFileError if there is none.
     """
-    path.stat()
+    for file in sorted(path.rglob("*tfevents*")) if path.is_dir() else [path]:
+        check_file(file, "name a text log or a TensorBoard file as --log")
     try:
         from tensorboard.backend.event_processing.event_accumulator import SCALARS, EventAccumulator
     except ImportError as error:

@@ -4,8 +4,6 @@ A run keeps `samples/STEP.png` (truth | output | error in dB). Where `samples/ST
 `output` [maps, height, width] (gain) and `buildings` [maps, height, width], error maps and histograms are drawn too.
 """
 
-import json
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +13,13 @@ from PIL import Image
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
+from radiodiff_jax.images import open_png
+from radiodiff_jax.reading import AnyObject, read_arrays, read_bytes, read_json
 from radiodiff_jax.reporting.evaluation_verdict import OWN, has_steps
 from radiodiff_jax.reporting.map_figures import ERROR_MAP, ERROR_RANGE_DB, GAIN_MAP, draw_map
 from radiodiff_jax.reporting.markdown import count, counted, decibels, figure, number, plain
 from radiodiff_jax.reporting.runs.curves import grid
-from radiodiff_jax.reporting.runs.run import Run, Sample, modified
+from radiodiff_jax.reporting.runs.run import NO_CURE, Run, Sample, modified
 from radiodiff_jax.reporting.style import BLUE, MUTED, save_png_pair, save_svg_pair
 from radiodiff_jax.units import DB_PER_GAIN, gain_to_db
 
@@ -68,10 +68,9 @@ def small_copy(source: Path, target: Path) -> str:
     try:
         if target.is_file() and target.stat().st_mtime >= source.stat().st_mtime:
             return ""
-        with Image.open(source) as opened:
-            picture = opened.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return f"The picture samples/{source.name} cannot be read ({error})."
+        picture = open_png(read_bytes(source, NO_CURE)).convert("RGB")
+    except Exception as error:  # of a picture that is damaged, or is none
+        return f"The picture samples/{source.name} cannot be read ({' '.join(str(error).split())[:200]})."
     if picture.width > WIDEST:
         picture = picture.resize((WIDEST, round(picture.height * WIDEST / picture.width)), Image.Resampling.LANCZOS)
     small = picture.quantize(COLOURS, dither=Image.Dither.NONE)
@@ -79,13 +78,14 @@ def small_copy(source: Path, target: Path) -> str:
     return ""
 
 
-def read_arrays(path: Path) -> Arrays:
+def read_sample(path: Path) -> Arrays:
     """(truth, output, buildings) [maps, height, width]. Raises ValueError with a reason for anything else."""
     try:
-        with np.load(path, allow_pickle=False) as held:
-            truth, output, buildings = (held[name] for name in ("truth", "output", "buildings"))
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"samples/{path.name} cannot be read ({error}).") from error
+        truth, output, buildings = read_arrays(path, ("truth", "output", "buildings"), NO_CURE).values()
+    except UserError as error:
+        raise ValueError(f"samples/{path.name} cannot be read ({str(error).removesuffix(f'; {NO_CURE}')}).") from error
+    if any(array.dtype.kind not in "fbiu" for array in (truth, output, buildings)):
+        raise ValueError(f"samples/{path.name} holds arrays that are no numbers.")
     if truth.ndim != 3 or not truth.size or not truth.shape == output.shape == buildings.shape:
         raise ValueError(f"samples/{path.name} holds arrays of shapes that do not fit together.")
     return truth.astype(np.float32), output.astype(np.float32), buildings.astype(bool)
@@ -97,7 +97,7 @@ def figures_of_arrays(chosen: list[Sample], folder: Path, problems: list[str]) -
     for sample in chosen:
         if sample.arrays is not None:
             try:
-                found.append((sample.step, read_arrays(sample.arrays)))
+                found.append((sample.step, read_sample(sample.arrays)))
             except ValueError as error:
                 problems.append(str(error))
     if not found:
@@ -222,7 +222,7 @@ def write_evaluation(path: Path, folder: Path, known: str | None, newest: float)
 def evaluation_figures(path: Path) -> dict[str, Any] | None:
     """Predictor, split, steps, maps, mean RMSE and SSIM (raw, all pixels) and ms a map; None if the file holds something else."""
     try:
-        held = json.loads(path.read_bytes())
+        held = read_json(path, AnyObject, NO_CURE)
         results = held["results"]
         name = next(name for name in OWN if name in results)
         figures = results[name]["figures"]
@@ -236,7 +236,7 @@ def evaluation_figures(path: Path) -> dict[str, Any] | None:
             "ssim": float(figures["raw/all/ssim"]["mean"]),
             "ms_per_map": float(results[name]["ms_per_map"]),
         }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError):
+    except (UserError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
         return None
 
 

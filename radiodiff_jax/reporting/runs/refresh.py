@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import signal
 import time
@@ -18,7 +17,8 @@ from typing import Any
 from tqdm import tqdm
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_text
+from radiodiff_jax.files import UnwritableError, output_folder, write_text
+from radiodiff_jax.reading import AnyObject, MissingFileError, read_json
 from radiodiff_jax.reporting.markdown import slug
 from radiodiff_jax.reporting.runs.analysis import SILENT_AFTER_S
 from radiodiff_jax.reporting.runs.logs import read_tensorboard, read_text_log
@@ -81,7 +81,7 @@ def source_name(path: Path, kind: str) -> str:
 def read_source(path: Path, kind: str) -> list[Run]:
     """The trainings of a run folder ("folder"), a text log ("text") or TensorBoard files ("tensorboard").
 
-    Raises FileNotFoundError if there is nothing, UserError for a log that holds no training.
+    Raises MissingFileError if there is nothing, UserError for a log that holds no training.
     """
     if kind == "folder":
         return [read_folder(path)]
@@ -145,10 +145,10 @@ def read_summaries(site_runs: Path) -> dict[str, dict[str, Any]]:
 def read_kept(path: Path) -> dict[str, Any] | None:
     """What is kept beside a page; None if there is nothing or it is damaged."""
     try:
-        kept = json.loads(path.read_bytes())
+        kept = read_json(path, AnyObject, "remove it")
         summary = kept["summary"] if "summary" in kept else kept["card"]  # as older versions call it
         return {name: kept[name] for name in ("digest", "code", "source")} | {"summary": dict(summary)}
-    except (OSError, ValueError, LookupError, TypeError):
+    except (UserError, ValueError, LookupError, TypeError):
         return None
 
 
@@ -238,10 +238,15 @@ def attempt(source: Source, settings: ReportSettings) -> tuple[list[dict[str, An
     """(summaries, a sentence if there was an error); a source that is gone, or vanishes meanwhile, is none."""
     try:
         return write_pages(source, settings), ""
+    except MissingFileError:
+        return [], ""
+    except (UnwritableError, OSError) as error:
+        return [], f"the page of {source.path} cannot be made: {error}" if source.path.exists() else ""
     except UserError as error:
         return [], str(error)
-    except OSError as error:
-        return [], f"the page of {source.path} cannot be made: {error}" if source.path.exists() else ""
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return [], f"the page of {source.path} cannot be made: its files hold what no version of this program writes ({told})"
 
 
 def each(sources: list[Source], settings: ReportSettings, workers: int) -> Iterator[tuple[list[dict[str, Any]], str]]:
@@ -267,7 +272,7 @@ def write_overviews(settings: ReportSettings) -> None:
     summaries = [one["summary"] | {"gone": not Path(one["source"]).exists()} for one in kept]
     digest = hashlib.sha256(json.dumps([code_digest(), summaries]).encode()).hexdigest()
     digest_file = settings.folder / KEPT
-    if (settings.folder / "index.md").is_file() and digest_file.is_file() and digest_file.read_text() == digest:
+    if (settings.folder / "index.md").is_file() and digest_file.is_file() and digest_file.read_bytes() == digest.encode():
         return
     from radiodiff_jax.reporting.runs.overview import write_comparison, write_index
 
@@ -279,11 +284,10 @@ def write_overviews(settings: ReportSettings) -> None:
 def check_writable(folder: Path) -> None:
     """Raise UserError unless files can be made in a folder."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / ".writable", "")
-        os.unlink(folder / ".writable")
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written ({error.strerror}); name another folder as --site") from error
+        output_folder(folder)
+    except UserError as error:
+        told = str(error).removeprefix(f"{folder} cannot be written: ").removesuffix("; name another folder")
+        raise UserError(f"{folder} cannot be written ({told}); name another folder as --site") from error
 
 
 POLL_S = 3.0

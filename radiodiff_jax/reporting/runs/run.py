@@ -5,6 +5,7 @@ Readers never raise for what a file holds: what cannot be read is a sentence in 
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,9 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from radiodiff_jax.config_files import read_yaml
+from radiodiff_jax.config import CONFIG_TYPES
+from radiodiff_jax.config_files import field_types, read_yaml, section_types
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.evaluation_files import is_number
+from radiodiff_jax.limits import LINES_BYTES
+from radiodiff_jax.reading import DamagedFileError, MissingFileError, is_there, is_value, read_bytes, read_json
+from radiodiff_jax.training.run_files import EventRecord, RunRecord
 
 Row = dict[str, Any]
 KINDS = {"vae": "autoencoder", "generator": "generator", "ldm": "diffusion model", "unknown": "other"}
@@ -107,7 +112,7 @@ def columns(rows: list[Row]) -> tuple[dict[str, Series], list[str]]:
         chosen = [number for number, row in enumerate(rows) if name in row]
         try:
             values = np.array([rows[number][name] for number in chosen], dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             odd.append(name)
             continue
         values[~np.isfinite(values)] = np.nan
@@ -155,6 +160,10 @@ def cut_back(rows: Iterable[Row]) -> tuple[list[Row], list[Repeated]]:
 
 GROWING = ("metrics.jsonl", "events.jsonl")
 FILES = ("config.yaml", *GROWING, "run.json")
+NO_CURE = "leave it"  # taken off again: the page has no advice
+SECTIONS = {
+    name for root in CONFIG_TYPES.values() for name, kind in field_types(root).items() if section_types(kind)
+}
 LINES_NAMED = 3  # damaged lines whose numbers are given
 
 
@@ -173,8 +182,11 @@ def input_files(path: Path) -> list[Path]:
 def read_folder(path: Path) -> Run:
     """Read everything but pictures."""
     rows, problems = read_records(path / "metrics.jsonl")
-    events, more = read_records(path / "events.jsonl")
+    told, more = read_records(path / "events.jsonl")
     problems += more
+    events = [event for event in told if is_value(event, EventRecord)]
+    if len(events) < len(told):
+        problems.append(f"{_lines(len(told) - len(events))} of events.jsonl are no events and were left out.")
     usable = [row for row in rows if is_number(row.get("step"))]
     if len(usable) < len(rows):
         problems.append(f"{_lines(len(rows) - len(usable))} of metrics.jsonl name no step and were left out.")
@@ -196,7 +208,7 @@ def read_folder(path: Path) -> Run:
         origin="run folder",
         kind=next((kind for kind in (details.get("kind"), (settings or {}).get("kind")) if kind in KINDS), "unknown"),
         series=series,
-        events=tuple(event for event in events if isinstance(event.get("event"), str)),
+        events=tuple(events),
         settings=settings,
         details=details,
         planned=planned_steps(settings, events),
@@ -212,11 +224,11 @@ def read_folder(path: Path) -> Run:
 def read_records(path: Path) -> tuple[list[Row], list[str]]:
     """(the objects of a JSON lines file, sentences about what is missing or damaged)."""
     try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
+        lines = read_bytes(path, NO_CURE, most=LINES_BYTES).split(b"\n")
+    except MissingFileError:
         return [], [f"There is no {path.name} yet."]
-    except OSError as error:
-        return [], [f"{path.name} cannot be read ({error.strerror})."]
+    except DamagedFileError as error:
+        return [], [as_problem(path, error)]
     last, lines = lines[-1], [line for line in lines[:-1] if line.strip()]
     problems = [f"The last line of {path.name} is unfinished and was left out."] if last.strip() else []
     try:
@@ -245,23 +257,30 @@ def _lines(count: int) -> str:
 
 def read_settings(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """(config.yaml as nested mappings, or None, with a sentence why)."""
-    if not path.is_file():
+    if not is_there(path):
         return None, ["There is no config.yaml, so the settings are not known."]
     try:
-        return read_yaml(path), []
+        found = read_yaml(path)
     except UserError as error:
         return None, [f"{error}."]
+    odd = [name for name in sorted(SECTIONS & found.keys()) if not isinstance(found[name], dict)]
+    return (None, [f"config.yaml is damaged: {odd[0]} is no section of settings."]) if odd else (found, [])
 
 
 def read_details(path: Path) -> tuple[dict[str, Any], list[str]]:
     """(run.json, or nothing, with a sentence why)."""
     try:
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError:
+        return read_json(path, RunRecord, NO_CURE), []
+    except MissingFileError:
         return {}, ["There is no run.json, so the environment is not known."]
-    except (OSError, ValueError, RecursionError) as error:
-        return {}, [f"run.json cannot be read ({error})."]
-    return (found, []) if isinstance(found, dict) else ({}, ["run.json holds no object."])
+    except DamagedFileError as error:
+        return {}, [as_problem(path, error)]
+
+
+def as_problem(path: Path, error: DamagedFileError) -> str:
+    """What is wrong with a file of the run, as a sentence of its page."""
+    text = str(error).removesuffix(f"; {NO_CURE}").replace(f"{path} is damaged", f"{path.name} cannot be read")
+    return f"{text.replace(str(path), path.name)}."
 
 
 def planned_steps(settings: dict[str, Any] | None, events: list[Row]) -> int | None:
@@ -279,7 +298,7 @@ def find_samples(folder: Path) -> tuple[Sample, ...]:
     found = [
         Sample(int(picture.stem), picture, arrays if (arrays := picture.with_suffix(".npz")).is_file() else None)
         for picture in folder.glob("*.png")
-        if picture.stem.isdecimal()
+        if re.fullmatch("[0-9]{1,18}", picture.stem)
     ]
     return tuple(sorted(found, key=lambda sample: sample.step))
 

@@ -22,6 +22,7 @@ from radiodiff_jax import __version__
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
 from radiodiff_jax.images import read_grey, write_grey, write_mask
+from radiodiff_jax.limits import MAPS, SIDE, TRANSMITTERS, check_most
 from radiodiff_jax.radiomapseer import antenna_path, buildings_path, gain_path, write_transmitter
 from radiodiff_jax.simulation.cities.placement import place_transmitters
 from radiodiff_jax.simulation.folder import claim_with_record
@@ -58,6 +59,9 @@ def write_ray_traced_folder(
     for name, (value, smallest) in least.items():
         if value < smallest:
             raise UserError(f"ray tracing needs {name} to be {smallest} or more, but it is {value}", exit_code=2)
+    limits = {"maps": (maps, MAPS), "transmitters": (transmitters, TRANSMITTERS), "pixels along a side": (max(size), SIDE)}
+    for name, (value, largest) in limits.items():
+        check_most(f"the number of {name}", value, largest)
     if min(size) < COARSE or any(side % COARSE for side in size):
         raise UserError(f"ray tracing needs sides that are multiples of {COARSE} m, but the size is {size[0]} x {size[1]}", 2)
     library = load_ray_tracer()
