@@ -20,9 +20,11 @@ def main(argv: list[str] | None = None) -> int:
 def import_checkpoint(arguments: argparse.Namespace) -> int:
     """Make a run folder of a checkpoint of the original."""
     from radiodiff_jax.config_files import load_config
+    from radiodiff_jax.files import output_folder
     from radiodiff_jax.training.imported import configure, find_checkpoint, write_imported
 
     file = arguments.file
+    output_folder(arguments.run)
     checkpoint = find_checkpoint(read_tensors(file), str(file), arguments.weights)
     words = {"vae": [], "generator": []} | {checkpoint.kind: arguments.settings}
     presets = {"vae": "paper", "generator": "paper"} | {checkpoint.kind: arguments.config}
@@ -41,8 +43,10 @@ def import_checkpoint(arguments: argparse.Namespace) -> int:
 def import_config(arguments: argparse.Namespace) -> int:
     """Write our settings for a YAML file of the original, and say what became of each key."""
     from radiodiff_jax.config_files import build_config, read_yaml, write_config
+    from radiodiff_jax.files import output_path
     from radiodiff_jax.original_config import convert
 
+    output_path(arguments.out)
     tree, rows = convert(read_yaml(arguments.file), str(arguments.file))
     config = build_config(tree["kind"], tree, f"what {arguments.file} says")
     write_config(arguments.out, config)
@@ -56,9 +60,10 @@ def import_perceptual(arguments: argparse.Namespace) -> int:
     """Write the file of VGG16 and LPIPS that objective.perceptual_weights_file names."""
     import numpy as np
 
-    from radiodiff_jax.files import write_whole
+    from radiodiff_jax.files import output_path, write_whole
     from radiodiff_jax.models.perceptual import from_torchvision, perceptual_weights
 
+    output_path(arguments.out)
     where = f"{arguments.vgg} and {arguments.linear}"
     arrays = from_torchvision(read_tensors(arguments.vgg), read_tensors(arguments.linear), where)
     perceptual_weights(arrays, str(arguments.vgg))  # raises UserError for other shapes
@@ -76,10 +81,11 @@ def export_run(arguments: argparse.Namespace) -> int:
     """Write the weights of a run as safetensors."""
     from safetensors.numpy import save_file
 
-    from radiodiff_jax.files import write_whole
+    from radiodiff_jax.files import output_path, write_whole
     from radiodiff_jax.inference.exported import original_tensors, our_tensors
     from radiodiff_jax.inference.loading import load_run
 
+    output_path(arguments.out)
     model = load_run(arguments.run, arguments.checkpoint)
     tensors = original_tensors(model) if arguments.names == "original" else our_tensors(model)
     about = {"format": "pt" if arguments.names == "original" else "radiodiff_jax weights", "run": arguments.run.name}
@@ -90,10 +96,11 @@ def export_run(arguments: argparse.Namespace) -> int:
 
 def export_program(arguments: argparse.Namespace) -> int:
     """Write a predictor that needs jax and nothing of this package, and a program that loads it."""
-    from radiodiff_jax.files import write_text, write_whole
+    from radiodiff_jax.files import output_path, write_text, write_whole
     from radiodiff_jax.inference.exported import LOADER, predictor_program
     from radiodiff_jax.inference.loading import load_generator
 
+    output_path(arguments.out)
     model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
     size = arguments.size or model.config.image_size
     program = predictor_program(model, size, arguments.batch, arguments.steps, arguments.platforms)
@@ -184,7 +191,8 @@ def make_parser() -> argparse.ArgumentParser:
     program.add_argument("--steps", type=whole_number(1), help="sampling steps (default: the model's own)")
     program.add_argument("--platforms", nargs="+", choices=("cpu", "cuda", "rocm", "tpu"), default=["cpu", "cuda"],
                          help="what it shall run on (default: cpu cuda)")  # fmt: skip
-    program.add_argument("--out", type=a_path, required=True, metavar="FILE", help="file to write; the loader lies beside it, as .py")
+    program.add_argument("--out", type=a_path, required=True, metavar="FILE",
+                         help="file to write; the loader lies beside it, as .py")  # fmt: skip
     program.set_defaults(call=export_program)
     return parser
 

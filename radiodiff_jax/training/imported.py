@@ -187,7 +187,7 @@ def write_imported(
 
 def _save_checkpoint(folder: Path, step: int, state: Tree) -> None:
     """A checkpoint as `checkpoints` reads it for inference; without an optimizer no training goes on from it."""
-    meta = {"step": step, "rmse": None, "digests": quick_digests(state)}
+    meta = {"step": step, "data": {}, "rmse": None, "digests": quick_digests(state)}
     with ocp.CheckpointManager(folder.resolve()) as manager:
         manager.save(step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)))
 
