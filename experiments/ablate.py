@@ -34,7 +34,7 @@ from experiments.ablation.schedule import FAILED, FINISHED, INTERRUPTED, Running
 from experiments.command import INTERRUPTED as INTERRUPTED_CODE
 from experiments.command import a_path, command_help, run_command, text_table, whole_number
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import output_folder
+from radiodiff_jax.files import output_folder, output_path, telling_what_is_in_the_way
 from radiodiff_jax.limits import BATCH, WORKERS
 from radiodiff_jax.reporting.ablation_summary import FILE, rank_lines
 from radiodiff_jax.reporting.markdown import duration
@@ -46,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
     plan = read_plan(arguments.plan, arguments.profile, arguments.settings, arguments.seeds, arguments.budget)
     out, slots = output_folder(arguments.out), read_slots(arguments, plan)
+    for name in (FILE, "state.json"):
+        output_path(out / name)
     state, jobs = read_state(out), plan.jobs()
     chosen = plan.jobs(arguments.only)
     check_recipes(plan, out, arguments.data, state, jobs)
@@ -143,7 +145,9 @@ class Ablation:
         if arguments.parallel > 1 and not self.alone:
             environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # several processes share a GPU's memory
         log = self.out / "logs" / f"{job.name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
+        with telling_what_is_in_the_way(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            output_path(log).touch()
         with log.open("w", encoding="utf-8") as said:
             # In a session of its own, so that Ctrl-C reaches this process alone, which then asks the other to stop.
             return subprocess.Popen(

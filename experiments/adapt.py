@@ -21,7 +21,7 @@ from experiments.training import CONFIGS, SIMULATE
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.data.splits import folds
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import output_folder, write_json
+from radiodiff_jax.files import output_folder, output_path, write_json
 from radiodiff_jax.limits import STEPS
 from radiodiff_jax.reading import OPEN, AnyObject, Count, Finite, is_there, read_json
 from radiodiff_jax.settings import DataConfig
@@ -59,7 +59,8 @@ def adapt(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     from radiodiff_jax.reporting.adaptation_curve import summarise_curve
     from radiodiff_jax.training.start import architecture
 
-    output_folder(arguments.out)
+    for name in ("plan.json", "adapt.json"):
+        output_path(output_folder(arguments.out) / name)
     source = load_source(arguments.source, arguments.from_checkpoint)
     base = architecture(source.generator.config)
     data = load_config("generator", arguments.config, arguments.settings, CONFIGS, base).data

@@ -317,7 +317,7 @@ def run_explore(arguments: argparse.Namespace) -> None:
     from radiodiff_jax.reporting.data_pages import write_data_index, write_data_page
 
     out = arguments.out or Path("explore") / arguments.root.resolve().name
-    output_folder(out)
+    output_path(output_folder(out) / "numbers.json")
     check_outputs(arguments)
     numbers = explore(arguments.root, arguments.simulation, out, arguments.simulated, arguments.count)
     names = numbers["sets"][0]["facts"]

@@ -61,10 +61,8 @@ def evaluate_run(
     from radiodiff_jax.training.run_folder import now
     from radiodiff_jax.units import gain_to_grey
 
-    for path in [] if out is None else [out, out.with_suffix(".npz")]:
-        output_path(path)
-    for folder in [*([maps] if maps else []), *([run / "evaluation"] if run and out is None else [])]:
-        output_folder(folder)
+    if maps is not None:
+        output_folder(maps)
     model = model or load_run(run, checkpoint)
     judged = model.config
     if simulation:
@@ -93,18 +91,25 @@ def evaluate_run(
         chosen = min(count or len(source), len(source))
         return tqdm(batches, desc=f"evaluating {run or model.name}", unit="batch", total=-(-chosen // batch_size), disable=None)
 
+    def path_of(number: int, known: int | None) -> Path:
+        file = f"{name}{'' if known is None else f'_observed{known}'}_steps{number}{drawn}.json"
+        return out or (run / "evaluation" / file if run else Path(f"{Path(model.name).stem}_{file}"))
+
     written = {}
     head = {"run": str(run)} if run else {"model": model.name, "run": model.name}
     head |= {"data": str(data), "split": split, "simulation": judged.data.simulation, "evaluated": now()}
     drawn = f"_samples{samples}" if samples > 1 else ""
-    for known in dict.fromkeys(observed or [None]):
+    numbers = list(dict.fromkeys(observed or [None]))
+    for path in [path_of(number, known) for known in numbers for number in steps]:
+        output_path(path)
+        output_path(path.with_suffix(".npz"))
+    for known in numbers:
         told = {} if known is None else {"observed_pixels": known}
         source = open_maps(judged if known is None else with_observed(judged, known))
         check_batch(batch_size, source.size)
         found = evaluate_steps(model, source, steps, batch_size, count, keep if maps else None, progress, samples)
         for result, arrays in found:
-            file = f"{name}{'' if known is None else f'_observed{known}'}_steps{result['steps']}{drawn}.json"
-            path = out or (run / "evaluation" / file if run else Path(f"{Path(model.name).stem}_{file}"))
+            path = path_of(result["steps"], known)
             written[path] = head | told | result
             write_evaluation(path, written[path], arrays)
     return written

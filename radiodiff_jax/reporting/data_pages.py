@@ -2,14 +2,13 @@
 
 import html
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
-from radiodiff_jax.reading import AnyObject, check_value, read_json
+from radiodiff_jax.reading import AnyObject, check_value, read_bytes, read_json, read_text
 from radiodiff_jax.reporting.data_exploration import FINDINGS_KEPT, NUMBERS, VERSION
 from radiodiff_jax.reporting.markdown import code, counted, figure, note, page, plain, slug, table, write_page
 from radiodiff_jax.reporting.schemas import NumbersRecord
@@ -40,7 +39,7 @@ def write_data_index(site: Path) -> Path:
     """Write site/data/index.md: a line for every data set that has a page. Returns it."""
     rows = []
     for path in sorted((site / "data").glob("*/index.md")):
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, "remove it, and it is made again")
         title, about = (re.search(form, text, re.MULTILINE) for form in (r"^# (.+)$", r"^description: (['\"])(.*)\1$"))
         name = title[1].removeprefix("Data set ") if title else path.parent.name
         rows.append([f"[{name}]({path.parent.name}/index.md)", plain(html.unescape(about[2])) if about else ""])
@@ -279,8 +278,9 @@ def _picture(folder: Path, stem: str, alternative: str, kind: str = "svg") -> st
 
 def _copy(source: Path, target: Path) -> None:
     """Copy atomically, and only where something changed: a watching server reloads otherwise."""
-    if not target.is_file() or target.read_bytes() != source.read_bytes():
-        write_whole(target, lambda temporary: shutil.copyfile(source, temporary))
+    content = read_bytes(source, AGAIN)
+    if not target.is_file() or target.read_bytes() != content:
+        write_whole(target, lambda temporary: temporary.write_bytes(content))
 
 
 def _damaged(path: Path) -> UserError:
