@@ -7,8 +7,11 @@ its functions, told from the others by its `name`. A new space, backbone or obje
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from annotated_types import Len
 from pydantic import Field
 
+from radiodiff_jax import bounds
+from radiodiff_jax.bounds import Text
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.features import check_features
 from radiodiff_jax.models.backbone import Answers
@@ -47,11 +50,11 @@ class GeneratorConfig:
 
     __pydantic_config__ = STRICT
     kind: Literal["generator"] = "generator"
-    image_size: tuple[int, int] = (256, 256)
+    image_size: tuple[bounds.Side, bounds.Side] = (256, 256)
     space: SpaceConfig = field(default_factory=PixelSpace)
     backbone: BackboneConfig = field(default_factory=UNetBackbone)
     objective: ObjectiveConfig = field(default_factory=Regression)
-    features: tuple[str, ...] = ("buildings", "transmitter", "cars")  # see features.py
+    features: Annotated[tuple[Text, ...], Len(1, 32)] = ("buildings", "transmitter", "cars")  # see features.py
     estimate: Literal["none", "line_of_sight", "path"] = "none"  # where training starts; see propagation.py
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     ema: EMAConfig = field(default_factory=EMAConfig)
