@@ -32,7 +32,7 @@ from experiments.ablation.results import (
 )
 from experiments.ablation.schedule import FAILED, FINISHED, INTERRUPTED, Running, Stop, run_jobs
 from experiments.command import INTERRUPTED as INTERRUPTED_CODE
-from experiments.command import command_help, run_command, text_table, whole_number
+from experiments.command import command_help, run_command, seed_number, text_table, whole_number
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.reporting.ablation_summary import FILE, rank_lines
 from radiodiff_jax.reporting.markdown import duration
@@ -263,7 +263,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for runs, logs and the result")
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants, and what they build on")
-    parser.add_argument("--seeds", type=whole_number(0), nargs="+", metavar="N", help="in the place of the plan's")
+    parser.add_argument("--seeds", type=seed_number, nargs="+", metavar="N", help="in the place of the plan's")
     parser.add_argument("--budget", type=parse_budget, metavar="KIND=NUMBER",
                         help="updates=N, seconds=S or flops=F in the place of the plan's")  # fmt: skip
     parser.add_argument("--devices", metavar="0,1,...", help="GPUs, one process each (CUDA_VISIBLE_DEVICES)")

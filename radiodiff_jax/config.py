@@ -77,6 +77,8 @@ class GeneratorConfig:
             raise UserError(
                 f"objective {self.objective.name} starts from a regression run, so it takes no estimate; set estimate=none"
             )
+        if getattr(self.objective, "l1_weight", 1) == getattr(self.objective, "l2_weight", 1) == 0:
+            raise UserError("objective.l1_weight and objective.l2_weight are both 0, so nothing would be learnt; set one above 0")
         if getattr(self.objective, "error_scale", False) and self.space.needs_autoencoder:
             raise UserError(
                 "objective.error_scale predicts the error of single pixels, which a latent does not have; take space=pixel or "

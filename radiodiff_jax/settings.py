@@ -15,6 +15,7 @@ from radiodiff_jax.errors import UserError
 
 DataType = Literal["float32", "bfloat16", "float16"]
 Simulation = Literal["DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4", "RT"]
+SMALLEST_PATCH = 3  # pixels that the discriminator's last two convolutions need along one side
 STRICT = {"extra": "forbid", "allow_inf_nan": False}  # how pydantic checks these dataclasses
 
 
@@ -199,6 +200,16 @@ class VAEConfig:
             raise UserError("optimizer.train_only chooses parameters of a generator; leave it out, an autoencoder is trained whole")
         widths = [self.autoencoder.base_channels * m for m in self.autoencoder.channel_multipliers]
         check_groups("autoencoder.base_channels", widths, self.autoencoder.normalisation_groups)
+        factor, layers = self.autoencoder.downsampling, self.discriminator.layers
+        if any(side % factor for side in self.image_size):
+            raise UserError(
+                f"image_size {list(self.image_size)}: with {len(widths)} levels of autoencoder.channel_multipliers both sides must "
+                f"be multiples of {factor}"
+            )
+        if min(self.image_size) // 2**layers < SMALLEST_PATCH:
+            raise UserError(
+                f"discriminator.layers is {layers}: they would leave nothing of image_size {list(self.image_size)}; take fewer"
+            )
 
 
 def check_image_size(size: tuple[int, int]) -> None:

@@ -82,6 +82,7 @@ class RadioDiffBackbone:
         widths = [self.base_channels, *level_widths(self)]
         check_groups("backbone.base_channels", widths, self.normalisation_groups)
         check_groups("backbone.base_channels", widths, self.relation_heads)
+        check_groups("backbone.base_channels", widths, 2)  # half of them code the row, half the column
 
 
 class DownLevel(nn.Module):
