@@ -54,7 +54,10 @@ def test_streams_that_lead_nowhere(body, shell, code, says):
     assert done.stderr.startswith(says) and done.stderr.count(b"\n") == (1 if says else 0)
 
 
-@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+ASCII = [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+
+
+@pytest.mark.parametrize("environment", ASCII)
 def test_a_terminal_without_the_letters_of_a_path(tmp_path, environment):
     folder = tmp_path / "straße-🏙"
     folder.mkdir()
@@ -94,7 +97,8 @@ def test_an_interrupt_while_libraries_are_loaded_is_told_in_a_word():
 def test_a_fault_of_the_program_is_kept_in_a_file(tmp_path):
     done = start("secret = 5\nraise RuntimeError('of the inside\\ud800')", TMPDIR=str(tmp_path))
     assert done.returncode == 1 and done.stderr.count(b"\n") == 1
-    found = re.fullmatch(r"error: this is a fault of the program \(RuntimeError\); (\S+) holds the details.*\n", done.stderr.decode())
+    sentence = r"error: this is a fault of the program \(RuntimeError\); (\S+) holds the details.*\n"
+    found = re.fullmatch(sentence, done.stderr.decode())
     assert found and Path(found[1]).parent == tmp_path
     text = Path(found[1]).read_text()
     assert "Traceback" in text and "RuntimeError: of the inside" in text
