@@ -31,8 +31,8 @@ from experiments.ablation.results import (
     write_state,
 )
 from experiments.ablation.schedule import FAILED, FINISHED, INTERRUPTED, Running, Stop, run_jobs
-from experiments.command import INTERRUPTED as INTERRUPTED_CODE
 from experiments.command import command_help, run_command, seed_number, text_table, whole_number
+from experiments.ending import INTERRUPTED as INTERRUPTED_CODE
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.reporting.ablation_summary import FILE, rank_lines
 from radiodiff_jax.reporting.markdown import duration

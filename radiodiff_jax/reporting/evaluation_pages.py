@@ -350,4 +350,4 @@ def cell(value: float | None, key: str) -> str:
 
 def absent(what: str, result: dict[str, Any]) -> str:
     """A sentence about a part that the file lacks."""
-    return f"{what} are not in this file; `{evaluate_again(result)}` writes them."
+    return f"{what} are not in this file; {code(evaluate_again(result))} writes them."
