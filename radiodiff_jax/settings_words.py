@@ -13,6 +13,7 @@ from radiodiff_jax.errors import UserError, shown
 
 MOST_LETTERS = 2000  # of a word
 MOST_ENTRIES = 1000  # of a list
+MOST_BRACKETS = 20  # that open, in quotes or not
 NAMED = {
     **dict.fromkeys(("true", "yes", "on"), True), **dict.fromkeys(("false", "no", "off"), False),
     **dict.fromkeys(("null", "~", ""), None),
@@ -35,6 +36,8 @@ def split_word(word: str) -> tuple[list[str], Scalar | list[Scalar]]:
 
 def parse_value(text: str, where: str) -> Scalar | list[Scalar]:
     """A scalar or a flat list of scalars. Raises UserError, exit code 2, for anything else; `where` names the value."""
+    if len(re.findall(r"[\[{]", text)) > MOST_BRACKETS:  # on which the parser spends seconds
+        raise UserError(f"{where} is a list in a list; give one flat list, such as [64, 96]", 2)
     try:
         value, end = _value(_events(text, where), where)
     except yaml.YAMLError as error:
