@@ -1,5 +1,7 @@
 """The short form of `python -m tests.fuzz`: a few trials of every kind that is quick, the same every time."""
 
+import time
+
 import pytest
 
 from tests.fuzz.ground import Ground
@@ -27,7 +29,7 @@ def test_the_trial_sees_what_is_wrong(tmp_path):
     from radiodiff_jax.errors import UserError
 
     def call(main, clean=True, seconds=10.0):
-        found = attempt(Command(lambda words: main(), [], clean), tmp_path, seconds)
+        found = attempt(Command(lambda words: main(), [], clean, seconds), tmp_path)
         for path in tmp_path.iterdir():
             path.unlink()
         return "" if found is None else found.what
@@ -53,6 +55,7 @@ def test_the_trial_sees_what_is_wrong(tmp_path):
     assert call(lambda: 7) == "exit code 7"
     assert call(lambda: print("Traceback (most recent call last):")) == "a traceback was printed"
     assert call(endless, seconds=0.2).startswith("longer than 0 s")
+    assert call(lambda: time.sleep(9), seconds=0.05).startswith("longer than 0 s")
     assert call(multiline).startswith("a sentence of 7 letters in 2 lines")
     (tmp_path / "given").write_text("this")
     assert call(changing) == "an input was changed"

@@ -37,6 +37,7 @@ SLOW: set[str] = set()
 """Kinds that compile networks or draw pages: left out of the short form."""
 NAMES = {"vae": sorted(settings(VAEConfig)), "generator": sorted(settings(GeneratorConfig))}
 UNKNOWN = ["--dry-run", "--only", "nobody"]  # said of a plan that is sound, before its networks are measured
+DRAWING = 60.0  # seconds of the processor for what compiles a network or draws figures
 MISSING = "no-data"  # where a command would begin to train, its data are not there
 
 
@@ -213,7 +214,7 @@ def packed_folders(draw: Draw, ground: Ground, folder: Path) -> Command:
     damaged = values.damaged_json(json.loads(content)) if path.suffix == ".json" else values.damaged_file(content)
     path.write_bytes(draw(damaged))
     words = ["--model", str(ground.model), "--data", root.name, "--split", "test", "--count", "1", "--out", "result.json"]
-    return Command(evaluate.main, words)
+    return Command(evaluate.main, words, seconds=DRAWING)
 
 
 # ---- models and scenes ----
@@ -250,7 +251,7 @@ def scenes(draw: Draw, ground: Ground, folder: Path) -> Command:
     odd = st.tuples(values.numbers, values.numbers).map(lambda pair: f"{pair[0]},{pair[1]}")
     place = draw(st.one_of(st.just("1,2"), odd, values.words))
     words = ["--model", str(ground.model), "--buildings", name, f"--tx={place}", "--measurements", lines, "--out", "map.png"]
-    return Command(predict.main, [*words, "--db", "map.npy"])
+    return Command(predict.main, [*words, "--db", "map.npy"], seconds=DRAWING)
 
 
 # ---- reports ----
@@ -271,7 +272,7 @@ def run_folders(draw: Draw, ground: Ground, folder: Path) -> Command:
     (run / name).write_bytes(draw(damaged))
     if name != "config.yaml":
         (run / "config.yaml").write_text("kind: vae\n")  # the diagram of a network takes seconds
-    return Command(report.main, ["--runs", run.name, "--site", "site", "--workers", "1"], clean=False)
+    return Command(report.main, ["--runs", run.name, "--site", "site", "--workers", "1"], clean=False, seconds=DRAWING)
 
 
 @kind(slow=True)
@@ -281,7 +282,13 @@ def evaluations(draw: Draw, ground: Ground, folder: Path) -> Command:
     (run / "config.yaml").write_text("kind: vae\n")
     result = json.loads(ground.evaluation.read_bytes())
     written(run, "evaluation/test_steps1.json", draw(values.damaged_json(result)))
-    return Command(report.main, ["--runs", run.name, "--site", "site", "--workers", "1"], clean=False)
+    return Command(report.main, ["--runs", run.name, "--site", "site", "--workers", "1"], clean=False, seconds=DRAWING)
+
+
+MACHINE = {
+    "device": "cpu", "cores": 2, "processor": "A Processor", "memory_gb": 8.0,
+    "versions": {"radiodiff_jax": "0.2.0", "jax": "0.10"},
+}  # fmt: skip
 
 
 @kind(slow=True)
@@ -290,13 +297,13 @@ def comparisons(draw: Draw, ground: Ground, folder: Path) -> Command:
     what = draw(st.sampled_from(["ablation", "explored", "benchmark"]))
     if what == "ablation":
         written(folder, "abl/ablation.json", draw(values.damaged_json(ground.comparison)))
-        return Command(report.main, ["--ablation", "abl", "--site", "site"], clean=False)
+        return Command(report.main, ["--ablation", "abl", "--site", "site"], clean=False, seconds=DRAWING)
     if what == "explored":
         root = copy(ground.explored, folder)
         path = root / "numbers.json"
         path.write_bytes(draw(values.damaged_json(json.loads(path.read_bytes()))))
-        return Command(report.main, ["--data", root.name, "--site", "site"], clean=False)
-    good = {"config": "tiny", "repeats": 3, "machine": {"device": "cpu"}, "stages": {"forward": "done"}, "rows": {"a": {"ms": 1.0}}}
+        return Command(report.main, ["--data", root.name, "--site", "site"], clean=False, seconds=DRAWING)
+    good = {"config": "tiny", "repeats": 3, "machine": MACHINE, "stages": {"forward": "done"}, "rows": {"a": {"ms": 1.0}}}
     return Command(benchmark.main, ["--markdown", written(folder, "bench.json", draw(values.damaged_json(good)))])
 
 
@@ -305,4 +312,4 @@ def text_logs(draw: Draw, ground: Ground, folder: Path) -> Command:
     """Logs of the original program."""
     whole = "\n".join(f"[Train Step] {i}/30: train/total_loss: {i}.5, train/kl_loss: 0.{i}" for i in range(1, 12)).encode()
     name = written(folder, "train.log", draw(values.damaged_file(whole)))
-    return Command(report.main, ["--log", name, "--site", "site", "--workers", "1"], clean=False)
+    return Command(report.main, ["--log", name, "--site", "site", "--workers", "1"], clean=False, seconds=DRAWING)

@@ -10,10 +10,13 @@ from pathlib import Path
 import hypothesis
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.fuzz.ground import Ground
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.trial import attempt
+
+set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")  # which is `.hypothesis` where one stands, otherwise
 
 
 @dataclass

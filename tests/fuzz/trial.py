@@ -14,7 +14,8 @@ from pathlib import Path
 
 from radiodiff_jax.errors import UserError
 
-SECONDS = 10.0
+SECONDS = 10.0  # of the processor
+PATIENCE = 12.0  # times as long by the clock, for what waits; a busy machine is no fault
 LONGEST_SENTENCE = 1500  # letters
 TEMPORARY = (".writing-", ".tmp", ".incomplete", ".orbax-checkpoint")
 
@@ -26,6 +27,7 @@ class Command:
     main: Callable[[list[str]], int | None]
     words: list[str]
     clean: bool = True
+    seconds: float = SECONDS  # of the processor; more for what compiles networks or draws pages
 
 
 @dataclass(frozen=True)
@@ -42,21 +44,25 @@ class TookTooLongError(BaseException):
 
 @contextlib.contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """Interrupt what takes longer, in the main thread."""
+    """Interrupt what takes more of the processor, or many times as long by the clock; in the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    timers = {signal.SIGPROF: (signal.ITIMER_PROF, seconds), signal.SIGALRM: (signal.ITIMER_REAL, PATIENCE * seconds)}
 
     def ring(number: int, frame: object) -> None:
         raise TookTooLongError
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = {number: signal.signal(number, ring) for number in timers}
+    for timer, limit in timers.values():
+        signal.setitimer(timer, limit)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, _ in timers.values():
+            signal.setitimer(timer, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def snapshot(folder: Path) -> dict[str, str]:
@@ -68,14 +74,14 @@ def snapshot(folder: Path) -> dict[str, str]:
     }
 
 
-def attempt(command: Command, folder: Path, seconds: float = SECONDS) -> Finding | None:
+def attempt(command: Command, folder: Path) -> Finding | None:
     """Call the command with `folder` as the working folder; what was wrong, or None."""
-    before, here, started = snapshot(folder), Path.cwd(), time.monotonic()
+    before, here, started = snapshot(folder), Path.cwd(), time.process_time()
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
     os.chdir(folder)
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), alarm(seconds):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), alarm(command.seconds):
             code = command.main(command.words) or 0
     except UserError as error:
         code, sentence = error.exit_code, str(error)
@@ -84,12 +90,12 @@ def attempt(command: Command, folder: Path, seconds: float = SECONDS) -> Finding
     except SystemExit as end:
         code = end.code
     except TookTooLongError as error:
-        return Finding(f"longer than {seconds:.0f} s: {where(error)}", traceback.format_exc())
+        return Finding(f"longer than {command.seconds:.0f} s: {where(error)}", traceback.format_exc())
     except Exception as error:
         return Finding(f"{type(error).__name__}: {where(error)}", traceback.format_exc())
     finally:
         os.chdir(here)
-    took, after, printed = time.monotonic() - started, snapshot(folder), out.getvalue() + err.getvalue()
+    took, after, printed = time.process_time() - started, snapshot(folder), out.getvalue() + err.getvalue()
     new = sorted(set(after) - set(before))
     changed = sorted(name for name in before if after.get(name) != before[name])
     if code not in (0, 1, 2):
@@ -102,7 +108,7 @@ def attempt(command: Command, folder: Path, seconds: float = SECONDS) -> Finding
         return Finding(f"exit code {code}, but something was written: {Path(new[0]).suffix or new[0]}", f"{new}\n{printed}")
     if changed:
         return Finding("an input was changed", f"{changed}\n{printed}")
-    return Finding(f"took {took:.0f} s", printed) if took > seconds else None
+    return Finding(f"took {took:.0f} s", printed) if took > command.seconds else None
 
 
 def where(error: BaseException) -> str:
