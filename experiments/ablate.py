@@ -31,8 +31,8 @@ from experiments.ablation.results import (
     write_state,
 )
 from experiments.ablation.schedule import FAILED, FINISHED, INTERRUPTED, Running, Stop, run_jobs
-from experiments.command import INTERRUPTED as INTERRUPTED_CODE
-from experiments.command import a_path, command_help, run_command, text_table, whole_number
+from experiments.command import a_path, command_help, run_command, seed_number, text_table, whole_number
+from experiments.ending import INTERRUPTED as INTERRUPTED_CODE
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import output_folder, output_path, telling_what_is_in_the_way
 from radiodiff_jax.limits import BATCH, WORKERS
@@ -269,7 +269,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=a_path, required=True, metavar="DIR", help="folder for runs, logs and the result")
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants, and what they build on")
-    parser.add_argument("--seeds", type=whole_number(0), nargs="+", metavar="N", help="in the place of the plan's")
+    parser.add_argument("--seeds", type=seed_number, nargs="+", metavar="N", help="in the place of the plan's")
     parser.add_argument("--budget", type=parse_budget, metavar="KIND=NUMBER",
                         help="updates=N, seconds=S or flops=F in the place of the plan's")  # fmt: skip
     parser.add_argument("--devices", metavar="0,1,...", help="GPUs, one process each (CUDA_VISIBLE_DEVICES)")

@@ -15,7 +15,15 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from experiments import train
-from experiments.command import a_path, command_help, parse_checkpoint, run_command, text_table, whole_number
+from experiments.command import (
+    a_path,
+    command_help,
+    parse_checkpoint,
+    run_command,
+    seed_number,
+    text_table,
+    whole_number,
+)
 from experiments.starting import PRESET, load_source
 from experiments.training import CONFIGS, SIMULATE
 from radiodiff_jax.config_files import load_config
@@ -172,7 +180,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         help="numbers of real maps to adapt to, besides 0; where there are fewer, all are taken")  # fmt: skip
     parser.add_argument("--folds", type=whole_number(2, STEPS), default=4, metavar="N",
                         help="parts that the layouts are dealt into")  # fmt: skip
-    parser.add_argument("--seed", type=whole_number(0), default=0, help="of the folds and of the order of their layouts")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of the folds and of the order of their layouts")
     parser.add_argument("--config", default=PRESET, metavar="NAME|FILE", help="how to train, as for experiments.train --from")
     parser.add_argument("settings", nargs="*", metavar="section.key=value", help="settings to change")
     return parser.parse_intermixed_args(argv)

@@ -11,6 +11,7 @@ where `main()` returns the exit code (None is 0). Exit codes: 0 done, 1 the work
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,32 +20,23 @@ from typing import NoReturn
 from tabulate import tabulate
 
 from experiments.compiled import keep_compiled
-from radiodiff_jax.errors import UserError
-
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-PIPE_CLOSED = 141  # 128 + SIGPIPE
+from experiments.ending import close_streams, code_of, open_streams
+from radiodiff_jax.bounds import MOST_SEED
+from radiodiff_jax.errors import shown
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
-    """Call `main` and leave with its exit code; faults that a user can mend are one line on stderr, no traceback.
+    """Call `main` and leave with its exit code; whatever goes wrong is one line on stderr, no traceback (`ending.py`).
 
     What XLA compiles is kept, see `compiled.py`.
     """
-    keep_compiled()
+    open_streams()
     try:
+        keep_compiled()
         code = main() or 0
-        sys.stdout.flush()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        code = INTERRUPTED
-    except BrokenPipeError:
-        # The reader (`| head`) has gone; without this the interpreter complains when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = PIPE_CLOSED
-    sys.exit(code)
+    except BaseException as error:  # noqa: BLE001 (this is the end)
+        code = code_of(error)
+    sys.exit(close_streams(code))
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -69,14 +61,12 @@ def whole_number(smallest: int, largest: int | None = None) -> Callable[[str], i
     """An argparse type: an integer of at least `smallest` and, where it is given (see `limits.py`), at most `largest`."""
 
     def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = smallest - 1
+        # Not int(text), which takes 1_0, blanks, digits of other scripts, and refuses 5,000 digits in another way.
+        value = int(text) if re.fullmatch(r"[-+]?[0-9]{1,18}", text) else smallest - 1
         if value < smallest:
-            raise argparse.ArgumentTypeError(f"'{text}' is no whole number of at least {smallest}")
+            raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number of at least {smallest}")
         if largest is not None and value > largest:
-            raise argparse.ArgumentTypeError(f"{text} is too large: the most is {largest}")
+            raise argparse.ArgumentTypeError(f"{shown(text)} is too large: the most is {largest}")
         return value
 
     return parse
@@ -90,16 +80,24 @@ def a_path(text: str) -> Path:
         pass
     except (OSError, ValueError) as error:  # a name that is too long, a loop of links, a zero byte
         told = getattr(error, "strerror", None) or error
-        raise argparse.ArgumentTypeError(f"'{text}' is no name of a file or folder ({told})") from error
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no name of a file or folder ({told})") from error
     return Path(text)
+
+
+def seed_number(text: str) -> int:
+    """An argparse type: a seed, any whole number from 0 on below 2^32."""
+    number = whole_number(0)(text)
+    if number > MOST_SEED:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no seed; give a whole number from 0 to {MOST_SEED} (2^32 - 1)")
+    return number
 
 
 def parse_checkpoint(text: str) -> str | int:
     """An argparse type: best, latest or a step."""
     if text in ("best", "latest"):
         return text
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is neither best, latest nor a step")
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is neither best, latest nor a step")
     return int(text)
 
 

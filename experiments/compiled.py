@@ -25,9 +25,9 @@ def keep_compiled() -> None:
     """
     if FOLDER in os.environ:
         return
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = caches / "radiodiff_jax" / "compiled" / processor()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RuntimeError):  # the second where there is no home
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = caches / "radiodiff_jax" / "compiled" / processor()
         folder.mkdir(parents=True, exist_ok=True)
         shrink(folder, MOST_BYTES)
         if os.access(folder, os.W_OK):

@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from experiments.command import a_path, command_help, run_command, text_table, whole_number
+from experiments.command import a_path, command_help, run_command, seed_number, text_table, whole_number
 from radiodiff_jax.data.checks.inventory import counted
 from radiodiff_jax.data.splits import RULES
 from radiodiff_jax.errors import UserError
@@ -49,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     simulate.add_argument("--transmitters", type=whole_number(1, TRANSMITTERS), default=8, help="transmitters in each city")
     simulate.add_argument("--size", type=image_size, default="256", metavar="SIDE|HEIGHTxWIDTH",
                           help=f"pixels (= metres), multiples of {SIZE_MULTIPLE}")  # fmt: skip
-    simulate.add_argument("--seed", type=whole_number(0), default=0, help="the same seed makes the same cities")
+    simulate.add_argument("--seed", type=seed_number, default=0, help="the same seed makes the same cities")
     simulate.add_argument("--cars", action="store_true",
                           help="also cars (with --scenes: its png/cars) and maps with them in the way (gain/carsDPM)")  # fmt: skip
     add_workers(simulate)
@@ -68,8 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
     raytrace.add_argument("--transmitters", type=whole_number(1, TRANSMITTERS), default=4, help="transmitters in each window")
     raytrace.add_argument("--size", type=image_size, default="256", metavar="SIDE|HEIGHTxWIDTH",
                           help=f"pixels (= metres), multiples of {SIZE_MULTIPLE}")  # fmt: skip
-    raytrace.add_argument("--seed", type=whole_number(0), default=0,
-                          help="the same seed chooses the same windows, places and rays")  # fmt: skip
+    raytrace.add_argument("--seed", type=seed_number, default=0, help="the same seed chooses the same windows, places and rays")
     raytrace.add_argument("--depth", type=whole_number(0, 100), default=8, help="reflections that a path may have")
     raytrace.add_argument("--rays", "--samples", type=whole_number(1, 10**9), default=2_000_000,
                           help="rays of a transmitter; more, less noise")  # fmt: skip

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.command import a_path, add_model, command_help, run_command, whole_number
+from experiments.command import a_path, add_model, command_help, run_command, seed_number, whole_number
 from radiodiff_jax.limits import SAMPLES, STEPS
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         help="samples to draw; --out is their mean")  # fmt: skip
     parser.add_argument("--symmetries", type=whole_number(1), default=1, metavar="N",
                         help="mean over so many turned and mirrored copies of the scene, at most 8")  # fmt: skip
-    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of the first sample")
+    parser.add_argument("--seed", type=seed_number, default=0, help="seed of the first sample")
     parser.add_argument("--interval", action="store_true",
                         help="also draw how sure the model is: half the width of the 90 %% interval in dB")  # fmt: skip
     parser.add_argument("--db", type=a_path, metavar="MAP.npy", help="also write path gain in dB")

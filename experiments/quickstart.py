@@ -10,6 +10,8 @@ import numpy as np
 
 from experiments import evaluate, ldm, predict, train, vae
 from experiments.command import a_path, command_help, run_command, whole_number
+from experiments.training import CONFIGS
+from radiodiff_jax.config_files import load_config
 
 MAPS, TRANSMITTERS, SIZE = 160, 10, (64, 64)
 BLOCK = (256, 256)
@@ -21,6 +23,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
     out, started = arguments.out, time.monotonic()
     data, runs = out / "data", {name: out / "runs" / name for name in ("regression", "vae", "ldm")}
+    for kind, preset, words in (("generator", "pixel-tiny", arguments.regression), ("vae", "tiny", arguments.vae),
+                                ("generator", "tiny", arguments.ldm)):  # fmt: skip
+        load_config(kind, preset, words, CONFIGS)  # a slip is told now, not after minutes of work
 
     def stage(number: int, what: str) -> None:
         print(f"\n[{number}/7] {what}  ({(time.monotonic() - started) / 60:.1f} min since the start)", flush=True)

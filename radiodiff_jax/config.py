@@ -7,8 +7,11 @@ its functions, told from the others by its `name`. A new space, backbone or obje
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from annotated_types import Len
 from pydantic import Field
 
+from radiodiff_jax import bounds
+from radiodiff_jax.bounds import Text
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.features import COMPUTED_ESTIMATES, check_features
 from radiodiff_jax.models.backbone import Answers
@@ -48,11 +51,11 @@ class GeneratorConfig:
 
     __pydantic_config__ = STRICT
     kind: Literal["generator"] = "generator"
-    image_size: tuple[int, int] = (256, 256)
+    image_size: tuple[bounds.Side, bounds.Side] = (256, 256)
     space: SpaceConfig = field(default_factory=PixelSpace)
     backbone: BackboneConfig = field(default_factory=UNetBackbone)
     objective: ObjectiveConfig = field(default_factory=Regression)
-    features: tuple[str, ...] = ("buildings", "transmitter", "cars")  # see features.py
+    features: Annotated[tuple[Text, ...], Len(1, 32)] = ("buildings", "transmitter", "cars")  # see features.py
     estimate: Literal["dominant_path", "rays", "none", "line_of_sight", "path"] = "none"  # see features.py
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     ema: EMAConfig = field(default_factory=EMAConfig)
@@ -79,6 +82,8 @@ class GeneratorConfig:
             raise UserError(
                 f"objective {self.objective.name} starts from a regression run, so it takes no estimate; set estimate=none"
             )
+        if getattr(self.objective, "l1_weight", 1) == getattr(self.objective, "l2_weight", 1) == 0:
+            raise UserError("objective.l1_weight and objective.l2_weight are both 0, so nothing would be learnt; set one above 0")
         if getattr(self.objective, "error_scale", False) and self.space.needs_autoencoder:
             raise UserError(
                 "objective.error_scale predicts the error of single pixels, which a latent does not have; take space=pixel or "

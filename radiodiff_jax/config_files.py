@@ -1,8 +1,7 @@
 """Settings from YAML files and from `section.key=value` words: strict, with the nearest valid name in every error."""
 
 import dataclasses
-import types
-import typing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,12 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from radiodiff_jax.config import CONFIG_TYPES, Config
-from radiodiff_jax.errors import UserError, nearest
+from radiodiff_jax.errors import UserError, nearest, shown
 from radiodiff_jax.files import write_text
 from radiodiff_jax.limits import SETTINGS_BYTES
 from radiodiff_jax.reading import MissingFileError, read_text
+from radiodiff_jax.settings_tree import chosen, fault, field_types, section_types, type_name
+from radiodiff_jax.settings_words import split_word
 from radiodiff_jax.yaml_text import parse_yaml
 
 OVERLAY = "overlay"  # folder of presets that say only how to train, for a model that is trained already
@@ -53,6 +54,7 @@ def load_config(
     tree = read_yaml(path)
     if base is not None:
         tree = lay_over(base, tree)
+    check_keys(CONFIG_TYPES[kind], tree, str(path))
     for word in overrides:
         apply_override(CONFIG_TYPES[kind], tree, word)
     return build_config(kind, tree, str(path))
@@ -93,56 +95,29 @@ def build_config(kind: str, tree: dict[str, Any], where: str) -> Config:
     choices = [name for name, type_ in field_types(root).items() if len(section_types(type_)) > 1]
     named = {name: {"name": chosen(root, name, tree.get(name)).name, **tree.get(name, {})} for name in choices}
     try:
-        return TypeAdapter(root).validate_python({"kind": kind, **tree, **named})
+        return adapter(root).validate_python({"kind": kind, **tree, **named})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = list(first["loc"])
-        if len(place) > 1 and place[0] in choices:
-            del place[1]  # the name of the choice, which pydantic puts between section and setting
-        dotted = ".".join(str(part) for part in place if not isinstance(part, str) or part.isidentifier())
-        raise UserError(f"{where}: {dotted} is {first['input']!r}, but {_lower_first(first['msg'])}") from error
+        raise UserError(f"{where}: {fault(root, error.errors(include_url=False)[0])}") from error
+
+
+@cache
+def adapter(root: type) -> TypeAdapter:
+    """Pydantic's reader and writer of a tree of settings, which takes a tenth of a second to make."""
+    return TypeAdapter(root)
 
 
 def apply_override(root: type, tree: dict[str, Any], word: str) -> None:
-    """Write one `section.key=value` word into a nested mapping; the value is YAML.
+    """Write one `section.key=value` word into a nested mapping; see `settings_words` for what a value may be.
 
     `section.name=CHOICE` makes another choice, whose settings then have their defaults.
     """
-    name, equals, text = word.partition("=")
-    if not equals:
-        raise UserError(f"'{word}' is not of the form section.key=value, such as training.steps=1000", exit_code=2)
-    keys, value = name.split("."), parse_yaml(text, f"the value in '{word}'")
-    check_path(root, keys, tree, f"'{word}'")
+    keys, value = split_word(word)
+    check_path(root, keys, tree, shown(word))
     if keys[1:] == ["name"] and tree.get(keys[0], {}).get("name") != value:
         tree[keys[0]] = {}
     for key in keys[:-1]:
         tree = tree.setdefault(key, {})
     tree[keys[-1]] = value
-
-
-def section_types(kind: Any) -> tuple[type, ...]:
-    """The dataclasses that a setting of this type may be: one for a section, several for a choice, none for a value."""
-    if dataclasses.is_dataclass(kind):
-        return (kind,)
-    members = typing.get_args(kind)
-    return members if members and all(map(dataclasses.is_dataclass, members)) else ()
-
-
-def chosen(place: type, key: str, value: Any) -> type:
-    """The dataclass of the section `key` of `place`, by the "name" in its mapping, or by its default.
-
-    Raises UserError for a name that is none of the choices.
-    """
-    members = section_types(field_types(place)[key])
-    if len(members) == 1:
-        return members[0]
-    default = type(getattr(place(), key))
-    name = value.get("name", default.name) if isinstance(value, dict) else default.name
-    for member in members:
-        if member.name == name:
-            return member
-    names = [member.name for member in members]
-    raise UserError(f"there is no {key} '{name}'{nearest(str(name), names)}; choose one of {', '.join(names)}")
 
 
 def check_path(root: type, keys: list[str], tree: dict[str, Any], where: str) -> None:
@@ -172,15 +147,9 @@ def check_keys(place: type, tree: dict[str, Any], where: str, path: tuple[str, .
             if not isinstance(value, dict):
                 raise UserError(
                     f"{where}: {'.'.join([*path, key])} is a section, so it takes settings "
-                    f"({', '.join(field_types(section))}), not {value!r}"
+                    f"({', '.join(field_types(section))}), not {shown(value)}"
                 )
             check_keys(section, value, where, (*path, key), root)
-
-
-def field_types(place: type) -> dict[str, Any]:
-    """Setting names and their types, in the order of the dataclass."""
-    hints = typing.get_type_hints(place)
-    return {item.name: hints[item.name] for item in dataclasses.fields(place)}
 
 
 def settings(root: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
@@ -205,12 +174,12 @@ def settings_help(config: Config) -> str:
     flat = flatten(to_tree(config))
     kinds = {name: kind for name, (kind, _) in settings(config).items()}
     width = max(len(f"{name}={_plain(value)}") for name, value in flat.items())
-    return "\n".join(f"  {f'{name}={_plain(value)}':<{width}}  {_type_name(kinds[name])}" for name, value in flat.items())
+    return "\n".join(f"  {f'{name}={_plain(value)}':<{width}}  {type_name(kinds[name])}" for name, value in flat.items())
 
 
 def to_tree(config: Config) -> dict[str, Any]:
     """A nested mapping of plain YAML values (tuples become lists)."""
-    return TypeAdapter(type(config)).dump_python(config, mode="json")
+    return adapter(type(config)).dump_python(config, mode="json")
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -256,7 +225,7 @@ def _unknown(where: str, path: list[str], key: str, root: type, known: dict[str,
     leaf = {full.rsplit(".", 1)[-1]: full for full in everywhere}
     full_names = [".".join([*path, here]) for here in known]
     hint = nearest(name, [*full_names, *everywhere]) if key not in leaf else f"; did you mean '{leaf[key]}'?"
-    return f"{where}: there is no setting '{name}'{hint}"
+    return f"{where}: there is no setting {shown(name)}{hint}"
 
 
 def _plain(value: Any) -> str:
@@ -265,18 +234,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"[{', '.join(map(_plain, value))}]" if isinstance(value, (list, tuple)) else str(value)
-
-
-def _type_name(kind: Any) -> str:
-    origin = typing.get_origin(kind)
-    if origin in (types.UnionType, typing.Union):
-        return " or ".join(_type_name(part) for part in typing.get_args(kind))
-    if origin is typing.Literal:
-        return " | ".join(map(str, typing.get_args(kind)))
-    if origin is tuple:
-        return "list of " + _type_name(typing.get_args(kind)[0])
-    return "null" if kind is type(None) else kind.__name__
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]

@@ -1,6 +1,7 @@
 """The one exception that a user is meant to read, and the nearest name to what was mistyped."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -16,7 +17,17 @@ class UserError(Exception):
         self.exit_code = exit_code
 
 
+def shown(value: object, most: int = 80) -> str:
+    """A value for a sentence, as Python writes it on one line, cut in the middle where it is longer than `most`."""
+    limits = reprlib.Repr()
+    limits.maxstring = limits.maxother = limits.maxlong = most
+    limits.maxlist = limits.maxtuple = limits.maxdict = 8
+    limits.maxlevel = 3
+    text = " ".join(limits.repr(value).split())
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """'; did you mean X?' for the closest known name, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""

@@ -5,13 +5,18 @@ sane ones; the preset `paper` spells out what the original (RadioDiff, arXiv 240
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge, Le
+
+from radiodiff_jax import bounds
+from radiodiff_jax.bounds import Flag, Text
 from radiodiff_jax.errors import UserError
 
 DataType = Literal["float32", "bfloat16", "float16"]
 ComputedMap = Literal["dominant_path", "reflections", "diffraction"]
 Simulation = Literal["DPM", "IRT2", "IRT4", "carsDPM", "carsIRT2", "carsIRT4", "RT", "carsRT"]
+SMALLEST_PATCH = 3  # pixels that the discriminator's last two convolutions need along one side
 STRICT = {"extra": "forbid", "allow_inf_nan": False}  # how pydantic checks these dataclasses
 
 
@@ -21,8 +26,8 @@ class PrecisionConfig:
 
     __pydantic_config__ = STRICT
     compute: DataType = "float32"
-    parameters: DataType = "float32"
-    remat: bool = False  # forget what is inside a block and compute it again on the way back: less memory, more time
+    parameters: Literal["float32", "bfloat16"] = "float32"  # float16 ends at 65,504 and below 6e-8: updates would be lost
+    remat: Flag = False  # forget what is inside a block and compute it again on the way back: less memory, more time
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,12 @@ class AutoencoderConfig:
     """KL autoencoder: downsampling factor 2^(levels - 1)."""
 
     __pydantic_config__ = STRICT
-    base_channels: int = 128
-    channel_multipliers: tuple[int, ...] = (1, 2, 4)
-    blocks_per_level: int = 2
-    latent_channels: int = 3
-    normalisation_groups: int = 32
-    dropout: float = 0.0
+    base_channels: bounds.Channels = 128
+    channel_multipliers: Annotated[tuple[bounds.Multiplier, ...], bounds.Levels] = (1, 2, 4)
+    blocks_per_level: bounds.Layers = 2
+    latent_channels: bounds.Channels = 3
+    normalisation_groups: bounds.Groups = 32
+    dropout: bounds.Dropout = 0.0
 
     @property
     def downsampling(self) -> int:
@@ -48,8 +53,8 @@ class DiscriminatorConfig:
     """Patch discriminator of pix2pix."""
 
     __pydantic_config__ = STRICT
-    base_channels: int = 64
-    layers: int = 3
+    base_channels: bounds.Channels = 64
+    layers: bounds.Layers = 3
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,12 @@ class SwinConfig:
     """Condition encoder: a Swin transformer that returns the maps of its four stages."""
 
     __pydantic_config__ = STRICT
-    embedding_channels: int = 128
-    depths: tuple[int, ...] = (2, 2, 18, 2)
-    heads: tuple[int, ...] = (4, 8, 16, 32)
-    window: int = 7
-    mlp_ratio: int = 4
-    stochastic_depth: float = 0.5
+    embedding_channels: bounds.Channels = 128
+    depths: Annotated[tuple[bounds.Layers, ...], bounds.Levels] = (2, 2, 18, 2)
+    heads: Annotated[tuple[bounds.Heads, ...], bounds.Levels] = (4, 8, 16, 32)
+    window: bounds.Window = 7
+    mlp_ratio: bounds.Multiplier = 4
+    stochastic_depth: bounds.Dropout = 0.5
 
 
 @dataclass(frozen=True)
@@ -70,14 +75,14 @@ class GANObjectiveConfig:
     """Loss of the autoencoder (L1 + L2, KL) and of its discriminator, which joins at `discriminator_start`."""
 
     __pydantic_config__ = STRICT
-    kl_weight: float = 1e-6
-    discriminator_start: int = 50001
-    discriminator_weight: float = 0.5
-    discriminator_factor: float = 1.0
+    kl_weight: bounds.Weight = 1e-6
+    discriminator_start: bounds.UpdatesOrNone = 50001
+    discriminator_weight: bounds.Weight = 0.5
+    discriminator_factor: bounds.Weight = 1.0
     discriminator_loss: Literal["hinge", "vanilla"] = "hinge"
-    perceptual_weight: float = 0.0
-    perceptual_weights_file: str | None = None
-    log_variance: float = 0.0
+    perceptual_weight: bounds.Weight = 0.0
+    perceptual_weights_file: Text | None = None
+    log_variance: Annotated[float, bounds.NUMBER, Ge(-20), Le(20)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,17 +93,17 @@ class OptimizerConfig:
     """
 
     __pydantic_config__ = STRICT
-    learning_rate: float = 2e-4
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = 1e-8
-    weight_decay: float = 0.01
+    learning_rate: bounds.LearningRate = 2e-4
+    betas: tuple[bounds.Decay, bounds.Decay] = (0.9, 0.999)
+    epsilon: bounds.Epsilon = 1e-8
+    weight_decay: bounds.Share = 0.01
     schedule: Literal["constant", "cosine", "polynomial"] = "cosine"
-    warmup_steps: int = 0
-    power: float = 1.0
-    minimum: float = 0.01
-    clip_norm: float | None = 1.0
-    accumulate: int = 1
-    train_only: tuple[str, ...] = ()  # generators: patterns of parameters, such as up_block_* or *norm*; empty: all
+    warmup_steps: bounds.UpdatesOrNone = 0
+    power: bounds.Exponent = 1.0
+    minimum: bounds.Share = 0.01
+    clip_norm: bounds.Positive | None = 1.0
+    accumulate: bounds.Batch = 1
+    train_only: tuple[Text, ...] = ()  # generators: patterns of parameters, such as up_block_* or *norm*; empty: all
 
 
 @dataclass(frozen=True)
@@ -106,11 +111,11 @@ class EMAConfig:
     """Exponential moving average: decay min(decay, 1 - (1 + e)^-power) after `update_after` calls, every `update_every`."""
 
     __pydantic_config__ = STRICT
-    decay: float = 0.999
-    update_after: int = 0
-    update_every: int = 1
-    power: float = 2.0 / 3.0
-    use: bool = True  # whether inference takes the averaged weights
+    decay: bounds.Decay = 0.999
+    update_after: bounds.UpdatesOrNone = 0
+    update_every: bounds.Updates = 1
+    power: bounds.Exponent = 2.0 / 3.0
+    use: Flag = True  # whether inference takes the averaged weights
 
 
 @dataclass(frozen=True)
@@ -120,26 +125,27 @@ class DataConfig:
     __pydantic_config__ = STRICT
     simulation: Simulation = "DPM"
     mixture: Simulation | None = None  # a second simulation: gain w * simulation + (1 - w) * mixture, w random in [0, 1]
-    cars: bool = False
+    cars: Flag = False
     buildings: Literal["complete", "missing1", "missing2", "missing3", "missing4"] = "complete"  # that the model is told of
-    observed_pixels: int = 0  # random outdoor pixels of a map whose gain the model is told (feature `observed`)
-    observed_range: tuple[int, int] | None = None  # instead: their number is drawn for each map, log-uniform over number + 1
+    observed_pixels: bounds.Observed = 0  # random outdoor pixels of a map whose gain the model is told (feature `observed`)
+    # Instead: their number is drawn for each map, log-uniform over number + 1.
+    observed_range: tuple[bounds.RangeEnd, bounds.RangeEnd] | None = None
     computed: tuple[ComputedMap, ...] = ()  # maps computed of each scene beforehand, for the features of these names
     split: Literal["auto", "radiounet", "radiodiff", "by_map"] = "auto"
-    maps: tuple[int, ...] = ()  # layouts trained on, in place of the split's; the others are held out
-    hold_out: tuple[int, ...] = ()  # layouts that are only validated on; without `maps` all others are trained on
-    mix_share: float = 0.5  # of a batch with --mix: the share that comes from there
-    augment: bool = True
-    threads: int = 2
-    prefetch: int = 4
+    maps: tuple[bounds.Layout, ...] = ()  # layouts trained on, in place of the split's; the others are held out
+    hold_out: tuple[bounds.Layout, ...] = ()  # layouts that are only validated on; without `maps` all others are trained on
+    mix_share: bounds.Between = 0.5  # of a batch with --mix: the share that comes from there
+    augment: Flag = True
+    threads: bounds.Threads = 2
+    prefetch: bounds.Threads = 4
     source: Literal["folder", "simulate"] = "folder"  # "simulate": new cities as training goes on, without end
-    transmitters_per_city: int = 20  # of a city made on the fly, each used once; more cost less time a map
-    cities_at_once: int = 16  # cities made on the fly that records come from in turn
-    simulation_seed: int = 0
+    transmitters_per_city: bounds.PerCity = 20  # of a city made on the fly, each used once; more cost less time a map
+    cities_at_once: bounds.PerCity = 16  # cities made on the fly that records come from in turn
+    simulation_seed: bounds.Seed = 0
     simulator: Literal["cpu", "device"] = "cpu"  # where the maps of these cities are computed
-    reuse: int = 1  # how often a map made on the fly is used in the mean; above 1 cities are kept in RUN/cities
+    reuse: bounds.PerCity = 1  # how often a map made on the fly is used in the mean; above 1 cities are kept in RUN/cities
     latents: Literal["computed", "cached"] = "computed"  # diffusion: encode maps in every update, or all of them beforehand
-    simulation_workers: int = 2  # processes that make cities ahead of time; 0: the reading threads do it themselves
+    simulation_workers: bounds.Workers = 2  # processes that make cities ahead of time; 0: the reading threads do it themselves
 
     @property
     def observed(self) -> tuple[int, int] | None:
@@ -154,21 +160,21 @@ class TrainingConfig:
     """How long, how often, how many."""
 
     __pydantic_config__ = STRICT
-    steps: int = 100_000
-    batch_size: int = 16
-    seed: int = 0
-    log_every: int = 50
-    validate_every: int = 1000
-    validation_maps: int = 64
-    patience: int | None = None  # so many validations in a row without a lower RMSE end the training; null: never
-    checkpoint_every: int = 1000
-    checkpoints_kept: int = 2
-    sample_every: int = 1000
-    sample_maps: int = 4
-    most_skipped_in_a_row: int = 20  # more updates in a row without a finite loss and gradient end the training
-    spike_factor: float | None = None  # leave out updates whose loss is above this times its running mean
-    fsdp: bool = False  # parameters, averages and optimizer are divided among the devices instead of on every one
-    tensorboard: bool = False  # also write RUN/tensorboard (needs the extra `tensorboard`)
+    steps: bounds.Updates = 100_000
+    batch_size: bounds.Batch = 16
+    seed: bounds.Seed = 0
+    log_every: bounds.Updates = 50
+    validate_every: bounds.Updates = 1000
+    validation_maps: bounds.Maps = 64
+    patience: bounds.Updates | None = None  # so many validations in a row without a lower RMSE end the training; null: never
+    checkpoint_every: bounds.Updates = 1000
+    checkpoints_kept: bounds.Updates = 2
+    sample_every: bounds.Updates = 1000
+    sample_maps: bounds.Maps = 4
+    most_skipped_in_a_row: bounds.UpdatesOrNone = 20  # more updates in a row without a finite loss and gradient end the training
+    spike_factor: bounds.Factor | None = None  # leave out updates whose loss is above this times its running mean
+    fsdp: Flag = False  # parameters, averages and optimizer are divided among the devices instead of on every one
+    tensorboard: Flag = False  # also write RUN/tensorboard (needs the extra `tensorboard`)
 
 
 @dataclass(frozen=True)
@@ -177,8 +183,8 @@ class VAEConfig:
 
     __pydantic_config__ = STRICT
     kind: Literal["vae"] = "vae"
-    image_size: tuple[int, int] = (256, 256)
-    fill: bool = True  # building pixels take the value of the nearest outdoor pixel before encoding, and are 0 after
+    image_size: tuple[bounds.Side, bounds.Side] = (256, 256)
+    fill: Flag = True  # building pixels take the value of the nearest outdoor pixel before encoding, and are 0 after
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     objective: GANObjectiveConfig = field(default_factory=GANObjectiveConfig)
@@ -196,6 +202,16 @@ class VAEConfig:
             raise UserError("optimizer.train_only chooses parameters of a generator; leave it out, an autoencoder is trained whole")
         widths = [self.autoencoder.base_channels * m for m in self.autoencoder.channel_multipliers]
         check_groups("autoencoder.base_channels", widths, self.autoencoder.normalisation_groups)
+        factor, layers = self.autoencoder.downsampling, self.discriminator.layers
+        if any(side % factor for side in self.image_size):
+            raise UserError(
+                f"image_size {list(self.image_size)}: with {len(widths)} levels of autoencoder.channel_multipliers both sides must "
+                f"be multiples of {factor}"
+            )
+        if min(self.image_size) // 2**layers < SMALLEST_PATCH:
+            raise UserError(
+                f"discriminator.layers is {layers}: they would leave nothing of image_size {list(self.image_size)}; take fewer"
+            )
 
 
 def check_image_size(size: tuple[int, int]) -> None:

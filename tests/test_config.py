@@ -1,7 +1,11 @@
 """Settings: presets, overrides, and one clear line for everything that is wrong."""
 
+import re
+import time
+
 import pytest
 
+from experiments import ablate, adapt, dataset, predict
 from experiments.training import CONFIGS
 from radiodiff_jax.config import GeneratorConfig, VAEConfig
 from radiodiff_jax.config_files import (
@@ -17,6 +21,7 @@ from radiodiff_jax.config_files import (
 )
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.objectives.flow_matching import FlowMatching
+from radiodiff_jax.settings_words import split_word
 
 PRESETS = ["base", "paper", "small", "tiny"]
 OTHERS = [
@@ -84,6 +89,120 @@ def test_what_is_wrong_is_said_in_one_line(word, says):
         load_config("vae", "tiny", [word], CONFIGS)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+WORDS = {
+    "1": 1, "-7": -7, "1_000": 1000, "1e-4": 1e-4, ".5": 0.5, "true": True, "off": False, "": None, "~": None, "[]": [],
+    "[1,2]": [1, 2],
+    "'5'": "5", "[a, 'b, c']": ["a", "b, c"], "017": "017", "1:30": "1:30", "0x10": "0x10", "2020-01-01": "2020-01-01",
+    "/a b": "/a b",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WORDS)
+def test_a_value_is_what_is_written(text):
+    found = split_word(f"a.b={text}")
+    assert found == (["a", "b"], WORDS[text]) and type(found[1]) is type(WORDS[text])
+
+
+DOUBLED = ",".join(f"&{b} [{','.join(9 * [f'*{a}'])}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+BOMB = f"[&a [x,x,x,x,x,x,x,x,x],{DOUBLED}]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [BOMB, "[[1]]", "{a: 1}", "&a 1", "*a", "!!int foo", "!!python/object/apply:os.system [ls]", "! x", "a: b", "? a",
+    "--- 1", "1\n--- 2",
+     "|\n x", "x # y", "[1", "@", "\0", "[" * 1000, "9" * 5000, f"[{'1,' * 999}1]", "%YAML 1.1"],
+)  # fmt: skip
+def test_a_value_is_a_scalar_or_a_flat_list_and_nothing_else(text):
+    """A bomb of aliases took a gigabyte, `!!int foo` and thousands of brackets ended in a traceback."""
+    begin = time.monotonic()
+    with pytest.raises(UserError) as caught:
+        split_word(f"features={text}")
+    assert caught.value.exit_code == 2 and "\n" not in str(caught.value) and len(str(caught.value)) < 500
+    assert time.monotonic() - begin < 1
+
+
+NONSENSE = {
+    "optimizer.learning_rate": ["-1", "0", "11", ".nan", ".inf", "true", "'1'"], "optimizer.epsilon": ["0", "-1e-8"],
+    "optimizer.betas": ["[2,0.9]", "[0.9,1]", "[-1,0.9]", "[0.9]"], "optimizer.weight_decay": ["2", "-1"],
+    "optimizer.power": ["0"],
+    "optimizer.minimum": ["1.5"], "optimizer.clip_norm": ["0", "-1", "true"], "optimizer.warmup_steps": ["-1"],
+    "optimizer.accumulate": ["0", "1000000000"], "ema.decay": ["2", "1", "-0.1"], "ema.update_every": ["0"], "ema.use": ["1",
+    "'true'"],
+    "data.threads": ["0", "-1", "1000000"], "data.prefetch": ["0"], "data.simulation_workers": ["-1", "5000"],
+    "data.reuse": ["0"],
+    "data.transmitters_per_city": ["0"], "data.cities_at_once": ["-3"], "data.simulation_seed": ["-1", "4294967296", "1.5"],
+    "data.maps": ["[-1]"], "data.mix_share": ["0", "1"], "data.cars": ["1"], "training.steps": ["0", "1e30", "1.5", "true",
+    "'7'"],
+    "training.batch_size": ["0", "100000000"], "training.seed": ["-1", "4294967296", "x", "true"],
+    "training.validation_maps": ["0"],
+    "training.sample_maps": ["-1"], "training.spike_factor": ["1", "-3"], "training.most_skipped_in_a_row": ["-1"],
+    "precision.parameters": ["float16"], "precision.remat": ["0"], "image_size": ["[320000,320000]", "[-32,32]", "[32]"],
+    "features": ["[]", "[1]", "[true]"], "objective.l1_weight": ["-1", ".nan"], "objective.validation_steps": ["[0]",
+    "[1000000]"],
+    "backbone.widths": ["[]", "[0]", "[-8]", "[8,8,8,8,8,8,8,8,8]", "[1000000]"], "backbone.blocks_per_level": ["0", "-1",
+    "100000"],
+    "backbone.attention_levels": ["-1"], "backbone.normalisation_groups": ["0", "-8"], "backbone.fourier_scale": ["0"],
+    "space.patch": ["0", "-2", "1000"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_settings_that_make_no_sense_are_refused(name):
+    for value in NONSENSE[name]:
+        with pytest.raises(UserError) as caught:
+            load_config("generator", "pixel-tiny", [f"{name}={value}"], CONFIGS)
+        assert f"{name}" in str(caught.value) and "\n" not in str(caught.value), value
+
+
+MORE = [
+    ("vae", "tiny", "autoencoder.base_channels=0"), ("vae", "tiny", "autoencoder.dropout=1.5"), ("vae", "tiny",
+    "discriminator.layers=-1"),
+    ("vae", "tiny", "discriminator.layers=20"), ("vae", "tiny", "objective.kl_weight=-1"), ("vae", "tiny",
+    "autoencoder.latent_channels=0"),
+    ("vae", "tiny", "autoencoder.channel_multipliers=[1,1,1,1,1,1,1,1]"), ("vae", "tiny", "objective.discriminator_start=-1"),
+    ("generator", "small", "backbone.relation_dropout=1.5"), ("generator", "small", "backbone.relation_heads=0"),
+    ("generator", "small", "backbone.attention_heads=-1"), ("generator", "small", "backbone.swin.window=0"),
+    ("generator", "small", "backbone.swin.depths=[-1,1,1,1]"), ("generator", "small", "backbone.swin.stochastic_depth=1"),
+    ("generator", "small", "space.scale_factor=0"), ("generator", "small", "space.scale_factor=true"),
+    ("generator", "small", "objective.sampling_steps=0"), ("generator", "small", "objective.smallest_time=1"),
+    ("generator", "flow-tiny", "objective.deviation=0"), ("generator", "pmnet", "backbone.width=1e9"),
+    ("generator", "pmnet", "backbone.rates=[0,1,1]"), ("generator", "radiounet", "backbone.width=-1"),
+    ("generator", "small", "backbone.base_channels=33 backbone.normalisation_groups=1 backbone.relation_heads=1"),
+    ("generator", "pixel-tiny", "objective.l1_weight=0 objective.l2_weight=0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "preset", "word"), MORE)
+def test_other_sections_and_combinations_have_bounds_too(kind, preset, word):
+    with pytest.raises(UserError) as caught:
+        load_config(kind, preset, word.split(), CONFIGS)
+    assert word.partition("=")[0] in str(caught.value) or "channel_multipliers" in str(caught.value)
+
+
+def test_help_shows_bounds():
+    listing = settings_help(load_config("generator", "pixel-tiny", [], CONFIGS))
+    assert re.search(r"optimizer.learning_rate=0.001 +number above 0, at most 10\n", listing)
+    assert re.search(r"optimizer.clip_norm=1.0 +number above 0, at most 1,000,000 or null\n", listing)
+    assert re.search(r"optimizer.betas=\[0.9, 0.99\] +list of numbers at least 0, below 1\n", listing)
+    assert re.search(r"training.seed=0 +whole number from 0 to 4,294,967,295\n", listing)
+
+
+def test_seeds_are_the_same_numbers_in_every_command():
+    for command in (
+        lambda seed: predict.parse(["--buildings", "b.png", "--tx", "1,1", "--out", "m.png", "--seed", seed]),
+        lambda seed: adapt.parse(["--from", "x", "--data", "d", "--out", "o", "--seed", seed]),
+        lambda seed: ablate.parse(["--plan", "features", "--data", "d", "--out", "o", "--seeds", seed]),
+        lambda seed: dataset.make_parser().parse_args(["simulate", "--out", "o", "--seed", seed]),
+        lambda seed: dataset.make_parser().parse_args(["raytrace", "--out", "o", "--seed", seed]),
+    ):
+        command("4294967295")
+        for bad in ("4294967296", "-1", "1.0", "x", "9" * 5000, "1_0", "٣"):
+            with pytest.raises(SystemExit) as caught:
+                command(bad)
+            assert caught.value.code == 2
 
 
 def test_unknown_keys_in_a_file(tmp_path):

@@ -13,7 +13,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from experiments.command import INTERRUPTED, run_command
+from experiments.command import run_command
+from experiments.ending import INTERRUPTED
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -33,6 +33,7 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from radiodiff_jax import bounds
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.models.backbone import Answers, Coordinates, Features
 from radiodiff_jax.models.initialisers import fan_in_uniform, zeros
@@ -60,11 +61,11 @@ class PMNetBackbone:
     __pydantic_config__ = STRICT
     name: Literal["pmnet"] = "pmnet"
     output_stride: Literal[8, 16] = 16
-    blocks: tuple[int, int, int, int] = (3, 3, 27, 3)  # bottlenecks of each stage
-    rates: tuple[int, ...] = (1, 2, 4)  # of the bottlenecks of the last stage, times that of the stage
-    pyramid_rates: tuple[int, ...] = (6, 12, 18)
-    momentum: float = 0.001  # weight of a new batch in the running mean and variance: thousands of updates to forget
-    width: float = 1.0
+    blocks: tuple[bounds.Layers, bounds.Layers, bounds.Layers, bounds.Layers] = (3, 3, 27, 3)  # bottlenecks of each stage
+    rates: tuple[bounds.Rate, ...] = (1, 2, 4)  # of the bottlenecks of the last stage, times that of the stage
+    pyramid_rates: tuple[bounds.Rate, ...] = (6, 12, 18)
+    momentum: bounds.Momentum = 0.001  # weight of a new batch in the running mean and variance: thousands of updates to forget
+    width: bounds.Width = 1.0
 
     def build(self, answers: Answers, precision: PrecisionConfig) -> "PMNetNetwork":
         """The network."""

@@ -5,13 +5,14 @@ Wang et al., "RadioDiff", arXiv 2408.08593. Module names follow the original's, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array
 
+from radiodiff_jax import bounds
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.models.backbone import SCALE, Answers, Coordinates, Features, Times
 from radiodiff_jax.models.initialisers import zeros
@@ -41,15 +42,15 @@ class RadioDiffBackbone:
 
     __pydantic_config__ = STRICT
     name: Literal["radiodiff"] = "radiodiff"
-    base_channels: int = 128
-    channel_multipliers: tuple[int, ...] = (1, 2, 4, 4)
-    relation_windows: tuple[int, ...] = (8, 4, 2, 1)
-    relation_heads: int = 8
-    relation_dropout: float = 0.1
-    attention_heads: int = 4
-    attention_head_channels: int = 32
-    normalisation_groups: int = 8
-    fourier_scale: float = 16.0
+    base_channels: bounds.Channels = 128
+    channel_multipliers: Annotated[tuple[bounds.Multiplier, ...], bounds.Levels] = (1, 2, 4, 4)
+    relation_windows: Annotated[tuple[bounds.Window, ...], bounds.Levels] = (8, 4, 2, 1)
+    relation_heads: bounds.Heads = 8
+    relation_dropout: bounds.Dropout = 0.1
+    attention_heads: bounds.Heads = 4
+    attention_head_channels: bounds.Channels = 32
+    normalisation_groups: bounds.Groups = 8
+    fourier_scale: bounds.Positive = 16.0
     swin: SwinConfig = field(default_factory=SwinConfig)
 
     def build(self, answers: Answers, precision: PrecisionConfig) -> "RadioDiffNetwork":
@@ -81,6 +82,7 @@ class RadioDiffBackbone:
         widths = [self.base_channels, *level_widths(self)]
         check_groups("backbone.base_channels", widths, self.normalisation_groups)
         check_groups("backbone.base_channels", widths, self.relation_heads)
+        check_groups("backbone.base_channels", widths, 2)  # half of them code the row, half the column
 
 
 class DownLevel(nn.Module):

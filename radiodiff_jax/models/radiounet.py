@@ -30,6 +30,7 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from radiodiff_jax import bounds
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.models.backbone import Answers, Coordinates, Features
 from radiodiff_jax.models.convolution import convolve
@@ -60,7 +61,7 @@ class RadioUNetBackbone:
 
     __pydantic_config__ = STRICT
     name: Literal["radiounet"] = "radiounet"
-    width: float = 1.0
+    width: bounds.Width = 1.0
 
     def build(self, answers: Answers, precision: PrecisionConfig) -> "RadioUNetNetwork":
         """The network."""

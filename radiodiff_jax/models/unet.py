@@ -11,13 +11,14 @@ second convolution starts at zero; time scales and shifts the second norm.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
+from radiodiff_jax import bounds
 from radiodiff_jax.models.attention import attend
 from radiodiff_jax.models.backbone import SCALE, Answers, Coordinates, Features, Times
 from radiodiff_jax.models.initialisers import lecun_normal, zeros
@@ -44,11 +45,11 @@ class UNetBackbone:
 
     __pydantic_config__ = STRICT
     name: Literal["unet"] = "unet"
-    widths: tuple[int, ...] = (64, 96, 128, 160, 160)
-    blocks_per_level: int = 2
-    attention_levels: int = 2
-    normalisation_groups: int = 8
-    fourier_scale: float = 1.0
+    widths: Annotated[tuple[bounds.Channels, ...], bounds.Levels] = (64, 96, 128, 160, 160)
+    blocks_per_level: bounds.Layers = 2
+    attention_levels: bounds.LayersOrNone = 2
+    normalisation_groups: bounds.Groups = 8
+    fourier_scale: bounds.Positive = 1.0
 
     def build(self, answers: Answers, precision: PrecisionConfig) -> "UNetNetwork":
         """The network."""

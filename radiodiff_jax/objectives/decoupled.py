@@ -14,6 +14,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from radiodiff_jax import bounds
+from radiodiff_jax.bounds import Flag
 from radiodiff_jax.objectives.objective import (
     Answers,
     Coordinates,
@@ -37,11 +39,11 @@ class Decoupled:
     __pydantic_config__ = STRICT
     name: Literal["decoupled"] = "decoupled"
     loss_form: Literal["l2", "l1"] = "l2"
-    add_l1: bool = True
-    time_weighting: bool = True
-    smallest_time: float = 1e-4
-    sampling_steps: int = 1
-    validation_steps: tuple[int, ...] = ()  # other numbers of sampling steps that validation measures too
+    add_l1: Flag = True
+    time_weighting: Flag = True
+    smallest_time: bounds.Between = 1e-4
+    sampling_steps: bounds.SamplingSteps = 1
+    validation_steps: tuple[bounds.SamplingSteps, ...] = ()  # other numbers of sampling steps that validation measures too
     heads: ClassVar[tuple[str, ...]] = ("attenuation", "noise")
     noisy: ClassVar[bool] = True
     needs_base: ClassVar[bool] = False

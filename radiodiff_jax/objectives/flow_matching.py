@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 
+from radiodiff_jax import bounds
 from radiodiff_jax.objectives.objective import (
     Answers,
     Coordinates,
@@ -27,13 +28,13 @@ class FlowMatching:
 
     __pydantic_config__ = STRICT
     name: Literal["flow_matching"] = "flow_matching"
-    deviation: float = 1.0  # of x_0 about the estimate; about 0.25 with one, in either space
-    l1_weight: float = 0.5
-    l2_weight: float = 0.5
-    smallest_time: float = 1e-4
+    deviation: bounds.Positive = 1.0  # of x_0 about the estimate; about 0.25 with one, in either space
+    l1_weight: bounds.Weight = 0.5
+    l2_weight: bounds.Weight = 0.5
+    smallest_time: bounds.Between = 1e-4
     solver: Literal["euler", "midpoint"] = "euler"
-    sampling_steps: int = 1
-    validation_steps: tuple[int, ...] = ()
+    sampling_steps: bounds.SamplingSteps = 1
+    validation_steps: tuple[bounds.SamplingSteps, ...] = ()
     heads: ClassVar[tuple[str, ...]] = ("velocity",)
     noisy: ClassVar[bool] = True
     needs_base: ClassVar[bool] = False

@@ -25,6 +25,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from radiodiff_jax import bounds
+from radiodiff_jax.bounds import Flag
 from radiodiff_jax.models.backbone import SCALE
 from radiodiff_jax.objectives.objective import (
     Answers,
@@ -53,11 +55,11 @@ class Regression:
 
     __pydantic_config__ = STRICT
     name: Literal["regression"] = "regression"
-    l1_weight: float = 1.0
-    l2_weight: float = 2.5
-    error_scale: bool = False  # also learn the scale of the error, for intervals; pixels only
+    l1_weight: bounds.Weight = 1.0
+    l2_weight: bounds.Weight = 2.5
+    error_scale: Flag = False  # also learn the scale of the error, for intervals; pixels only
     sampling_steps: Literal[1] = 1
-    validation_steps: tuple[int, ...] = ()
+    validation_steps: tuple[bounds.SamplingSteps, ...] = ()
     noisy: ClassVar[bool] = False
     needs_base: ClassVar[bool] = False
 

@@ -7,6 +7,7 @@ al., posterior-mean rectified flow, arXiv 2410.00418).
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from radiodiff_jax import bounds
 from radiodiff_jax.objectives.flow_matching import FlowMatching
 from radiodiff_jax.objectives.objective import Coordinates
 from radiodiff_jax.objectives.straight_path import Path
@@ -19,8 +20,8 @@ class ResidualFlow(FlowMatching):
 
     __pydantic_config__ = STRICT
     name: Literal["residual_flow"] = "residual_flow"
-    sigma: float = 0.1  # deviation of the noise added to the regression's output
-    deviation: float = 0.1  # of x_0 about the regression's output
+    sigma: bounds.Positive = 0.1  # deviation of the noise added to the regression's output
+    deviation: bounds.Positive = 0.1  # of x_0 about the regression's output
     needs_base: ClassVar[bool] = True
 
     def path(self, base: Coordinates | None) -> Path:

@@ -74,7 +74,7 @@ def write_ablation_pages(site: Path) -> list[Path]:
     pages = [write_ablation_page(folder / name, result) for name, result in results.items()]
     lines = [
         [f"[{plain(result['title'])}]({name}/index.md)", plain(verdict(result)[1]), budget_text(result),
-         ", ".join(result["hardware"]["devices"])]
+         plain(", ".join(result["hardware"]["devices"]))]
         for name, result in results.items()
     ]  # fmt: skip
     intro = ("Each page compares variants of a generator that were trained under one budget with the same seeds, winners and "
@@ -145,7 +145,7 @@ def how_made(result: dict[str, Any]) -> list[str]:
         ["seeds", ", ".join(map(str, result["seeds"]))],
         ["reference", plain(result["reference"])],
         ["evaluated on", maps],
-        ["hardware", f"{', '.join(machine['devices'])}; {plain(machine['processor'])}, {counted(machine['cores'], 'core')}; "
+        ["hardware", f"{plain(', '.join(machine['devices']))}; {plain(machine['processor'])}, {counted(machine['cores'], 'core')}; "
          f"{counted(parallel, 'run')} at a time"],
         ["software", software],
         ["command", code(result["command"])],

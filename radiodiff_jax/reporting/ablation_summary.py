@@ -16,6 +16,7 @@ from scipy.stats import t as student
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.reading import read_json
 from radiodiff_jax.reporting.evaluation_verdict import with_decibels
+from radiodiff_jax.reporting.markdown import plain
 from radiodiff_jax.reporting.schemas import AblationRecord
 from radiodiff_jax.units import DB_PER_GAIN
 
@@ -170,7 +171,7 @@ def verdict(result: dict[str, Any]) -> tuple[str, str, list[str]]:
     if not rows:
         return "warning", "No run is finished yet", ["Give the command again."]
     best, reference = rows[0], next((row for row in rows if row.name == result["reference"]), None)
-    sentences = [f"Lowest error: **{best.name}**, RMSE {with_decibels(best.mean)}, mean over {seeds(best)}."]
+    sentences = [f"Lowest error: **{plain(best.name)}**, RMSE {with_decibels(best.mean)}, mean over {seeds(best)}."]
     if reference is None:
         return (
             "warning",
@@ -180,8 +181,8 @@ def verdict(result: dict[str, Any]) -> tuple[str, str, list[str]]:
     groups = {word: [row for row in rows if row.word == word] for word in (BETTER, WORSE, NOISE, UNKNOWN)}
     for word, found in groups.items():
         if found:
-            told = "; ".join(f"{row.name} ({relative(row, reference)})" for row in found)
-            sentences.append(f"{BESIDE[word]} **{reference.name}**: {told}.")
+            told = "; ".join(f"{plain(row.name)} ({relative(row, reference)})" for row in found)
+            sentences.append(f"{BESIDE[word]} **{plain(reference.name)}**: {told}.")
     sentences += baseline_sentences(result, rows)
     unfinished = [run for item in result["items"] for run in item["runs"] if run["state"] != "finished"]
     if unfinished:
@@ -213,9 +214,9 @@ def baseline_sentences(result: dict[str, Any], rows: Sequence[Row]) -> list[str]
     sentences, estimates = [], baselines_of(result)
     if estimates:
         name, error = next(iter(estimates.items()))
-        worse = [row.name for row in rows if row.mean >= error]
+        worse = [plain(row.name) for row in rows if row.mean >= error]
         told = f"no better than that: {', '.join(worse)}" if worse else "every variant is better"
-        sentences.append(f"The {name}, which needs no training, has {with_decibels(error)}; {told}.")
+        sentences.append(f"The {plain(name)}, which needs no training, has {with_decibels(error)}; {told}.")
     floor = floor_of(rows)
     if floor is not None:
         sentences.append(f"The autoencoder's reconstruction of the *true* maps has {with_decibels(floor)}: latent variants can "

@@ -10,7 +10,7 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_whole
 from radiodiff_jax.reading import AnyObject, check_value, read_bytes, read_json, read_text
 from radiodiff_jax.reporting.data_exploration import FINDINGS_KEPT, NUMBERS, VERSION
-from radiodiff_jax.reporting.markdown import code, counted, figure, note, page, plain, slug, table, write_page
+from radiodiff_jax.reporting.markdown import capital, code, counted, figure, note, page, plain, slug, table, write_page
 from radiodiff_jax.reporting.schemas import NumbersRecord
 
 AGAIN = "type `python -m experiments.dataset explore --root DIR --out FOLDER` again"
@@ -72,7 +72,7 @@ def data_page(numbers: dict[str, Any], explore_folder: Path) -> str:
     summary = (f"{facts['radio maps']:,} radio maps ({first['simulation']}) of {facts['maps']:,} city maps, "
                f"{facts['size (m)']} m")  # fmt: skip
     parts = [
-        f"{summary}. Explored {numbers['explored'][:16].replace('T', ' at ')} UTC.",
+        f"{plain(summary)}. Explored {plain(numbers['explored'][:16].replace('T', ' at '))} UTC.",
         _scope(numbers),
         "## In numbers",
         _facts(sets),
@@ -141,7 +141,7 @@ def _samples(sets: Sequence[dict[str, Any]], folder: Path) -> list[str]:
     parts = []
     for one, stem in zip(sets, ("samples", "samples-simulated"), strict=False):
         subject = f"Radio maps of the {one['label']} set" if len(sets) > 1 else "Radio maps of the set"
-        parts += [f"### {one['label'].capitalize()}"] if len(sets) > 1 else []
+        parts += [f"### {plain(capital(one['label']))}"] if len(sets) > 1 else []
         parts.append(_picture(folder, stem, f"{subject}, path gain in dB", "png"))
     return parts
 
@@ -217,7 +217,7 @@ def _check(check: dict[str, Any], maps: int, faults: Sequence[str]) -> list[str]
         "`python -m experiments.dataset check --root DIR` opens all"
     )  # fmt: skip
     parts = [
-        f"Names of all files were compared, and {images}. Simulations in the folder: {', '.join(check['simulations'])}."
+        f"Names of all files were compared, and {images}. Simulations in the folder: {plain(', '.join(check['simulations']))}."
     ]
     errors, warnings = check["errors"], check["warnings"]
     if not errors + warnings:

@@ -79,7 +79,7 @@ def evaluation_page(json_path: Path, result: dict[str, Any], figures: FigureCach
     steps = f", {counted(result['steps'], 'sampling step')}" if has_steps(result) else ""
     missing = [] if has_errors(result) else [
         note("warning", "This file was written by an older version, so parts of the page are missing",
-             f"`{evaluate_again(result)}` makes them: error by distance and line of sight, best and worst maps.")
+             f"{code(evaluate_again(result))} makes them: error by distance and line of sight, best and worst maps.")
     ]  # fmt: skip
     parts = [
         *introduction(result),
@@ -102,7 +102,7 @@ def evaluation_page(json_path: Path, result: dict[str, Any], figures: FigureCach
 
 def introduction(result: dict[str, Any]) -> list[str]:
     """What was evaluated, and the predictors in the tables."""
-    text = (f"{counted(result['radio_maps'], 'radio map')} of {counted(result['layouts'], 'city map')}, {result['split']} "
+    text = (f"{counted(result['radio_maps'], 'radio map')} of {counted(result['layouts'], 'city map')}, {plain(result['split'])} "
             f"split of {code(result['data'])}. ")  # fmt: skip
     if has_steps(result):
         text += (f"The model took {counted(result['steps'], 'sampling step')}, which is "
@@ -276,7 +276,8 @@ def steps_section(json_path: Path, result: dict[str, Any], figures: FigureCache)
         if not has_steps(result):
             return []
         more = " ".join(str(number) for number in PROPOSED_STEPS if number != result["steps"])
-        return [head, f"Only {counted(result['steps'], 'sampling step')} evaluated so far: `{evaluate_again(result)} {more}` "
+        command = code(f"{evaluate_again(result)} {more}")
+        return [head, f"Only {counted(result['steps'], 'sampling step')} evaluated so far: {command} "
                 "evaluates others for comparison."]  # fmt: skip
     points = [point(one) for one in found.values()]
     floor = mean(result, AUTOENCODER, HEADLINE) if AUTOENCODER in result["results"] else None
@@ -349,4 +350,4 @@ def cell(value: float | None, key: str) -> str:
 
 def absent(what: str, result: dict[str, Any]) -> str:
     """A sentence about a part that the file lacks."""
-    return f"{what} are not in this file; `{evaluate_again(result)}` writes them."
+    return f"{what} are not in this file; {code(evaluate_again(result))} writes them."

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from radiodiff_jax.inference.evaluation_files import evaluate_again
 from radiodiff_jax.reporting.evaluation_figures import ENOUGH_PIXELS
 from radiodiff_jax.reporting.evaluation_verdict import own_name
-from radiodiff_jax.reporting.markdown import counted, figure, table
+from radiodiff_jax.reporting.markdown import code, counted, figure, table
 from radiodiff_jax.reporting.style import BLUE, DASHES, INK, MUTED, VERMILION, FigureCache, plt, save_svg_pair
 
 HEADLINE_LEVELS = (0.5, 0.9)
@@ -54,7 +54,8 @@ def spread_section(result: dict[str, Any], data: str, figures: FigureCache, stem
 def factors_sentence(result: dict[str, Any], told: dict[str, Any]) -> str:
     """Where the widths come from."""
     if not told["calibrated"]:
-        return (f"The widths are as the model tells them: `{evaluate_again(result)} --calibrate` fits a factor a level on the "
+        command = code(f"{evaluate_again(result)} --calibrate")
+        return (f"The widths are as the model tells them: {command} fits a factor a level on the "
                 "validation split.")  # fmt: skip
     on = result.get("calibration") or {}
     maps = f" ({on['radio_maps']:,} maps of {counted(on['layouts'], 'city', 'cities')})" if "layouts" in on else ""

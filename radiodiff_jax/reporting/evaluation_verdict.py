@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from radiodiff_jax.metrics import bootstrap_interval
-from radiodiff_jax.reporting.markdown import counted
+from radiodiff_jax.reporting.markdown import counted, plain
 from radiodiff_jax.units import DB_PER_GAIN
 
 MODEL, AUTOENCODER = OWN = ("model", "autoencoder")  # the first that is there is the run's own prediction
@@ -132,9 +132,10 @@ def verdict(result: dict[str, Any]) -> tuple[str, str, list[str]]:
     error = mean(result, own, HEADLINE)
     if error is None:
         return "warning", f"The {own} has no RMSE", ["No map had a figure; evaluate again."]
-    sentences = [f"RMSE of the {own}: {with_decibels(error)} (raw protocol, all pixels, mean over "
+    said = plain(own)
+    sentences = [f"RMSE of the {said}: {with_decibels(error)} (raw protocol, all pixels, mean over "
                  f"{result['radio_maps']:,} radio maps)."]  # fmt: skip
-    sentences += [sentence(own, one, result["radio_maps"]) for one in found]
+    sentences += [sentence(said, one, result["radio_maps"]) for one in found]
     sentences += floor_sentences(result)
     worse = [one.other for one in found if one.difference >= 0]
     if worse:

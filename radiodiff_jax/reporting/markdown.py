@@ -50,9 +50,9 @@ def mermaid(source: str) -> str:
 
 
 def note(kind: str, title: str, body: str = "") -> str:
-    """A box: kind is `note`, `tip`, `warning`, `danger` or `success`."""
+    """A box: kind is `note`, `tip`, `warning`, `danger` or `success`. The title is plain text, the body Markdown."""
     lines = "".join(f"    {line}\n" if line else "\n" for line in body.splitlines())
-    return f'!!! {kind} "{title.replace(chr(34), chr(39))}"\n' + (f"\n{lines}" if body else "")
+    return f'!!! {kind} "{plain(title).replace(chr(34), chr(39))}"\n' + (f"\n{lines}" if body else "")
 
 
 def page(title: str, *parts: str, description: str = "") -> str:
@@ -117,14 +117,21 @@ def duration(seconds: float | None) -> str:
     return f"{total} s"
 
 
+def fenced(language: str, text: str) -> str:
+    """Text as a block of code, behind a fence longer than any in it."""
+    longest = max(map(len, re.findall("`+|~+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
 def moment(time: str | float | None) -> str:
     """An ISO time or seconds since 1970 as `2026-11-23 09:47 UTC`."""
-    if time is None:
+    if time is None or isinstance(time, bool) or not isinstance(time, (str, int, float)):
         return "an unknown time"
     try:
         when = datetime.fromisoformat(time) if isinstance(time, str) else datetime.fromtimestamp(time, UTC)
     except (ValueError, OverflowError, OSError):
-        return str(time)
+        return "an unknown time"
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if when.tzinfo else when.strftime("%Y-%m-%d %H:%M")
 
 

@@ -121,6 +121,8 @@ def is_below(path: str, folder: PurePosixPath) -> bool:
 
 
 def first_heading(text: str) -> str | None:
-    """The text of the first-level heading of a page, without its Markdown."""
+    """The text of the first-level heading of a page, without its Markdown, as HTML: themes print titles as they are."""
     found = re.search(r"^# +(.+?) *(?:\{.*\})?$", text, re.MULTILINE)
-    return re.sub(r"[`*]", "", html.unescape(found[1])) if found else None
+    if found is None:
+        return None
+    return re.sub(r"[`*]", "", html.unescape(found[1])).replace("<", "&lt;").replace(">", "&gt;")

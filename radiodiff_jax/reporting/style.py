@@ -32,6 +32,7 @@ DARK = {
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))  # a second mark beside colour
 
 _COMMON = {
+    "text.parse_math": False,  # a name with `$` is no formula
     "font.family": "sans-serif", "font.size": 10, "axes.titlesize": 10.5, "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "grid.linewidth": 0.6, "axes.axisbelow": True,
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False,

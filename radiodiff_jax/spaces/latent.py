@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from radiodiff_jax import bounds
+from radiodiff_jax.bounds import Flag
 from radiodiff_jax.models.autoencoder import Autoencoder, posterior_mean, posterior_sample
 from radiodiff_jax.settings import STRICT, VAEConfig
 from radiodiff_jax.spaces.buildings import blank_buildings, fill_buildings
@@ -21,9 +23,9 @@ class LatentSpace:
 
     __pydantic_config__ = STRICT
     name: Literal["latent"] = "latent"
-    scale_factor: float | Literal["auto"] = "auto"  # latents are multiplied by it; auto: 1 / their standard deviation
-    blank_buildings: bool = True  # gain inside buildings is 0 by definition of the maps, so say so
-    correct_by_estimate: bool = False  # take off what the autoencoder is known to lose of the estimate
+    scale_factor: bounds.Positive | Literal["auto"] = "auto"  # latents are multiplied by it; auto: 1 / their standard deviation
+    blank_buildings: Flag = True  # gain inside buildings is 0 by definition of the maps, so say so
+    correct_by_estimate: Flag = False  # take off what the autoencoder is known to lose of the estimate
     needs_autoencoder: ClassVar[bool] = True
 
     def open(self, autoencoder: VAEConfig | None) -> "Latent":

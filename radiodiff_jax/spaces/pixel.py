@@ -5,6 +5,8 @@ from typing import Any, ClassVar, Literal
 
 import jax.numpy as jnp
 
+from radiodiff_jax import bounds
+from radiodiff_jax.bounds import Flag
 from radiodiff_jax.models.layers import depth_to_space, space_to_depth
 from radiodiff_jax.settings import STRICT, VAEConfig
 from radiodiff_jax.spaces.buildings import blank_buildings, fill_buildings
@@ -19,8 +21,8 @@ class PixelSpace:
 
     __pydantic_config__ = STRICT
     name: Literal["pixel"] = "pixel"
-    patch: int = 2  # pixels of a patch along one axis
-    fill: bool = True  # building pixels take the value of the nearest outdoor pixel before encoding
+    patch: bounds.Patch = 2  # pixels of a patch along one axis
+    fill: Flag = True  # building pixels take the value of the nearest outdoor pixel before encoding
     needs_autoencoder: ClassVar[bool] = False
 
     def open(self, autoencoder: VAEConfig | None) -> "PixelSpace":

@@ -9,6 +9,11 @@ def section(texts: dict[str, str]) -> list:
     return mkdocs_hooks.section(PurePosixPath("runs"), texts)
 
 
+def test_a_heading_is_no_element_in_the_navigation():
+    texts = {"runs/index.md": "# Runs", "runs/a/index.md": "# Run &lt;script&gt;", "runs/a/b.md": "# B"}
+    assert section(texts)[1] == {"Run &lt;script&gt;": ["runs/a/index.md", "runs/a/b.md"]}
+
+
 def test_order_is_that_of_the_links_and_the_rest_by_name():
     texts = {
         "runs/index.md": "# Runs\n\n[second](zebra/index.md#samples) [first](ant/index.md) [side by side](compare.md)",

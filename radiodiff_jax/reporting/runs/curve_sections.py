@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from radiodiff_jax.reporting.markdown import count, counted, decibels, duration, figure, number, percent, table
+from radiodiff_jax.reporting.markdown import count, counted, decibels, duration, figure, number, percent, plain, table
 from radiodiff_jax.reporting.runs.analysis import (
     SKIPPED,
     Continuity,
@@ -58,7 +58,7 @@ def losses_section(run: Run, folder: Path) -> str:
     path, link = stem(folder, "losses-normalised")
     together, left_out = draw_normalised(path, run)
     if together:
-        without = f" Not drawn, because not all of its values are positive: {_labels(left_out)}." if left_out else ""
+        without = f" Not drawn, because not all of its values are positive: {plain(_labels(left_out))}." if left_out else ""
         parts.append(figure(link, f"{_labels(together)}, each relative to its start",
                             "All losses in one picture (medians), each divided by the median of its first "
                             f"{FIRST} values.{without}"))  # fmt: skip

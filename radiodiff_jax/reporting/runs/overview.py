@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from radiodiff_jax.reporting.evaluation_verdict import has_steps
 from radiodiff_jax.reporting.markdown import (
+    capital,
     code,
     count,
     counted,
@@ -19,6 +20,7 @@ from radiodiff_jax.reporting.markdown import (
     number,
     page,
     plain,
+    slug,
     table,
     write_page,
 )
@@ -129,7 +131,7 @@ def write_comparison(runs: list[Summary], folder: Path) -> bool:
         quality_section(newest, folder),
         evaluation_section(newest),
     ]
-    for kind in sorted(groups, key=[*KINDS].index):
+    for kind in sorted(groups, key=lambda kind: (kind not in KINDS, [*KINDS].index(kind) if kind in KINDS else 0, kind)):
         parts += kind_section(kind, groups[kind], folder)
     parts.append(equal_ends(newest))
     return write_page(path, wide(page("Runs side by side", *parts, description="Comparison of all reported runs")))
@@ -137,7 +139,7 @@ def write_comparison(runs: list[Summary], folder: Path) -> bool:
 
 def kind_section(kind: str, runs: list[Summary], folder: Path) -> list[str]:
     """Table, curves and differing settings of the runs of one kind."""
-    title = f"{KINDS.get(kind, kind).capitalize()}: {counted(len(runs), 'run')}"
+    title = f"{capital(KINDS.get(kind) or plain(kind))}: {counted(len(runs), 'run')}"
     rows = [comparison_row(run) for run in runs]
     if kind == "generator":
         objectives = [plain(phase_name(run["phase"], short=True)) for run in runs]
@@ -148,7 +150,7 @@ def kind_section(kind: str, runs: list[Summary], folder: Path) -> list[str]:
     parts = [f"## {title}", sortable(text)]
     drawn = [run for run in runs if run["curves"]][:MOST_DRAWN]
     if len(drawn) > 1:
-        name = f"compare-{kind}"
+        name = f"compare-{slug(kind, 'other')}"
         save_svg_pair(folder / "figures" / name, lambda: draw_kind(drawn))
         remarks = f" Only the {MOST_DRAWN} newest runs are drawn." if len(runs) > MOST_DRAWN else ""
         if kind == "generator" and len({run["phase"] for run in drawn}) > 1:

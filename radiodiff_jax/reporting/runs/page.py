@@ -201,7 +201,7 @@ def progress_section(run: Run, now: float) -> str:
     begun = sessions(run)
     if begun:
         rows = [
-            [moment(one.event.get("time")), one.event["event"], plain(ENDS.get(one.end, one.end)), count(one.first),
+            [moment(one.event.get("time")), plain(one.event["event"]), plain(ENDS.get(one.end, one.end)), count(one.first),
              count(one.last)]
             for one in begun
         ]  # fmt: skip

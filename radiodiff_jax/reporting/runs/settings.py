@@ -13,7 +13,7 @@ from radiodiff_jax.config import CONFIG_TYPES
 from radiodiff_jax.config_files import build_config, flatten, load_config, read_config, shipped_names, to_tree
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_text
-from radiodiff_jax.reporting.markdown import code, moment, plain, table
+from radiodiff_jax.reporting.markdown import code, fenced, moment, plain, table
 from radiodiff_jax.reporting.runs.run import Run
 
 ABSENT = object()
@@ -93,7 +93,7 @@ def settings_section(run: Run, presets: Path | None) -> str:
         else:
             parts.append(f"The settings are those of {which}.")
     full = yaml.safe_dump(run.settings, sort_keys=False, default_flow_style=None)
-    block = "".join(f"    {line}\n" for line in f"```yaml\n{full}```".splitlines())
+    block = "".join(f"    {line}\n" for line in fenced("yaml", full).splitlines())
     return "\n\n".join([*parts, f'??? note "All settings (config.yaml)"\n\n{block}'])
 
 
@@ -141,7 +141,7 @@ def environment_section(run: Run) -> str:
     rows += [(plain(name), plain(value)) for name, value in details.items() if name not in known]
     parts = [table(["what", "value"], rows, 2)]
     if details.get("command"):
-        parts.insert(0, f"```sh\n{' '.join(str(details['command']).split())}\n```")
+        parts.insert(0, fenced("sh", " ".join(str(details["command"]).split())))
     parameters = details.get("parameters")
     if isinstance(parameters, dict) and len(parameters) > 1:
         counts = [[code(name), plain(f"{value:,}" if isinstance(value, int) else value)]

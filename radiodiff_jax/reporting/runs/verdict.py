@@ -24,7 +24,7 @@ from radiodiff_jax.reporting.evaluation_verdict import (
     mean,
     own_name,
 )
-from radiodiff_jax.reporting.markdown import capital, counted, note, plain
+from radiodiff_jax.reporting.markdown import capital, code, counted, note, plain
 from radiodiff_jax.reporting.runs.run import Run
 from radiodiff_jax.units import DB_PER_GAIN
 
@@ -81,16 +81,16 @@ def run_verdict(run: Run) -> Verdict | None:
     """What the newest evaluation that can be read found; None for what is no run folder, which has no evaluations."""
     if run.origin != "run folder":
         return None
-    command = f"python -m experiments.evaluate --run {run.path} --data DIR"
+    command = code(f"python -m experiments.evaluate --run {run.path} --data DIR")
     result, problems = newest_result(run)
     if result is None:
-        how = f"`{command}` judges it on cities that it has not seen, beside formulas that need no training."
+        how = f"{command} judges it on cities that it has not seen, beside formulas that need no training."
         title = "Not evaluated yet: nobody knows how good this run is"
         return Verdict("note", title, [*map(plain, problems), how], UNKNOWN)
     try:
         found = result_verdict(result)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        how = f"It is damaged ({type(error).__name__}); `{command}` makes it again."
+        how = f"It is damaged ({type(error).__name__}); {command} makes it again."
         return Verdict("warning", "The newest evaluation cannot be judged", [how], UNKNOWN)
     return found._replace(sentences=[*found.sentences, *map(plain, problems)])
 
@@ -121,7 +121,7 @@ def moment_of(result: dict[str, Any], path: Path) -> float:
 
 def result_verdict(result: dict[str, Any]) -> Verdict:
     """What one evaluation found."""
-    own, again = own_name(result), f"`{evaluate_again(result)}`"
+    own, again = own_name(result), code(evaluate_again(result))
     found = [one for name in baselines(result) if (one := against(result, name)) is not None]
     where = f"on {counted(result['layouts'], *cities(result['split']))}"
     error = own_decibels(result, own)

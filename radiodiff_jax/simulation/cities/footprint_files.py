@@ -6,6 +6,8 @@ latitude) or metres, that repeats its first point.
 """
 
 import json
+import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,14 @@ from xml.etree import ElementTree
 import numpy as np
 from jaxtyping import Float
 
-from radiodiff_jax.errors import UserError
+from radiodiff_jax.errors import UserError, shown
 
 Outline = Float[np.ndarray, "points 2"]
 Polygon = list[Outline]
 
 Tags = dict[str, str]
+FARTHEST = 1e8  # metres, or degrees: more than twice around the Earth
+NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
 
 
 def read_footprints(path: str | Path) -> list[Polygon]:
@@ -50,7 +54,7 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is neither GeoJSON nor OpenStreetMap XML ({error}); name another file") from None
+        raise UserError(f"{path} is neither GeoJSON nor OpenStreetMap XML ({shown(error)}); name another file") from None
 
 
 def _geojson_buildings(content: Any, path: Path) -> Iterator[Polygon]:
@@ -66,7 +70,7 @@ def _geojson_buildings(content: Any, path: Path) -> Iterator[Polygon]:
         if mark not in (None, "no") if some_marked else True:
             try:
                 yield from _polygons(feature.get("geometry"))
-            except (TypeError, ValueError, AttributeError, KeyError, IndexError):
+            except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError, RecursionError):
                 raise UserError(f"{path}: feature {number} has no sound coordinates; mend or remove it") from None
 
 
@@ -89,19 +93,25 @@ def _mark(feature: dict[str, Any]) -> Any:
 def _polygons(geometry: Any) -> Iterator[Polygon]:
     """Polygons of a geometry; none of points, lines and nothing. Raises ValueError and others for unsound ones."""
     kind = geometry["type"] if geometry is not None else None
-    if kind == "Polygon":
-        yield [_ring(points) for points in geometry["coordinates"]]
-    elif kind == "MultiPolygon":
-        for rings in geometry["coordinates"]:
-            yield [_ring(points) for points in rings]
+    if kind in ("Polygon", "MultiPolygon"):
+        for rings in [geometry["coordinates"]] if kind == "Polygon" else geometry["coordinates"]:
+            if rings:  # GeoJSON may leave a geometry empty
+                yield [_ring(points) for points in rings]
     elif kind == "GeometryCollection":
         for part in geometry["geometries"]:
             yield from _polygons(part)
 
 
 def _ring(points: Any) -> Outline:
-    ring = np.array([(float(point[0]), float(point[1])) for point in points])  # a third number is a height
-    if ring.ndim != 2 or len(ring) < 4 or not np.all(np.isfinite(ring)):
+    pairs = [(point[0], point[1]) for point in points]  # a third number is a height
+    if not all(isinstance(number, (int, float)) and not isinstance(number, bool) for pair in pairs for number in pair):
+        raise TypeError
+    return _checked(np.array(pairs, np.float64))
+
+
+def _checked(ring: np.ndarray) -> Outline:
+    """The ring. Raises ValueError for fewer points than a triangle has, and for what is no place in either unit."""
+    if ring.ndim != 2 or len(ring) < 4 or not np.all(np.abs(ring) <= FARTHEST):  # False for NaN, too
         raise ValueError
     return ring
 
@@ -118,7 +128,7 @@ def _read_osm(path: Path) -> list[Polygon]:
             if event == "start":
                 continue
             if element.tag == "node":
-                nodes[element.attrib["id"]] = (float(element.attrib["lon"]), float(element.attrib["lat"]))
+                nodes[element.attrib["id"]] = _degrees(element.attrib["lon"], 180), _degrees(element.attrib["lat"], 90)
             elif element.tag == "way":
                 ways[element.attrib["id"]] = ([part.attrib["ref"] for part in element.iter("nd")], _tags(element))
             elif element.tag == "relation":
@@ -126,11 +136,18 @@ def _read_osm(path: Path) -> list[Polygon]:
                 relations.append(([(one["ref"], one.get("role") or "outer") for one in members], _tags(element)))
             if element.tag in ("node", "way", "relation"):
                 root.clear()  # a city's extract is large
-    except (ElementTree.ParseError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is no sound OpenStreetMap XML ({error!r}); export it again") from None
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # a LookupError for an encoding that nobody knows
+        raise UserError(f"{path} is no sound OpenStreetMap XML ({shown(error)}); export it again") from None
     if root.tag != "osm":
         raise UserError(f"{path} is XML, but not of OpenStreetMap; name an .osm or a GeoJSON file")
     return _osm_buildings(nodes, ways, relations)
+
+
+def _degrees(text: str, most: float) -> float:
+    """A longitude or latitude. Raises ValueError for anything else."""
+    if not NUMBER.fullmatch(text) or abs(float(text)) > most:
+        raise ValueError(f"{shown(text)} is not within {most} degrees")
+    return float(text)
 
 
 def _tags(element: ElementTree.Element) -> Tags:
@@ -167,16 +184,22 @@ def _is_building(tags: Tags) -> bool:
 
 def _closed(lines: list[list[str]], nodes: dict[str, tuple[float, float]]) -> list[Outline]:
     """Rings joined from lines of nodes at their ends; what does not close, or has unknown nodes, is left out."""
-    rest = [line for line in lines if len(line) >= 2 and all(node in nodes for node in line)]
+    rest = {i: line for i, line in enumerate(lines) if len(line) >= 2 and all(node in nodes for node in line)}
+    ends: dict[str, list[int]] = defaultdict(list)  # node -> lines that begin or end there, the next to take last
+    for i in reversed(rest):
+        for node in {rest[i][0], rest[i][-1]}:
+            ends[node].append(i)
     rings = []
     while rest:
-        ring = rest.pop()
+        ring = list(rest.popitem()[1])
         while ring[0] != ring[-1]:
-            following = next((line for line in rest if ring[-1] in (line[0], line[-1])), None)
-            if following is None:
+            touching = ends[ring[-1]]
+            while touching and touching[-1] not in rest:
+                touching.pop()
+            if not touching:
                 break
-            rest.remove(following)
-            ring = ring + (following if following[0] == ring[-1] else following[::-1])[1:]
+            following = rest.pop(touching.pop())
+            ring += (following if following[0] == ring[-1] else following[::-1])[1:]
         if ring[0] == ring[-1] and len(ring) >= 4:
             rings.append(np.array([nodes[node] for node in ring]))
     return rings

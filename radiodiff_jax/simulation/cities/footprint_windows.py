@@ -7,21 +7,25 @@ ground: a grid of them is laid over the extent, moved by a random part of what i
 import hashlib
 import importlib
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
-from radiodiff_jax.errors import UserError
+from radiodiff_jax.errors import UserError, shown
 from radiodiff_jax.simulation.cities.footprint_files import Polygon, is_geographic, read_footprints
 from radiodiff_jax.simulation.cities.generator import DENSITY, is_usual
 from radiodiff_jax.simulation.cities.polygons import rasterise
 
 WIDEST_DEGREES = 1.0  # of a file in degrees: about 100 km, over which one UTM zone is true to some 0.1 %
 SMALLEST_AREA = 1.0  # square metres; slivers that a union leaves are no buildings
+WIDEST = 200_000.0  # metres of a file, corner to corner of what is left in one plane
+LONGEST_BUILDING = 5_000.0  # metres; airports and factories stay below 2 km
+MOST_WINDOWS = 20_000_000  # in one file
+MOST_POINTS, MOST_CROSSINGS = 5_000, 1_000  # of an outline that crosses itself: mending takes seconds beyond
+Extent = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -45,15 +49,21 @@ def footprint_masks(path: str | Path, maps: int, size: tuple[int, int], seed: in
     path = Path(path)
     shapely = _library("shapely", "to unite footprints")
     polygons, system = to_metres(read_footprints(path), path)
-    shapes = np.array([_shape(shapely, polygon) for polygon in polygons])
+    shapes = _shapes(shapely, polygons, path)
     tree = shapely.STRtree(shapes)
-    west, south, east, north = shapely.total_bounds(shapes)
-    corners = window_corners((west, south, east, north), size, seed)
-    if not corners:
+    extent = west, south, east, north = tuple(shapely.total_bounds(shapes).tolist())
+    rows, columns = window_grid(extent, size)
+    if not rows * columns:
         raise UserError(
             f"the buildings of {path} span {north - south:.0f} x {east - west:.0f} m, less than one window of {size[0]} x "
             f"{size[1]} m; choose a smaller size or another file"
         )
+    if max(north - south, east - west) > WIDEST or rows * columns > MOST_WINDOWS:
+        raise UserError(
+            f"the buildings of {path} span {(north - south) / 1000:,.0f} x {(east - west) / 1000:,.0f} km, too much for "
+            f"{size[0]} x {size[1]} m windows; cut out one city, at most {WIDEST / 1000:.0f} km wide"
+        )
+    corners = window_corners(extent, size, seed, shapely.bounds(shapes))
     masks, windows = [], []
     for left, top in corners:
         if len(masks) == maps:
@@ -66,7 +76,7 @@ def footprint_masks(path: str | Path, maps: int, size: tuple[int, int], seed: in
     if not masks:
         low, high = (f"{100 * share:.0f} %" for share in DENSITY)
         raise UserError(
-            f"None of the {len(corners)} windows of {path} is usable: buildings must cover {low} to {high} of a window; "
+            f"None of the {rows * columns} windows of {path} is usable: buildings must cover {low} to {high} of a window; "
             "choose another size or a denser part of the city"
         )
     source = {
@@ -76,19 +86,35 @@ def footprint_masks(path: str | Path, maps: int, size: tuple[int, int], seed: in
         "size": list(size),
         "windows": windows,
     }
-    return FootprintMasks(masks, source, len(corners))
+    return FootprintMasks(masks, source, rows * columns)
+
+
+def window_grid(extent: Extent, size: tuple[int, int]) -> tuple[int, int]:
+    """How many windows of `size` lie side by side in (west, south, east, north): (rows, columns)."""
+    west, south, east, north = extent
+    return int((north - south) // size[0]), int((east - west) // size[1])
 
 
 def window_corners(
-    extent: tuple[float, float, float, float], size: tuple[int, int], seed: int
+    extent: Extent, size: tuple[int, int], seed: int, bounds: Float[np.ndarray, "shapes 4"] | None = None
 ) -> list[tuple[float, float]]:
-    """North-western corners (east, north) of windows that lie side by side in (west, south, east, north), shuffled."""
-    west, south, east, north = (float(side) for side in extent)
-    rows, columns = int((north - south) // size[0]), int((east - west) // size[1])
+    """North-western corners (east, north) of windows that lie side by side in (west, south, east, north), shuffled.
+
+    With `bounds` (west, south, east, north) of shapes only windows that touch one of these boxes.
+    """
+    west, south, east, north = extent
+    rows, columns = window_grid(extent, size)
     rng = np.random.default_rng(seed)
     down, right = (rng.random(2) * (north - south - rows * size[0], east - west - columns * size[1])).tolist()
-    places = [(west + right + j * size[1], north - down - i * size[0]) for i in range(rows) for j in range(columns)]
-    return [places[place] for place in rng.permutation(len(places))]
+    order = rng.permutation(rows * columns)
+    if bounds is not None:
+        touched = np.zeros((rows, columns), bool)
+        first, last = (np.stack([north - down - bounds[:, up], bounds[:, side] - west - right], 1) for up, side in ((3, 0), (1, 2)))
+        cells = np.clip(np.concatenate([first, last], 1) // (*size, *size), -1, (rows, columns, rows, columns)).astype(int)
+        for top, left, bottom, end in np.maximum(cells, (0, 0, -1, -1)):
+            touched[top : bottom + 1, left : end + 1] = True
+        order = order[touched.reshape(-1)[order]]
+    return [(west + right + j * size[1], north - down - i * size[0]) for i, j in (divmod(int(n), columns) for n in order)]
 
 
 def to_metres(polygons: list[Polygon], path: Path) -> tuple[list[Polygon], str]:
@@ -123,10 +149,52 @@ def _library(name: str, purpose: str) -> ModuleType:
         ) from None
 
 
-def _shape(shapely: ModuleType, polygon: Polygon):
+def _shapes(shapely: ModuleType, polygons: list[Polygon], path: Path) -> np.ndarray:
+    """One geometry a polygon; those of less than `SMALLEST_AREA` are left out. Raises UserError where nothing is left."""
+    try:
+        shapes = np.array([_shape(shapely, polygon, path) for polygon in polygons])
+        shapes = shapes[shapely.area(shapes) >= SMALLEST_AREA]
+        if len(shapes) == 0:
+            raise UserError(f"{path} holds no building of at least {SMALLEST_AREA:.0f} square metre; name another file")
+        sides = shapely.bounds(shapes)
+    except shapely.errors.ShapelyError as error:
+        raise UserError(f"{path} holds an outline that cannot be mended ({shown(error)}); remove it") from None
+    longest = (sides[:, 2:] - sides[:, :2]).max()
+    if longest > LONGEST_BUILDING:
+        raise UserError(
+            f"{path} holds a building of {longest / 1000:,.0f} km, but {LONGEST_BUILDING / 1000:.0f} km is the most; "
+            "remove what is no building, and give coordinates in metres or degrees"
+        )
+    return shapes
+
+
+def _shape(shapely: ModuleType, polygon: Polygon, path: Path):
     """One geometry of a list of rings by the odd-even rule; rings that cross themselves are mended."""
-    rings = shapely.make_valid([shapely.Polygon(ring) for ring in polygon], method="structure", keep_collapsed=False)
-    return reduce(shapely.symmetric_difference, rings)
+    outlines = np.array([shapely.Polygon(ring) for ring in polygon])
+    for ring, sound in zip(polygon, shapely.is_valid(outlines), strict=True):
+        if not sound and (len(ring) > MOST_POINTS or crossings(ring) > MOST_CROSSINGS):
+            raise UserError(
+                f"{path} holds an outline of {len(ring)} points that crosses itself more than {MOST_CROSSINGS} times; remove it, "
+                "it is no building"
+            )
+    rings = shapely.make_valid(outlines, method="structure", keep_collapsed=False)
+    while len(rings) > 1:  # in pairs, and pairs of pairs: one after the other would take hours for thousands of rings
+        odd = rings[len(rings) // 2 * 2 :]
+        rings = np.concatenate([shapely.symmetric_difference(rings[: len(rings) // 2 * 2 : 2], rings[1::2]), odd])
+    return rings[0]
+
+
+def crossings(ring: Float[np.ndarray, "points 2"]) -> int:
+    """How often the segments of a ring cross one another, each pair counted once; touching is not crossing."""
+    def side(along: np.ndarray, point: np.ndarray) -> np.ndarray:
+        return along[..., 0] * point[..., 1] - along[..., 1] * point[..., 0]
+
+    start, step, found = ring[:-1], np.diff(ring, axis=0), 0
+    for i in range(len(start)):
+        away, others = start[i + 1 :] - start[i], step[i + 1 :]
+        apart = side(step[i], away) * side(step[i], away + others) < 0  # the other's ends lie on both sides of this segment
+        found += int(np.sum(apart & (side(others, -away) * side(others, step[i] - away) < 0)))
+    return found
 
 
 def _mask(shapely: ModuleType, shapes: np.ndarray, left: float, top: float, size: tuple[int, int]) -> np.ndarray:

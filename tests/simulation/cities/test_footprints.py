@@ -57,6 +57,23 @@ def test_the_outline_of_an_old_relation_does_not_fill_its_courtyard(tmp_path):
         ('{"type": "Polygon", "coordinates": [[[0, 0], [1, "a"], [1, 1], [0, 0]]]}', "feature 0 has no sound"),
         ('{"type": "Polygon", "coordinates": [[[0, 0], [1, NaN], [1, 1], [0, 0]]]}', "feature 0 has no sound"),
         ('{"type": "FeatureCollection", "crs": "EPSG:3857", "features": [{}]}', "Web Mercator"),
+        ('{"type": "Polygon", "coordinates": [[["0", "0"], ["1", "0"], ["1", "1"], ["0", "0"]]]}', "feature 0 has no sound"),
+        ('{"type": "Polygon", "coordinates": [[[true, 0], [1, 0], [1, 1], [true, 0]]]}', "feature 0 has no sound"),
+        ('{"type": "Polygon", "coordinates": [[[0, 0], [1, 1e300], [1, 1], [0, 0]]]}', "feature 0 has no sound"),
+        ('{"type": "Polygon", "coordinates": [[[0, 0], [1, 1' + 400 * "0" + '], [1, 1], [0, 0]]]}', "feature 0 has no sound"),
+        ('{"type": "Polygon", "coordinates": [[[0, 0], [1, Infinity], [1, 1], [0, 0]]]}', "feature 0 has no sound"),
+        ('{"type": "Polygon", "coordinates": "0123"}', "feature 0 has no sound"),
+        ('{"type": "Polygon", "coordinates": []}', "holds no building"),
+        ('{"type": "FeatureCollection", "features": []}', "no GeoJSON"),
+        ('{"type": "GeometryCollection", "geometries": []}', "holds no building"),
+        (900 * '{"type": "GeometryCollection", "geometries": [' + "null" + 900 * "]}", "neither GeoJSON nor|no sound|no building"),
+        (100_000 * "[", "neither GeoJSON nor"),
+        ('<?xml version="1.0" encoding="rot13"?><osm></osm>', "no sound OpenStreetMap XML"),
+        ('<?xml version="1.0" encoding="nobody"?><osm></osm>', "no sound OpenStreetMap XML"),
+        ("<osm><node id='1' lon='nan' lat='1'/></osm>", "no sound OpenStreetMap XML"),
+        ("<osm><node id='1' lon='inf' lat='1'/></osm>", "no sound OpenStreetMap XML"),
+        ("<osm><node id='1' lon='1_0' lat='1'/></osm>", "no sound OpenStreetMap XML"),
+        ("<osm><node id='1' lon='200' lat='1'/></osm>", "within 180 degrees"),
         ("<osm><node", "no sound OpenStreetMap XML"),
         ("<osm><node id='1'/></osm>", "no sound OpenStreetMap XML"),
         ("<gpx></gpx>", "not of OpenStreetMap"),
@@ -135,3 +152,54 @@ def test_missing_libraries_are_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "shapely", None)
     with pytest.raises(UserError, match=r"needs shapely .*radiodiff-jax\[footprints\]"):
         footprint_masks(write_geojson(tmp_path / "town.json", town()), 1, (64, 64), seed=0)
+
+
+def spaghetti(points):
+    rng = np.random.default_rng(0)
+    ring = [tuple(point) for point in (300 * rng.random((points, 2))).tolist()]
+    return [*ring, ring[0]]
+
+
+@pytest.mark.parametrize(
+    ("rings", "place", "words"),
+    [
+        ({0: [[(0, 0)] * 5]}, in_metres, "no building of at least 1 square metre"),
+        ({0: [[(0, 0), (100, 0), (200, 0), (0, 0)]]}, in_metres, "no building of at least 1 square metre"),
+        ({0: [box(0, 0, 100_000, 100_000)]}, in_metres, "a building of 100 km"),
+        ({0: [box(0, 0, 99, 99)], 1: [box(9e6, 0, 99, 99)]}, in_metres, "span 0 x 9,000 km, too much"),
+        ({0: [box(0, 0, 99, 99)], 1: [box(9e6, 9e6, 99, 99)]}, in_metres, "span 9,000 x 9,000 km, too much"),
+        ({0: [box(-180, -90, 360, 180)]}, list, "degrees, too much for one plane"),
+        ({0: [[(0, 90), (0.5, 90), (0.5, 89.5), (0, 90)]]}, list, "no building of at least 1 square metre"),
+        ({0: [spaghetti(400)]}, in_metres, "crosses itself more than"),
+        ({0: [spaghetti(20_000)]}, in_metres, "crosses itself more than"),
+    ],
+)
+def test_what_is_no_city_is_refused_at_once(tmp_path, rings, place, words):
+    pytest.importorskip("shapely")
+    pytest.importorskip("pyproj")
+    with pytest.raises(UserError, match=words):
+        footprint_masks(write_geojson(tmp_path / "town.json", rings, place), 2, (64, 64), seed=0)
+
+
+def test_windows_without_buildings_are_passed_over():
+    """As before, but for those that no box touches: two houses 100 km apart took minutes."""
+    extent = (10.0, 20.0, 5_000.0, 6_000.0)
+    bounds = np.array([[10.0, 20.0, 30.0, 90.0], [4_500.0, 5_990.0, 5_000.0, 6_000.0]])
+    every, some = window_corners(extent, (64, 96), 3), window_corners(extent, (64, 96), 3, bounds)
+    touching = [
+        (left, top) for left, top in every
+        if any(west <= left + 96 and left <= east and south <= top and top - 64 <= north for west, south, east, north in bounds)
+    ]  # fmt: skip
+    assert some == touching and 0 < len(some) < 40
+
+
+def test_a_ring_of_many_ways_is_joined_in_no_time(tmp_path):
+    number = 20_000
+    angles = 2 * np.pi * np.arange(number) / number
+    nodes = "".join(f'<node id="{i}" lon="{8 + 0.001 * np.cos(a)}" lat="{49 + 0.001 * np.sin(a)}"/>' for i, a in enumerate(angles))
+    ways = "".join(f'<way id="{i}"><nd ref="{i}"/><nd ref="{(i + 1) % number}"/></way>' for i in range(number))
+    members = "".join(f'<member type="way" ref="{i}" role="outer"/>' for i in range(number))
+    tags = '<tag k="type" v="multipolygon"/><tag k="building" v="yes"/>'
+    (tmp_path / "round.osm").write_text(f"<osm>{nodes}{ways}<relation id='1'>{members}{tags}</relation></osm>")
+    ((ring,),) = read_footprints(tmp_path / "round.osm")
+    assert len(ring) == number + 1
