@@ -12,6 +12,7 @@ from experiments import evaluate, ldm, predict, train, vae
 from experiments.command import a_path, command_help, run_command, whole_number
 from experiments.training import CONFIGS
 from radiodiff_jax.config_files import load_config
+from radiodiff_jax.files import output_folder
 
 MAPS, TRANSMITTERS, SIZE = 160, 10, (64, 64)
 BLOCK = (256, 256)
@@ -21,7 +22,7 @@ UNSEEN_SEED, BLOCK_SEED = 2026, 2043  # cities that no training has seen
 def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
-    out, started = arguments.out, time.monotonic()
+    out, started = output_folder(arguments.out), time.monotonic()
     data, runs = out / "data", {name: out / "runs" / name for name in ("regression", "vae", "ldm")}
     for kind, preset, words in (("generator", "pixel-tiny", arguments.regression), ("vae", "tiny", arguments.vae),
                                 ("generator", "tiny", arguments.ldm)):  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from experiments import evaluate, models, train
 from experiments.command import a_path, command_help, run_command, whole_number
+from radiodiff_jax.files import output_folder
 
 TEST_SEED = 4256  # of cities that no training and no validation draws
 CARD = """predicts: {summary}
@@ -22,6 +23,7 @@ evaluations:
 def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
+    output_folder(arguments.out)
     out, run = arguments.out, arguments.out / "run"
     file = out / f"{arguments.name}.safetensors"
 
