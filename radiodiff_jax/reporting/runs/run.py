@@ -15,6 +15,7 @@ import numpy as np
 from radiodiff_jax.config_files import read_yaml
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.evaluation_files import is_number
+from radiodiff_jax.reporting.markdown import as_text
 
 Row = dict[str, Any]
 KINDS = {"vae": "autoencoder", "generator": "generator", "ldm": "diffusion model", "unknown": "other"}
@@ -191,7 +192,7 @@ def read_folder(path: Path) -> Run:
     steps = [row["step"] for row in rows] + [event["step"] for event in events if is_number(event.get("step"))]
     seconds = [row["time_s"] for row in rows if is_number(row.get("time_s"))]
     return Run(
-        name=path.name,
+        name=as_text(path.name),
         path=path,
         origin="run folder",
         kind=next((kind for kind in (details.get("kind"), (settings or {}).get("kind")) if kind in KINDS), "unknown"),
