@@ -70,7 +70,7 @@ def preset_path(kind: str, name: str, folder: Path, overlays: bool) -> Path:
     if name not in names:
         known = [*(laid_over if overlays else []), *names]
         raise UserError(
-            f"there is no {kind} preset '{name}'{nearest(name, known)}; choose one of "
+            f"there is no {kind} preset {shown(name)}{nearest(name, known)}; choose one of "
             f"{', '.join(known)} or give the path of a YAML file"
         )
     return folder / kind / f"{name}.yaml"

@@ -173,8 +173,8 @@ def written_together(paths: Sequence[Path]) -> Iterator[dict[Path, Path]]:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write `text` as UTF-8, whole or not at all."""
-    return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """Write `text` as UTF-8, whole or not at all; what is no text, as in some names of files, as its escapes."""
+    return write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def write_json(path: str | Path, value: Any) -> Path:

@@ -26,7 +26,7 @@ from typing import Any
 
 from experiments.ablation.plan import Budget, Item, Plan, check_plan
 from radiodiff_jax.config_files import read_yaml
-from radiodiff_jax.errors import UserError, nearest
+from radiodiff_jax.errors import UserError, nearest, shown
 
 PLANS = Path(__file__).parents[1] / "plans"
 MOST_BUDGET = 1e30  # FLOPs, seconds or updates
@@ -66,7 +66,7 @@ def read_plan(
     if path.suffix not in (".yaml", ".yml"):
         if name_or_path not in plan_names():
             raise UserError(
-                f"there is no plan '{name_or_path}'{nearest(name_or_path, plan_names())}; choose one of "
+                f"there is no plan {shown(name_or_path)}{nearest(name_or_path, plan_names())}; choose one of "
                 f"{', '.join(plan_names())} or give the path of a YAML file", 2
             )  # fmt: skip
         path = PLANS / f"{name_or_path}.yaml"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from radiodiff_jax.config_files import read_config
-from radiodiff_jax.errors import UserError, nearest
+from radiodiff_jax.errors import UserError, nearest, shown
 from radiodiff_jax.inference.calibration import read_calibration
 from radiodiff_jax.inference.generator import Generator, Reconstructor
 from radiodiff_jax.inference.model_file import SUFFIX, read_model_file, shipped_models, shipped_path
@@ -41,7 +41,8 @@ def load_model(name: str | Path) -> Generator:
     if path.suffix != SUFFIX:
         if str(name) not in shipped_models():
             raise UserError(
-                f"there is no model '{name}'{nearest(str(name), shipped_models())}; choose one of {', '.join(shipped_models())} "
+                f"there is no model {shown(str(name))}{nearest(str(name), shipped_models())}; "
+                f"choose one of {', '.join(shipped_models())} "
                 f"or give the path of a {SUFFIX} file"
             )
         path = shipped_path(str(name))

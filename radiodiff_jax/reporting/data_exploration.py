@@ -31,6 +31,7 @@ from radiodiff_jax.files import write_json
 from radiodiff_jax.propagation import line_of_sight_db
 from radiodiff_jax.radiomapseer import RadioMapFolder, simulations_in
 from radiodiff_jax.reporting.map_figures import save_differences, save_sample_maps
+from radiodiff_jax.reporting.markdown import as_text
 from radiodiff_jax.reporting.style import BLUE, DASHES, INK, MUTED, VERMILION, plt, save_svg_pair
 from radiodiff_jax.units import NOISE_FLOOR, gain_to_db
 
@@ -49,7 +50,7 @@ def explore(root: Path, simulation: str, out: Path, simulated: Path | None = Non
     folder = RadioMapFolder(root, simulation)
     other = None if simulated is None else open_simulated(simulated, simulation)
     surveys = [survey_folder(folder, most)] + ([survey_folder(other, most)] if other else [])
-    labels = ("real", "simulated") if other else (root.resolve().name,)
+    labels = ("real", "simulated") if other else (as_text(root.resolve().name),)
     sets = [as_set(survey, label) for survey, label in zip(surveys, labels, strict=True)]
     save_sample_maps(folder, surveys[0].pairs, out / "samples")
     comparison = None
@@ -63,7 +64,7 @@ def explore(root: Path, simulation: str, out: Path, simulated: Path | None = Non
     save_layouts(layouts, labels, out / "layouts")
     numbers = {
         "version": VERSION,
-        "name": out.resolve().name,
+        "name": as_text(out.resolve().name),
         "explored": datetime.now(UTC).isoformat(timespec="seconds"),
         "most": most,
         "sets": sets,

@@ -22,6 +22,11 @@ def slug(name: str, otherwise: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or otherwise
 
 
+def as_text(name: str) -> str:
+    """A name of a file for pages and figures: bytes in it that are no text become their escapes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def counted(number: int, noun: str, plural: str = "") -> str:
     """`1 run`, `2 runs`, `1,000 runs`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -144,7 +144,7 @@ MODELS = {"show": [], "pack": ["--run", "--checkpoint", "--out", "--precision"],
 ENOUGH = {  # with which a command is refused for want of something that is not there, and never begins to work
     predict: ["--buildings", "none.png", "--tx", "1,1", "--out", "map.png"], evaluate: ["--model", "none", "--data", MISSING],
     train: ["--data", MISSING, "--run", "run"], adapt: ["--from", "none", "--data", MISSING, "--out", "out"],
-    ablate: ["--plan", "features", "--data", MISSING, "--out", "out", "--dry-run"], report: ["--runs", "none", "--site", "site"],
+    ablate: ["--plan", "features", "--data", MISSING, "--out", "out", *UNKNOWN], report: ["--runs", "none", "--site", "site"],
     recipe: ["--out", "out", "--config", "none"], quickstart: ["--out", "out", "--regression", "no.such=1"],
     benchmark: ["--config", "none"],
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """Text that others chose (names, settings, reasons, logs) stays text on the pages: nothing in it comes alive."""
 
 import json
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -138,6 +139,16 @@ def site(tmp_path_factory):
     write_json(folder / "ablation" / "ablation.json", result)
     add_ablation(folder / "ablation", site)
     return site
+
+
+def test_a_name_that_is_no_text_is_written_as_its_escapes(tmp_path):
+    run = write_run(tmp_path / os.fsdecode(b"run \xff"), "vae", rows=1, samples=0)
+    (run / "config.yaml").write_text("kind: vae\n")
+    report([run], tmp_path / "site", presets=CONFIGS)
+    (page,) = (tmp_path / "site").glob("runs/run*/index.md")
+    assert "# Run run &#92;udcff" in page.read_text()
+    record = {"folder": str(run)}
+    assert json.loads(write_json(tmp_path / "record.json", record).read_text()) == record
 
 
 def test_nothing_comes_alive_on_any_page(site, converter):

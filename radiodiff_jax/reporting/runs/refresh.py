@@ -19,7 +19,7 @@ from tqdm import tqdm
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import UnwritableError, output_folder, write_text
 from radiodiff_jax.reading import AnyObject, MissingFileError, read_json
-from radiodiff_jax.reporting.markdown import slug
+from radiodiff_jax.reporting.markdown import as_text, slug
 from radiodiff_jax.reporting.runs.analysis import SILENT_AFTER_S
 from radiodiff_jax.reporting.runs.logs import read_tensorboard, read_text_log
 from radiodiff_jax.reporting.runs.run import Run, input_files, is_run_folder, read_folder
@@ -74,8 +74,8 @@ def source_name(path: Path, kind: str) -> str:
     """
     path = path.resolve()
     if kind == "tensorboard" and path.is_file():
-        return path.parent.name
-    return path.name if kind != "text" else path.stem
+        return as_text(path.parent.name)
+    return as_text(path.name if kind != "text" else path.stem)
 
 
 def read_source(path: Path, kind: str) -> list[Run]:

@@ -19,6 +19,7 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.evaluation_files import is_number
 from radiodiff_jax.limits import LINES_BYTES
 from radiodiff_jax.reading import DamagedFileError, MissingFileError, is_there, is_value, read_bytes, read_json
+from radiodiff_jax.reporting.markdown import as_text
 from radiodiff_jax.training.run_files import EventRecord, RunRecord
 
 Row = dict[str, Any]
@@ -203,7 +204,7 @@ def read_folder(path: Path) -> Run:
     steps = [row["step"] for row in rows] + [event["step"] for event in events if is_number(event.get("step"))]
     seconds = [row["time_s"] for row in rows if is_number(row.get("time_s"))]
     return Run(
-        name=path.name,
+        name=as_text(path.name),
         path=path,
         origin="run folder",
         kind=next((kind for kind in (details.get("kind"), (settings or {}).get("kind")) if kind in KINDS), "unknown"),
