@@ -1,0 +1,37 @@
+"""How sites were chosen among candidates: DIR/placement.json and DIR/placement.png."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from radiodiff_jax.files import write_json
+from radiodiff_jax.inference.coverage import Area, Choice, Radio, Site
+from radiodiff_jax.inference.coverage.placement import GREEDY_SHARE
+from radiodiff_jax.reporting.coverage.figures import draw_choice
+from radiodiff_jax.reporting.map_figures import save
+
+
+def write_choice(
+    out: Path, area: Area, candidates: Sequence[Site], choice: Choice, goal: str, threshold_dbm: float, radio: Radio
+) -> Path:
+    """Write both; the path of the record."""
+    save(draw_choice(area, candidates, choice, "%" if goal == "share" else "dB"), out / "placement.png")
+    steps = [
+        {name: value for name, value in step.items() if name not in ("chosen", "swapped")}
+        | ({"chosen": candidates[step["chosen"]].name} if "chosen" in step
+           else {"swapped": [candidates[index].name for index in step["swapped"]]})
+        for step in choice.steps
+    ]  # fmt: skip
+    record = {
+        "goal": {"share": f"share of the outdoor pixels with at least {threshold_dbm:g} dBm",
+                 "sinr": "10 % quantile of SINR (dB) over the outdoor pixels"}[goal],
+        "threshold_dbm": threshold_dbm if goal == "share" else None,
+        "candidates": [site.to_json() for site in candidates],
+        "chosen": [candidates[index].name for index in choice.chosen],
+        "value": choice.value,
+        "steps": steps,
+        "bound": choice.bound,
+        "bound_note": f"no choice of so many covers more; the greedy choice alone is sure of {GREEDY_SHARE:.3f} of the best share"
+        if choice.bound is not None else "no bound is known for a quantile of SINR",
+        "frequency": radio.note,
+    }  # fmt: skip
+    return write_json(out / "placement.json", record)
