@@ -75,7 +75,4 @@ def _write_geotiffs(folder: Path, coverage: Coverage, each: bool) -> None:
 
 
 def _there(library: str) -> bool:
-    try:
-        return importlib.util.find_spec(library) is not None
-    except ValueError:  # sys.modules holds None
-        return False
+    return importlib.util.find_spec(library) is not None
