@@ -42,8 +42,9 @@ def received_power_dbm(gain: Image, site: Site, shift_db: float = 0.0) -> Image:
 
     Sent power + antenna gain + pattern + path gain + `shift_db` (see `frequency_shift_db`).
     """
-    antenna = site.gain_dbi + pattern_db(site.pattern, gain.shape, site.row, site.column, site.azimuth or 0.0)
-    power = site.power_dbm + antenna + gain_to_db(gain) + shift_db
+    power = gain_to_db(gain) + (site.power_dbm + site.gain_dbi + shift_db)
+    if site.pattern != "omni":
+        power += pattern_db(site.pattern, gain.shape, site.row, site.column, site.azimuth or 0.0)
     return np.where(gain > 0, power, -np.inf).astype(np.float32)
 
 
