@@ -41,7 +41,7 @@ def write_geotiff(path: Path, bands: np.ndarray, area: Area, names: Sequence[str
     profile: dict[str, Any] = {
         "driver": "GTiff", "count": len(bands), "height": bands.shape[1], "width": bands.shape[2], "dtype": bands.dtype.name,
         "nodata": nodata, "compress": "deflate", "predictor": 3 if bands.dtype.kind == "f" else 2, "tiled": True, "blockxsize": 256,
-        "blockysize": 256, "transform": rasterio.transform.from_origin(area.left, area.top, 1, 1),
+        "blockysize": 256, "transform": rasterio.Affine(1, 0, area.left, 0, -1, area.top),
         "crs": rasterio.crs.CRS.from_user_input(area.system) if area.system else rasterio.crs.CRS.from_wkt(LOCAL),
     }  # fmt: skip
 
