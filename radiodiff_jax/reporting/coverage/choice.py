@@ -6,15 +6,15 @@ from pathlib import Path
 from radiodiff_jax.files import write_json
 from radiodiff_jax.inference.coverage import Area, Choice, Radio, Site
 from radiodiff_jax.inference.coverage.placement import GREEDY_SHARE
-from radiodiff_jax.reporting.coverage.figures import draw_choice
-from radiodiff_jax.reporting.map_figures import save
+from radiodiff_jax.reporting.coverage.figures import draw_choice, save_white
 
 
 def write_choice(
     out: Path, area: Area, candidates: Sequence[Site], choice: Choice, goal: str, threshold_dbm: float, radio: Radio
 ) -> Path:
     """Write both; the path of the record."""
-    save(draw_choice(area, candidates, choice, "%" if goal == "share" else "dB"), out / "placement.png")
+    unit = "%" if goal == "share" else "dB"
+    save_white(out / "placement.png", lambda: draw_choice(area, candidates, choice, unit))
     steps = [
         {name: value for name, value in step.items() if name not in ("chosen", "swapped")}
         | ({"chosen": candidates[step["chosen"]].name} if "chosen" in step

@@ -1,7 +1,7 @@
 """Pictures of a coverage plan for people: best server, power, SINR, distribution, legends, and a choice step by step."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from radiodiff_jax.inference.coverage import Area, Choice, Coverage, Site, distribution
 from radiodiff_jax.reporting.coverage.colours import POWER_DBM, SINR_DB, SINR_MAP, best_server_picture, site_colours
 from radiodiff_jax.reporting.map_figures import BUILDINGS, GAIN_MAP, draw_map, save
-from radiodiff_jax.reporting.style import BLUE, MUTED, VERMILION, plt, save_png_pair
+from radiodiff_jax.reporting.style import MUTED, plt, save_png_pair, settings
 
 LEGEND_SITES = 12
 """So many sites have a line of their own in a legend."""
@@ -23,7 +23,13 @@ EDGE = [patheffects.withStroke(linewidth=2.5, foreground="black")]
 
 def save_coverage(path: Path, coverage: Coverage) -> Path:
     """PNG of best server, strongest power, SINR and the distribution of both."""
-    return save(draw_coverage(coverage), path)
+    return save_white(path, lambda: draw_coverage(coverage))
+
+
+def save_white(path: Path, draw: Callable[[], Figure]) -> Path:
+    """PNG of the figure that `draw()` makes, in the house's style on white."""
+    with plt.rc_context(settings() | {"figure.facecolor": "white", "savefig.facecolor": "white"}):
+        return save(draw(), path)
 
 
 def save_coverage_pair(stem: Path, coverage: Coverage) -> list[Path]:
@@ -34,7 +40,7 @@ def save_coverage_pair(stem: Path, coverage: Coverage) -> list[Path]:
 def draw_coverage(coverage: Coverage) -> Figure:
     """Four panels: best server, strongest power, SINR, distributions."""
     height, width = coverage.area.size
-    figure, grid = plt.subplots(2, 2, figsize=(10.0, 1.2 + 8.0 * height / width), layout="compressed")
+    figure, grid = plt.subplots(2, 2, figsize=(9.6, 1.0 + 7.2 * height / width), layout="compressed")
     draw_best_server(grid[0, 0], coverage)
     buildings = coverage.area.buildings
     for axes, values, limits, colours, title, unit in (
@@ -87,8 +93,8 @@ def draw_distributions(axes: Axes, coverage: Coverage) -> None:
     above = axes.twiny()
     above.set_box_aspect(coverage.area.size[0] / coverage.area.size[1])
     for one, values, colour, dash, label in (
-        (axes, coverage.strongest_dbm, BLUE, "-", "strongest power (dBm)"),
-        (above, coverage.sinr_db, VERMILION, "--", "SINR (dB)"),
+        (axes, coverage.strongest_dbm, "C0", "-", "strongest power (dBm)"),
+        (above, coverage.sinr_db, "C1", "--", "SINR (dB)"),
     ):
         found, share = distribution(values, coverage.area.outdoors)
         one.plot(found, 100 * share, color=colour, linestyle=dash)
@@ -125,7 +131,10 @@ def _patches(coverage: Coverage) -> list[Patch]:
 
 
 def draw_choice(area: Area, candidates: Sequence[Site], choice: Choice, unit: str) -> Figure:
-    """Where the candidates are and which are chosen, in the order of the choice; and the value after every step."""
+    """Where the candidates are and which are chosen, in the order of the choice; and the value after every step.
+
+    "C0" and "C1" are the first colours of the variant's series.
+    """
     height, width = area.size
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 0.6 + 4.8 * height / width), layout="constrained")
     left.imshow(area.buildings, cmap=ListedColormap(["none", BUILDINGS]), extent=(0, width, height, 0), interpolation="nearest")
@@ -133,20 +142,20 @@ def draw_choice(area: Area, candidates: Sequence[Site], choice: Choice, unit: st
               linestyle="", label="candidates")  # fmt: skip
     for number, index in enumerate(choice.chosen, 1):
         x, y = candidates[index].column + 0.5, candidates[index].row + 0.5
-        left.plot(x, y, "^", color=VERMILION, markersize=11, label="chosen" if number == 1 else "")
+        left.plot(x, y, "^", color="C1", markersize=11, label="chosen" if number == 1 else "")
         left.annotate(f"{number}: {candidates[index].name}", (x, y), (6, 5), textcoords="offset points", fontsize=9)
     left.set(title="candidates and choice", xlabel="column (m)", ylabel="row (m)", xlim=(0, width), ylim=(height, 0))
     left.legend(loc="upper right", frameon=True, fontsize=8)
     left.grid(False)
     scale = 100 if unit == "%" else 1
     values = [scale * step["value"] for step in choice.steps]
-    right.plot(range(1, len(values) + 1), values, "o-", color=BLUE)
+    right.plot(range(1, len(values) + 1), values, "o-", color="C0")
     for number, (step, value) in enumerate(zip(choice.steps, values, strict=True), 1):
         index, sign = (step["chosen"], "+") if "chosen" in step else (step["swapped"][1], "swap to ")
         label = f"{sign}{candidates[index].name}"
         right.annotate(label, (number, value), (0, -14), textcoords="offset points", fontsize=8, ha="center")
     if choice.bound is not None:
-        right.axhline(scale * choice.bound, color=VERMILION, linestyle="--", label="no choice reaches more")
+        right.axhline(scale * choice.bound, color="C1", linestyle="--", label="no choice reaches more")
         right.legend(loc="lower right")
     right.set(title="value after each step", xlabel="step")
     right.set_ylabel("outdoor area covered (%)" if unit == "%" else "10 % quantile of SINR (dB)")
