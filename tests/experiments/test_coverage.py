@@ -258,7 +258,7 @@ def changed(**members) -> str:
 @pytest.mark.parametrize(
     ("text", "words", "says"),
     [
-        (changed(features=[]), [], "has neither features nor a geometry"),
+        (changed(features=[]), [], "holds no building"),
         ('<osm version="0.6"></osm>', [], "holds no building"),
         (changed(crs={"type": "name", "properties": {"name": "EPSG:999999"}}), [],
          "line [0-9]+ of .* names the coordinate system 'EPSG:999999', which is unknown"),
