@@ -69,6 +69,7 @@ def place(
     """Choose among the candidates next to the sites that are there, write how, and return all sites of the plan."""
     from radiodiff_jax.inference.coverage import choose_sites
     from radiodiff_jax.inference.coverage.candidates import check_candidates, grid_candidates, sampled_powers
+    from radiodiff_jax.inference.coverage.placement import UNHEARD_DB
     from radiodiff_jax.reporting.coverage.choice import write_choice
 
     candidates = candidates or grid_candidates(area, GRID, arguments.power_dbm)
@@ -80,8 +81,8 @@ def place(
     chosen = [candidates[index] for index in choice.chosen]
     path = write_choice(arguments.out, area, candidates, choice, arguments.goal, arguments.threshold, radio)
     rows = [[step["step"], "exchanged" if "swapped" in step else "chosen",
-             candidates[step["swapped"][1] if "swapped" in step else step["chosen"]].name, step["value"]]
-            for step in choice.steps]  # fmt: skip
+             candidates[step["swapped"][1] if "swapped" in step else step["chosen"]].name,
+             step["value"] if step["value"] > UNHEARD_DB + 1 else None] for step in choice.steps]  # fmt: skip
     print(text_table(["step", "what", "candidate", "share covered" if arguments.goal == "share" else "10 % SINR (dB)"], rows))
     if choice.bound is not None:
         bound = f"{100 * choice.bound:.2f} % (submodular bound)"

@@ -19,6 +19,8 @@ Goal = Literal["share", "sinr"]
 QUANTILE = 0.1
 GREEDY_SHARE = 1 - 1 / np.e
 MOST_SWAPS = 50
+UNHEARD_DB = -300.0
+"""The 10 % quantile of SINR, up to 1 dB more, where nobody is received at more than 10 % of the pixels."""
 
 Powers = Float[np.ndarray, "candidates pixels"]
 
@@ -30,7 +32,7 @@ class Choice:
     chosen: list[int]
     """Indices of the candidates, in the order of their choice, exchanges made."""
     value: float
-    """Share covered (0 to 1), or the 10 % quantile of SINR in dB."""
+    """Share covered (0 to 1), or the 10 % quantile of SINR in dB; from -300 to -299 where it is not received at all."""
     steps: list[dict[str, Any]]
     """{"step", "chosen" or "swapped" (index, index), "value"} of every step."""
     bound: float | None
@@ -122,7 +124,9 @@ def _sinr_judge(received: Powers, noise_dbm: float, fixed: Powers | None) -> Jud
             strongest = np.maximum(best, candidate)
             ratio = strongest / (np.maximum(total + candidate - strongest, 0) + noise)
             place = int(QUANTILE * (len(ratio) - 1))
-            values.append(10 * np.log10(max(np.partition(ratio, place)[place], 1e-30)))
+            quantile = np.partition(ratio, place)[place]
+            # Where more than that share of the area hears nobody, who is heard at more pixels is better.
+            values.append(10 * np.log10(quantile) if quantile > 0 else UNHEARD_DB + np.mean(ratio > 0))
         return np.array(values)
 
     return judge

@@ -143,9 +143,10 @@ def draw_choice(area: Area, candidates: Sequence[Site], choice: Choice, unit: st
     for number, index in enumerate(choice.chosen, 1):
         x, y = candidates[index].column + 0.5, candidates[index].row + 0.5
         left.plot(x, y, "^", color="C1", markersize=11, label="chosen" if number == 1 else "")
-        left.annotate(f"{number}: {candidates[index].name}", (x, y), (6, 5), textcoords="offset points", fontsize=9)
+        left.annotate(f"{number}: {candidates[index].name}", (x, y), (6, 5), textcoords="offset points", fontsize=9, color="white",
+                      path_effects=EDGE)  # fmt: skip
     left.set(title="candidates and choice", xlabel="column (m)", ylabel="row (m)", xlim=(0, width), ylim=(height, 0))
-    left.legend(loc="upper right", frameon=True, fontsize=8)
+    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncol=2)
     left.grid(False)
     scale = 100 if unit == "%" else 1
     values = [scale * step["value"] for step in choice.steps]
@@ -153,14 +154,14 @@ def draw_choice(area: Area, candidates: Sequence[Site], choice: Choice, unit: st
     for number, (step, value) in enumerate(zip(choice.steps, values, strict=True), 1):
         index, sign = (step["chosen"], "+") if "chosen" in step else (step["swapped"][1], "swap to ")
         label = f"{sign}{candidates[index].name}"
-        right.annotate(label, (number, value), (0, -14), textcoords="offset points", fontsize=8, ha="center")
+        right.annotate(label, (number, value), (3, -5), textcoords="offset points", fontsize=8, rotation=-35, va="top")
     if choice.bound is not None:
         right.axhline(scale * choice.bound, color="C1", linestyle="--", label="no choice reaches more")
-        right.legend(loc="lower right")
+        right.legend(loc="upper left")
     right.set(title="value after each step", xlabel="step")
     right.set_ylabel("outdoor area covered (%)" if unit == "%" else "10 % quantile of SINR (dB)")
     right.set_xticks(range(1, len(values) + 1))
-    right.margins(x=0.12, y=0.2)
+    right.margins(x=0.15, y=0.25)
     return figure
 
 

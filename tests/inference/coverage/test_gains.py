@@ -66,6 +66,7 @@ def test_the_simulator_is_asked_whole_or_in_windows(monkeypatch):
 def test_the_estimate_on_cells_is_near_that_of_pixels(monkeypatch):
     walls, place = np.kron(town(64, 64), np.ones((2, 2), bool)), (90, 70)
     fine = gains.path_estimate(walls, place)
+    monkeypatch.setattr(gains, "FINE_UP_TO", 64)
     monkeypatch.setattr(gains, "ESTIMATE_GRID", 64)
     coarse = gains.path_estimate(walls, place)
     far = ~walls
