@@ -52,6 +52,8 @@ def make_parser() -> argparse.ArgumentParser:
     simulate.add_argument("--seed", type=seed_number, default=0, help="the same seed makes the same cities")
     simulate.add_argument("--cars", action="store_true",
                           help="also cars (with --scenes: its png/cars) and maps with them in the way (gain/carsDPM)")  # fmt: skip
+    simulate.add_argument("--shard", type=shard, default="1/1", metavar="K/N",
+                          help="make only the K-th of N parts of the maps, as the tasks of a Slurm array do")  # fmt: skip
     add_workers(simulate)
 
     raytrace = add("raytrace", run_raytrace, "Radio maps by ray tracing (extra `raytrace`), of real cities or given or made-up "
@@ -172,13 +174,22 @@ def image_size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
+def shard(text: str) -> tuple[int, int]:
+    """An argparse type: `K/N`, 1 <= K <= N."""
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"'{text}' is no shard; give K/N, such as 1/8 to 8/8")
+    return int(number), int(count)
+
+
 def run_simulate(arguments: argparse.Namespace) -> None:
     """Write simulated radio maps."""
     from radiodiff_jax import simulation  # compiles with numba: other subcommands need not wait for it
 
     workers = arguments.workers or os.cpu_count()
+    part = {} if arguments.shard == (1, 1) else {"shard": arguments.shard}
     if arguments.scenes:
-        simulation.write_gains_for_scenes(arguments.scenes, arguments.out, workers, cars=arguments.cars)
+        simulation.write_gains_for_scenes(arguments.scenes, arguments.out, workers, cars=arguments.cars, **part)
     elif arguments.footprints:
         from radiodiff_jax.simulation.cities.footprint_windows import footprint_masks
 
@@ -188,12 +199,12 @@ def run_simulate(arguments: argparse.Namespace) -> None:
                   f"a usual share of buildings: as many maps, not {arguments.maps}")  # fmt: skip
         simulation.write_masks_folder(
             arguments.out, given.masks, given.source, transmitters=arguments.transmitters, seed=arguments.seed,
-            workers=workers, progress=True, cars=arguments.cars,
+            workers=workers, progress=True, cars=arguments.cars, **part,
         )  # fmt: skip
     else:
         simulation.write_simulated_folder(
             arguments.out, maps=arguments.maps, transmitters=arguments.transmitters, size=arguments.size,
-            seed=arguments.seed, workers=workers, progress=True, cars=arguments.cars,
+            seed=arguments.seed, workers=workers, progress=True, cars=arguments.cars, **part,
         )  # fmt: skip
     written = RadioMapFolder(arguments.out)
     print(f"{arguments.out}: {len(written.pairs)} radio maps of {len(written.maps)} maps")

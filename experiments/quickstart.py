@@ -1,5 +1,5 @@
-"""Everything once, small: simulate cities, train a regression and a latent diffusion model, evaluate, predict; and the
-model that comes with the package beside them."""
+"""Everything once, small: simulate cities, train a regression and a latent diffusion model, evaluate, predict; and with the
+model that comes with the package, what three transmitters give a city block together."""
 
 import argparse
 import time
@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from experiments import evaluate, ldm, predict, train, vae
+from experiments import coverage, evaluate, ldm, predict, train, vae
 from experiments.command import a_path, command_help, run_command, whole_number
 from experiments.training import CONFIGS
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.files import output_folder
 
 MAPS, TRANSMITTERS, SIZE = 160, 10, (64, 64)
-BLOCK = (256, 256)
+BLOCK, BLOCK_SITES, SITES_SEED = (256, 256), 3, 5
 UNSEEN_SEED, BLOCK_SEED = 2026, 2043  # cities that no training has seen
 
 
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         load_config(kind, preset, words, CONFIGS)  # a slip is told now, not after minutes of work
 
     def stage(number: int, what: str) -> None:
-        print(f"\n[{number}/7] {what}  ({(time.monotonic() - started) / 60:.1f} min since the start)", flush=True)
+        print(f"\n[{number}/8] {what}  ({(time.monotonic() - started) / 60:.1f} min since the start)", flush=True)
 
     stage(1, f"simulating {MAPS} cities of {SIZE[0]} x {SIZE[1]} m with {TRANSMITTERS} transmitters each")
     simulate(data, arguments.workers)
@@ -48,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     picture = predict_unseen(out / "unseen", SIZE, UNSEEN_SEED, "a city that the model has not seen", model)
     stage(7, "predicting a city block of 256 x 256 m by the model that comes with the package")
     block = predict_unseen(out / "block", BLOCK, BLOCK_SEED, f"a city that {predict.DEFAULT_MODEL} has not seen", [])
+    stage(8, f"covering that block by {BLOCK_SITES} transmitters: best server, power, SINR")
+    plan = cover_block(out / "block_buildings.png", out / "coverage")
 
     table = closing_table(results["regression"], results["ldm"])
     path = write_summary(out, time.monotonic() - started, results["regression"]["layouts"], table)
@@ -57,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"  {block}   the same by the model that comes with the package, 256 x 256 m")
     print(f"  {runs['regression'] / 'samples'}   predictions while it learned")
     print(f"  {path}   the table above, all figures")
+    print(f"  {plan}   the best server of {BLOCK_SITES} transmitters, their power and SINR; maps for other tools beside it")
     return 0
 
 
@@ -121,6 +124,19 @@ def predict_unseen(path: Path, size: tuple[int, int], seed: int, title: str, mod
     return save_comparison(
         picture, grey_to_gain(truth)[None], grey_to_gain(read_grey(predicted))[None], walls[None], title
     )
+
+
+def cover_block(buildings: Path, out: Path) -> Path:
+    """Cover a mask of buildings by the command, with `BLOCK_SITES` transmitters that stand in it; the picture."""
+    from radiodiff_jax.files import write_text
+    from radiodiff_jax.images import read_grey
+    from radiodiff_jax.simulation import place_transmitters
+
+    places = place_transmitters(read_grey(buildings) != 0, BLOCK_SITES, SITES_SEED).tolist()
+    rows = [f"{name},{row},{column}\n" for name, (row, column) in zip("ABC", places, strict=True)]
+    sites = write_text(out / "sites.csv", "".join(["name,row,column\n", *rows]))
+    coverage.main(["--buildings", str(buildings), "--sites", str(sites), "--out", str(out)])
+    return out / "coverage_labelled.png"
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

@@ -27,8 +27,11 @@ Window = tuple[slice, slice]
 
 
 def places(length: int, window: int, transmitter: int, count: int) -> list[int]:
-    """Along one axis: first pixels of at most `count` windows inside 0..length that contain the transmitter's pixel."""
+    """Along one axis: first pixels of at most `count` windows inside 0..length that contain the transmitter's pixel; of
+    one window that has it in its middle, as far as the scene goes."""
     lowest, highest = max(0, transmitter - window + 1), min(length - window, transmitter)
+    if count == 1:
+        return [min(max(0, transmitter - window // 2), length - window)]
     return sorted({round(place) for place in np.linspace(min(lowest, highest), highest, count)})
 
 

@@ -39,6 +39,8 @@ from radiodiff_jax.worker_processes import run_in_processes
 
 RECORD = "simulation.json"
 DEATH = "a process that simulates died, most likely for want of memory; run again with fewer --workers, finished maps are kept"
+Shard = tuple[int, int]
+"""(K, N): the K-th of N parts, from (1, 1) on."""
 SMALLEST_SIDE = 32  # metres; smaller windows hold no sensible piece of a city
 
 
@@ -51,12 +53,14 @@ def write_simulated_folder(
     workers: int = 1,
     progress: bool = True,
     cars: bool = False,
+    shard: Shard = (1, 1),
 ) -> None:
     """Simulate `maps` procedural cities of `size` (height, width) with `transmitters` transmitters each.
 
     Map ids are 0..maps-1, transmitter ids 0..transmitters-1. The files depend on the seed alone, bit for bit, not on
-    the number of workers; `cars` adds files and changes none. Raises UserError for arguments out of range and for a
-    folder that holds something else.
+    the number of workers; `cars` adds files and changes none. Of `shard` (K, N) only every N-th map is made, from the K-th
+    on, so that N processes or machines that see `out` make the whole. Raises UserError for arguments out of range and for
+    a folder that holds something else.
     """
     _check_at_least(maps=(maps, 1), transmitters=(transmitters, 1), workers=(workers, 1), seed=(seed, 0))
     _check_at_least(height=(size[0], SMALLEST_SIDE), width=(size[1], SMALLEST_SIDE))
@@ -65,8 +69,9 @@ def write_simulated_folder(
     out = Path(out)
     arguments = {"maps": maps, "transmitters": transmitters, "size": list(size), "seed": seed}
     _claim(out, arguments | _cars_record(cars))
-    jobs = [partial(_simulate_city, _Task(out, map_id, cars), transmitters, size, seed) for map_id in range(maps)]
-    _run_jobs(jobs, maps * transmitters, workers, progress)
+    mine = of_shard(range(maps), shard)
+    jobs = [partial(_simulate_city, _Task(out, map_id, cars), transmitters, size, seed) for map_id in mine]
+    _run_jobs(jobs, len(mine) * transmitters, workers, progress)
 
 
 def write_masks_folder(
@@ -78,6 +83,7 @@ def write_masks_folder(
     workers: int = 1,
     progress: bool = True,
     cars: bool = False,
+    shard: Shard = (1, 1),
 ) -> None:
     """The same for given masks of buildings; `source` tells where they come from and is kept in the record.
 
@@ -87,13 +93,14 @@ def write_masks_folder(
     out = Path(out)
     _claim(out, source | {"maps": len(city_masks), "transmitters": transmitters, "seed": seed} | _cars_record(cars))
     tasks = [(_Task(out, map_id, cars), np.asarray(mask) != 0) for map_id, mask in enumerate(city_masks)]
-    jobs = [partial(_simulate_mask, *task, transmitters, seed) for task in tasks]
-    _run_jobs(jobs, len(city_masks) * transmitters, workers, progress)
+    jobs = [partial(_simulate_mask, *task, transmitters, seed) for task in of_shard(tasks, shard)]
+    _run_jobs(jobs, len(jobs) * transmitters, workers, progress)
 
 
 def write_gains_for_scenes(
-    scenes_root: str | Path, out: str | Path, workers: int = 1, progress: bool = True, cars: bool = False
-) -> None:
+    scenes_root: str | Path, out: str | Path, workers: int = 1, progress: bool = True, cars: bool = False,
+    shard: Shard = (1, 1),
+) -> None:  # fmt: skip
     """Simulate the gain of every png/antennas/{map}_{tx}.png of an existing folder; its png tree is copied to `out`.
 
     With `cars` also the gains with the cars of that folder's png/cars in the way. Raises UserError for pictures that
@@ -108,8 +115,14 @@ def write_gains_for_scenes(
     arguments = {"scenes": str(scenes_root.resolve()), "maps": len(transmitters), "transmitters": number}
     _claim(out, arguments | _cars_record(cars))
     copy_tree(scenes_root / "png", out / "png", progress)
-    jobs = [partial(_simulate_scene, _Task(out, map_id, cars), ids) for map_id, ids in sorted(transmitters.items())]
-    _run_jobs(jobs, number, workers, progress)
+    mine = of_shard(sorted(transmitters.items()), shard)
+    jobs = [partial(_simulate_scene, _Task(out, map_id, cars), ids) for map_id, ids in mine]
+    _run_jobs(jobs, sum(len(ids) for _, ids in mine), workers, progress)
+
+
+def of_shard(items: Sequence[Any], shard: Shard) -> Sequence[Any]:
+    """The K-th of N parts of a sequence: every N-th item from the K-th on."""
+    return items[shard[0] - 1 :: shard[1]]
 
 
 def _claim(out: Path, arguments: dict[str, Any]) -> None:
@@ -148,6 +161,8 @@ def claim_with_record(out: Path, name: str, record: dict[str, Any], measured: Se
                 "choose another folder or remove this one"
             )
     elif out.exists() and any(not entry.name.startswith(".writing-") for entry in out.iterdir()):
+        if path.exists():  # another shard has begun just now
+            return claim_with_record(out, name, record)
         raise UserError(f"{out} is not empty and holds no simulation; choose an empty or a new folder")
     else:
         write_json(path, record)

@@ -53,6 +53,20 @@ def test_the_folder_is_complete(simulated):
             assert np.mean(gain[buildings == 0] > 0) > 0.95
 
 
+def test_shards_write_the_same_bytes_in_any_order(simulated, tmp_path):
+    for shard in ((2, 2), (1, 2)):
+        write_simulated_folder(tmp_path / "set", MAPS, TRANSMITTERS, SIZE, SEED, progress=False, shard=shard)
+        maps = {path.stem for path in (tmp_path / "set/png/buildings_complete").iterdir()}
+        assert maps == ({"1"} if shard[0] == 2 else {"0", "1", "2"})
+    assert contents(tmp_path / "set") == contents(simulated)
+    scenes = tmp_path / "scenes"
+    for number in (1, 2, 3, 4):  # the last part is empty
+        write_gains_for_scenes(simulated, scenes, progress=False, shard=(number, 4))
+    gains = {name: data for name, data in contents(scenes).items() if name.startswith("gain")}
+    whole = {name: data for name, data in contents(simulated).items() if name.startswith("gain")}
+    assert gains.keys() == whole.keys()
+
+
 def test_two_workers_write_the_same_bytes(simulated, tmp_path):
     write_simulated_folder(tmp_path / "set", MAPS, TRANSMITTERS, SIZE, SEED, workers=2, progress=False)
     assert contents(tmp_path / "set") == contents(simulated)

@@ -60,7 +60,7 @@ def _read_json(path: Path) -> Any:
 def _geojson_buildings(content: Any, path: Path) -> Iterator[Polygon]:
     """Of features where any has a property `building`, those that have it and not as `no`; otherwise all."""
     features = list(_features(content))
-    if not features:
+    if not features and not (isinstance(content, dict) and content.get("features") == []):
         raise UserError(f"{path} is JSON but no GeoJSON: it has neither features nor a geometry; name another file")
     if "3857" in str(content.get("crs")) or "900913" in str(content.get("crs")):
         raise UserError(f"{path} is in Web Mercator, whose metres are stretched; export it as longitudes and latitudes")

@@ -47,7 +47,7 @@ def footprint_masks(path: str | Path, maps: int, size: tuple[int, int], seed: in
     smaller than one window or, in degrees, wider than 1, where no window is usual, and where libraries are missing.
     """
     path = Path(path)
-    shapely = _library("shapely", "to unite footprints")
+    shapely = load_library("shapely", "to unite footprints")
     polygons, system = to_metres(read_footprints(path), path)
     shapes = _shapes(shapely, polygons, path)
     tree = shapely.STRtree(shapes)
@@ -95,6 +95,19 @@ def window_grid(extent: Extent, size: tuple[int, int]) -> tuple[int, int]:
     return int((north - south) // size[0]), int((east - west) // size[1])
 
 
+def footprint_mask(
+    polygons: list[Polygon], left: float, top: float, size: tuple[int, int], who: str = "--footprints"
+) -> Bool[np.ndarray, "height width"]:
+    """The mask of one window of `size` metres whose north-western corner is (left, top), of polygons in metres.
+
+    Raises UserError where shapely is missing; `who` needs it.
+    """
+    shapely = load_library("shapely", "to unite footprints", who)
+    low, high = (left, top - size[0]), (left + size[1], top)
+    reached = [one for one in polygons if any(np.all((ring.max(0) >= low) & (ring.min(0) <= high)) for ring in one)]
+    return _mask(shapely, np.array([_shape(shapely, polygon) for polygon in reached]), left, top, size)
+
+
 def window_corners(
     extent: Extent, size: tuple[int, int], seed: int, bounds: Float[np.ndarray, "shapes 4"] | None = None
 ) -> list[tuple[float, float]]:
@@ -117,7 +130,7 @@ def window_corners(
     return [(west + right + j * size[1], north - down - i * size[0]) for i, j in (divmod(int(n), columns) for n in order)]
 
 
-def to_metres(polygons: list[Polygon], path: Path) -> tuple[list[Polygon], str]:
+def to_metres(polygons: list[Polygon], path: Path, who: str = "--footprints") -> tuple[list[Polygon], str]:
     """Degrees to the UTM zone of their middle; other numbers are taken as metres already. The name of the system too."""
     if not is_geographic(polygons):
         return polygons, "metres of the file"
@@ -128,7 +141,7 @@ def to_metres(polygons: list[Polygon], path: Path) -> tuple[list[Polygon], str]:
             f"{path} spans {high[0] - low[0]:.1f} x {high[1] - low[1]:.1f} degrees, too much for one plane; cut out at most "
             f"{WIDEST_DEGREES:.0f} degree, or project it to metres"
         )
-    pyproj = _library("pyproj", "to project longitudes and latitudes")
+    pyproj = load_library("pyproj", "to project longitudes and latitudes", who)
     system = utm_zone(*(low + high) / 2)
     project = pyproj.Transformer.from_crs("EPSG:4326", system, always_xy=True).transform
     return [[np.stack(project(*ring.T), axis=1) for ring in polygon] for polygon in polygons], system
@@ -140,12 +153,13 @@ def utm_zone(longitude: float, latitude: float) -> str:
     return f"EPSG:{(32600 if latitude >= 0 else 32700) + zone}"
 
 
-def _library(name: str, purpose: str) -> ModuleType:
+def load_library(name: str, purpose: str, who: str = "--footprints", extra: str = "footprints") -> ModuleType:
+    """A library of an extra. Raises UserError, which says what `who` needs it for and how to install it."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise UserError(
-            f"--footprints needs {name} {purpose} ({error}); install it with pip install 'radiodiff-jax[footprints]'"
+            f"{who} needs {name} {purpose} ({error}); install it with pip install 'radiodiff-jax[{extra}]'"
         ) from None
 
 

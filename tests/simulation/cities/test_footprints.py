@@ -78,6 +78,7 @@ def test_the_outline_of_an_old_relation_does_not_fill_its_courtyard(tmp_path):
         ("<osm><node id='1'/></osm>", "no sound OpenStreetMap XML"),
         ("<gpx></gpx>", "not of OpenStreetMap"),
         ("<osm></osm>", "holds no building"),
+        ('{"type": "FeatureCollection", "features": []}', "holds no building"),
         (None, "cannot be read"),
     ],
 )

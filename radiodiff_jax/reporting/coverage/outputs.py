@@ -1,0 +1,78 @@
+"""All files of a coverage plan, together or not at all.
+
+    DIR/coverage.json                       the record: sites, shares, quantiles, what made it
+    DIR/coverage.png, .pgw, .png.aux.xml    best server, one pixel a metre, placed
+    DIR/coverage_labelled.png               best server, power, SINR and their distributions, for people
+    DIR/coverage.kmz                        ground overlays with legends, and the sites
+    DIR/contours.geojson                    contours of the strongest power at the thresholds
+    DIR/power.tif, sinr.tif                 dBm and dB, float32                                (extra `geo`: rasterio)
+    DIR/best_server.tif, beyond.tif         index of the site; 1 where that is the path estimate
+    DIR/received.tif                        a band a site, on demand
+    DIR/coverage.nc                         all of these                                       (extra `geo`: xarray)
+"""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from radiodiff_jax.files import working_folder, write_json
+from radiodiff_jax.inference.coverage import Coverage
+from radiodiff_jax.reporting.coverage.colours import best_server_picture
+from radiodiff_jax.reporting.coverage.figures import save_coverage
+from radiodiff_jax.reporting.coverage.overlay import write_kmz
+from radiodiff_jax.reporting.coverage.rasters import NODATA, tags, write_geotiff, write_placed_png
+from radiodiff_jax.reporting.coverage.vectors import write_contours, write_netcdf
+
+NEEDS = {"rasterio": "GeoTIFF (.tif)", "xarray": "NetCDF (.nc)"}
+"""Library -> what is not written without it."""
+
+
+def missing_formats() -> list[str]:
+    """A sentence for each format that cannot be written here."""
+    return [
+        f"{formats} will not be written, since {library} is not installed: pip install 'radiodiff-jax[geo]'"
+        for library, formats in NEEDS.items()
+        if not _there(library)
+    ]
+
+
+def write_outputs(coverage: Coverage, out: Path, each: bool = False) -> list[Path]:
+    """Write all files that can be written here (see above) into the folder `out`; their paths, coverage.json first.
+
+    They are made in a hidden folder and moved when all are there. `each` adds the power of every site.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with working_folder(out, ".writing-coverage-") as folder:
+        write_json(folder / "coverage.json", coverage.to_json())
+        write_placed_png(folder / "coverage.png", best_server_picture(coverage), coverage.area)
+        save_coverage(folder / "coverage_labelled.png", coverage)
+        write_kmz(folder / "coverage.kmz", coverage)
+        write_contours(folder / "contours.geojson", coverage)
+        if _there("rasterio"):
+            _write_geotiffs(folder, coverage, each)
+        if _there("xarray"):
+            write_netcdf(folder / "coverage.nc", coverage, each)
+        names = sorted((path.name for path in folder.iterdir()), key=lambda name: (name != "coverage.json", name))
+        for name in names:
+            (folder / name).replace(out / name)
+    return [out / name for name in names]
+
+
+def _write_geotiffs(folder: Path, coverage: Coverage, each: bool) -> None:
+    area, told = coverage.area, tags(coverage)
+    names = {f"SITE_{index}": site.name for index, site in enumerate(coverage.sites)}
+    db = told | {"UNIT": "dBm"}
+    write_geotiff(folder / "power.tif", coverage.strongest_dbm[None], area, ["strongest received power (dBm)"], db, NODATA)
+    write_geotiff(folder / "sinr.tif", coverage.sinr_db[None], area, ["SINR (dB)"], told | {"UNIT": "dB"}, NODATA)
+    server = coverage.best_server[None]
+    write_geotiff(folder / "best_server.tif", server, area, ["best server, index in coverage.json"], told | names, -1)
+    beyond = np.where(area.buildings, 255, coverage.beyond).astype(np.uint8)[None]
+    write_geotiff(folder / "beyond.tif", beyond, area, ["1: path estimate, beyond the windows"], told, 255)
+    if each:
+        bands = [f"{site.name} (dBm)" for site in coverage.sites]
+        write_geotiff(folder / "received.tif", coverage.received, area, bands, db | names, NODATA)
+
+
+def _there(library: str) -> bool:
+    return importlib.util.find_spec(library) is not None
