@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.command import add_model, command_help, run_command, text_table, whole_number
+from experiments.command import a_path, add_model, command_help, run_command, text_table, whole_number
 from experiments.predict import DEFAULT_MODEL
-from radiodiff_jax.errors import UserError
+from radiodiff_jax.files import output_folder
 
 if TYPE_CHECKING:
     from radiodiff_jax.inference.coverage import Area, Coverage, Radio, Site
@@ -27,8 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     from radiodiff_jax.reporting.coverage.outputs import missing_formats, write_outputs
 
     started, worked = time.monotonic(), time.process_time()
-    if arguments.out.exists() and not arguments.out.is_dir():
-        raise UserError(f"{arguments.out} is a file; name a folder for the maps")
+    output_folder(arguments.out)
     radio = Radio(arguments.frequency, 1e6 * arguments.bandwidth, arguments.noise_figure)
     entries = read_entries(arguments.sites) if arguments.sites else []
     offered = read_entries(arguments.candidates) if isinstance(arguments.candidates, Path) else []
@@ -122,12 +121,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experiments.coverage", **command_help(__doc__, example))
     add_model(parser, DEFAULT_MODEL)
     parser.add_argument("--exact", action="store_true", help="by the simulator instead of a model")
-    parser.add_argument("--buildings", "--osm", type=Path, required=True, metavar="FILE",
+    parser.add_argument("--buildings", "--osm", type=a_path, required=True, metavar="FILE",
                         help="mask (PNG, 255 = building, 1 pixel = 1 m), or footprints: GeoJSON or .osm (extra `geo`)")  # fmt: skip
-    parser.add_argument("--sites", type=Path, metavar="SITES.csv",
+    parser.add_argument("--sites", type=a_path, metavar="SITES.csv",
                         help="columns name,row,column or name,longitude,latitude, then optional power_dbm,gain_dbi,azimuth,"
                         "pattern (omni, sector); or JSON")  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--out", type=a_path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--bounds", type=numbers(4), metavar="WEST,SOUTH,EAST,NORTH",
                         help="cut this out of the footprints, in degrees (or metres, if the file is in metres)")  # fmt: skip
     parser.add_argument("--origin", type=numbers(2), metavar="LONGITUDE,LATITUDE",
@@ -164,7 +163,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def file_or_grid(text: str) -> Path | str:
     """An argparse type: a path, or the word grid."""
-    return text if text == "grid" else Path(text)
+    return text if text == "grid" else a_path(text)
 
 
 def number(least: float | None):

@@ -17,6 +17,7 @@ from jaxtyping import Bool
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import read_grey
+from radiodiff_jax.reading import read_bytes, read_text
 from radiodiff_jax.simulation.cities.footprint_files import Polygon, is_geographic, read_footprints
 from radiodiff_jax.simulation.cities.footprint_windows import footprint_mask, load_library, to_metres, utm_zone
 
@@ -162,8 +163,8 @@ def _footprint_area(
 def _named_system(path: Path) -> str | None:
     """What the member `crs` of a GeoJSON file names, as GeoJSON of 2008 had it; None for none and for an .osm file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError:
+        content = json.loads(_text(path))
+    except (ValueError, RecursionError):
         return None
     member = content.get("crs") if isinstance(content, dict) else None
     properties = member.get("properties") if isinstance(member, dict) else None
@@ -186,7 +187,7 @@ def _check_system(name: str, path: Path, option: str | None) -> bool:
 
 
 def _line_of_system(path: Path) -> int:
-    content = path.read_text(encoding="utf-8-sig")
+    content = _text(path)
     return content.count("\n", 0, max(content.find('"crs"'), 0)) + 1
 
 
@@ -201,5 +202,9 @@ def _project(system: str, places: Sequence[Degrees]) -> np.ndarray:
     return np.stack(project(*np.array(places, float).T), axis=1)
 
 
+def _text(path: Path) -> str:
+    return read_text(path, "give a mask as PNG, or footprints as GeoJSON or .osm")
+
+
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_bytes(path, "give it again")).hexdigest()

@@ -16,6 +16,7 @@ import numpy as np
 from radiodiff_jax.errors import UserError, nearest
 from radiodiff_jax.inference.coverage.antennas import PATTERNS
 from radiodiff_jax.inference.coverage.area import Area, Degrees
+from radiodiff_jax.reading import read_text
 
 POWER_DBM = 23.0
 """Sent power where a site names none."""
@@ -67,11 +68,7 @@ def read_entries(path: Path) -> list[Entry]:
     """What a file says of every transmitter. Raises UserError, which names the line, for a file that cannot be read, has
     no header, other columns or no transmitter, for values that are none, negative powers and names given twice."""
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise UserError(f"{path} cannot be read ({reason}); give a CSV file that begins with {HEADERS}") from None
+    text = read_text(path, f"give a CSV file that begins with {HEADERS}")
     rows = _json_rows(text, path) if text.lstrip()[:1] in ("[", "{") else _csv_rows(text, path)
     entries, lines = [], {}
     for line, row in rows:
@@ -150,8 +147,8 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     decoder, where = json.JSONDecoder(), f"{path} is no list of sites"
     try:
         whole = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{path} is no JSON ({error}); mend it, or give a CSV file") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no JSON ({str(error)[:100]}); mend it, or give a CSV file") from None
     sites = whole.get("sites") if isinstance(whole, dict) else whole
     if not isinstance(sites, list) or not all(isinstance(site, dict) for site in sites):
         raise UserError(f'{where}; give [{{"name": "a", "row": 12, "column": 30}}], or the same as the member "sites"')
