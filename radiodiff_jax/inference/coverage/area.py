@@ -154,7 +154,7 @@ def _footprint_area(
             f"the area is {size[0]} x {size[1]} m of {path}, but it may have at most {LONGEST} m a side; cut it by --bounds "
             "WEST,SOUTH,EAST,NORTH"
         )
-    mask = footprint_mask(polygons, float(left), float(top), size, "--buildings with footprints")
+    mask = footprint_mask(polygons, float(left), float(top), size, path, "--buildings with footprints")
     if not mask.any():
         raise UserError(f"{path} has no building within the area; name other --bounds, or sites where its buildings are")
     return Area(mask, float(left), float(top), system, path.name, _digest(path))

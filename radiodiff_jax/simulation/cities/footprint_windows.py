@@ -96,16 +96,16 @@ def window_grid(extent: Extent, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def footprint_mask(
-    polygons: list[Polygon], left: float, top: float, size: tuple[int, int], who: str = "--footprints"
+    polygons: list[Polygon], left: float, top: float, size: tuple[int, int], path: Path, who: str = "--footprints"
 ) -> Bool[np.ndarray, "height width"]:
     """The mask of one window of `size` metres whose north-western corner is (left, top), of polygons in metres.
 
-    Raises UserError where shapely is missing; `who` needs it.
+    Raises UserError where shapely is missing, which `who` needs, and for an outline of `path` that cannot be mended.
     """
     shapely = load_library("shapely", "to unite footprints", who)
     low, high = (left, top - size[0]), (left + size[1], top)
     reached = [one for one in polygons if any(np.all((ring.max(0) >= low) & (ring.min(0) <= high)) for ring in one)]
-    return _mask(shapely, np.array([_shape(shapely, polygon) for polygon in reached]), left, top, size)
+    return _mask(shapely, np.array([_shape(shapely, polygon, path) for polygon in reached]), left, top, size)
 
 
 def window_corners(
