@@ -16,7 +16,7 @@ import numpy as np
 from radiodiff_jax.errors import UserError, nearest
 from radiodiff_jax.inference.coverage.antennas import PATTERNS
 from radiodiff_jax.inference.coverage.area import Area, Degrees
-from radiodiff_jax.reading import read_text
+from radiodiff_jax.reading import is_there, read_text
 
 POWER_DBM = 23.0
 """Sent power where a site names none."""
@@ -68,7 +68,10 @@ def read_entries(path: Path) -> list[Entry]:
     """What a file says of every transmitter. Raises UserError, which names the line, for a file that cannot be read, has
     no header, other columns or no transmitter, for values that are none, negative powers and names given twice."""
     path = Path(path)
-    text = read_text(path, f"give a CSV file that begins with {HEADERS}")
+    cure = f"give a CSV file that begins with {HEADERS}"
+    if not is_there(path):
+        raise UserError(f"{path} cannot be read (there is no such file); {cure}")
+    text = read_text(path, cure)
     rows = _json_rows(text, path) if text.lstrip()[:1] in ("[", "{") else _csv_rows(text, path)
     entries, lines = [], {}
     for line, row in rows:

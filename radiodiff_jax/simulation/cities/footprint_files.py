@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from radiodiff_jax.errors import UserError, shown
-from radiodiff_jax.reading import check_file
+from radiodiff_jax.reading import check_file, is_there
 
 Outline = Float[np.ndarray, "points 2"]
 Polygon = list[Outline]
@@ -34,7 +34,8 @@ def read_footprints(path: str | Path) -> list[Polygon]:
     missing, is neither of these, or holds no building.
     """
     path = Path(path)
-    check_file(path, "name a GeoJSON or .osm file")
+    if is_there(path):
+        check_file(path, "name a GeoJSON or .osm file")
     try:
         with path.open("rb") as file:
             is_xml = file.read(256).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
