@@ -24,7 +24,7 @@ from radiodiff_jax.config_files import load_config, shipped_names
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import output_path, write_json
 from radiodiff_jax.limits import BATCH, STEPS
-from radiodiff_jax.reading import OPEN, AnyObject, Count, read_json
+from radiodiff_jax.reading import OPEN, AnyObject, Count, DamagedFileError, read_json
 
 DEFAULT_VAE = "tiny"
 MACHINE = "machine"
@@ -163,7 +163,11 @@ def read_job(arguments: argparse.Namespace) -> Job:
 
 def read_results(path: Path) -> dict[str, Any]:
     """Results that an earlier call has written."""
-    return read_json(path, BenchmarkRecord, "make it with --json")
+    cure = "make it with --json"
+    try:
+        return read_json(path, BenchmarkRecord, cure)
+    except DamagedFileError:
+        raise UserError(f"{path} is no file of results; {cure}") from None
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

@@ -62,6 +62,8 @@ def whole_number(smallest: int, largest: int | None = None) -> Callable[[str], i
 
     def parse(text: str) -> int:
         # Not int(text), which takes 1_0, blanks, digits of other scripts, and refuses 5,000 digits in another way.
+        if re.fullmatch(r"\+?[0-9]{19,}", text):
+            raise argparse.ArgumentTypeError(f"{shown(text)} is too large: the most is {largest or 10**18}")
         value = int(text) if re.fullmatch(r"[-+]?[0-9]{1,18}", text) else smallest - 1
         if value < smallest:
             raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number of at least {smallest}")

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from radiodiff_jax.errors import UserError
+from radiodiff_jax.errors import TableError, UserError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 PIPE_CLOSED = 141  # 128 + SIGPIPE
@@ -39,9 +39,13 @@ def open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def tell(sentence: str) -> None:
-    """Print to stderr, if there is anybody to read it, on one line and without the control characters of a terminal."""
-    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(sentence.split()))
+def tell(sentence: str, whole: bool = True) -> None:
+    """Print to stderr, if there is anybody to read it, on one line and without the control characters of a terminal.
+
+    Blanks are joined, but in a row of a table (not `whole`).
+    """
+    line = " ".join(sentence.split()) if whole else sentence
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)
 
@@ -78,7 +82,10 @@ def code_of(error: BaseException) -> int:
         tell(str(error.code))
         return 1
     if isinstance(error, UserError):
-        tell(f"error: {error}")
+        sentence, *rows = str(error).splitlines() if isinstance(error, TableError) else [str(error)]
+        tell(f"error: {sentence}")
+        for row in rows:
+            tell(row, whole=False)
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         with contextlib.suppress(ValueError):  # not the main thread

@@ -13,7 +13,7 @@ SAFETENSORS = ".safetensors"
 
 def main(argv: list[str] | None = None) -> int:
     """Parse and do what the words say."""
-    arguments = make_parser().parse_args(argv)
+    arguments = parse(argv)
     return arguments.call(arguments)
 
 
@@ -132,8 +132,8 @@ def read_tensors(path: Path) -> Any:
         raise UserError(f"{path} is damaged or no safetensors file ({line}); copy or download it again") from None
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Arguments of the command."""
     command = "python -m experiments.weights"
     parser = argparse.ArgumentParser(prog=command, **command_help(__doc__, f"{command} import model-50.pt --run runs/original"))
     commands = parser.add_subparsers(required=True, metavar="import|config|perceptual|export|program")
@@ -194,7 +194,12 @@ def make_parser() -> argparse.ArgumentParser:
     program.add_argument("--out", type=a_path, required=True, metavar="FILE",
                          help="file to write; the loader lies beside it, as .py")  # fmt: skip
     program.set_defaults(call=export_program)
-    return parser
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and not (hasattr(arguments, "settings") and all("=" in word and not word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:  # settings after the options; argparse cannot mix them below subcommands
+        arguments.settings = [*arguments.settings, *rest]
+    return arguments
 
 
 if __name__ == "__main__":

@@ -17,6 +17,10 @@ class UserError(Exception):
         self.exit_code = exit_code
 
 
+class TableError(UserError):
+    """A sentence and, in lines of their own below it, a table."""
+
+
 def shown(value: object, most: int = 80) -> str:
     """A value for a sentence, as Python writes it on one line, cut in the middle where it is longer than `most`."""
     limits = reprlib.Repr()

@@ -134,7 +134,7 @@ class DataConfig:
     split: Literal["auto", "radiounet", "radiodiff", "by_map"] = "auto"
     maps: tuple[bounds.Layout, ...] = ()  # layouts trained on, in place of the split's; the others are held out
     hold_out: tuple[bounds.Layout, ...] = ()  # layouts that are only validated on; without `maps` all others are trained on
-    mix_share: bounds.Between = 0.5  # of a batch with --mix: the share that comes from there
+    mix_share: float = 0.5  # of a batch with --mix: the share that comes from there
     augment: Flag = True
     threads: bounds.Threads = 2
     prefetch: bounds.Threads = 4

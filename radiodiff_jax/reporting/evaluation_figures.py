@@ -30,6 +30,7 @@ from radiodiff_jax.reporting.style import (
 LINES = {
     "model": (BLUE, DASHES[0]), "autoencoder": (GREEN, DASHES[1]), "distance law": (VERMILION, DASHES[2]),
     "line-of-sight estimate": (PURPLE, DASHES[3]), "path estimate": (OCHRE, DASHES[1]),
+    "dominant path model": (SKY, DASHES[1]), "ray estimate": (VERMILION, DASHES[3]),
 }  # fmt: skip
 ENOUGH_PIXELS = 30  # a bin of fewer is not drawn
 PANELS = (

@@ -19,7 +19,7 @@ from tabulate import tabulate
 from radiodiff_jax.composition import compose
 from radiodiff_jax.config import Config, GeneratorConfig
 from radiodiff_jax.config_files import write_config
-from radiodiff_jax.errors import UserError
+from radiodiff_jax.errors import TableError, UserError
 from radiodiff_jax.files import write_json
 from radiodiff_jax.models.radiodiff import RadioDiffBackbone
 from radiodiff_jax.models.torch_weights import import_weights, torch_name
@@ -147,7 +147,7 @@ def fill(kind: str, shapes: Tree, tensors: Tensors, where: str) -> Tree:
         rows = [*missing, *unexpected]
         more = f"\n... and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
         told = tabulate([("tensor", "is", "for, or shape"), *rows[:SHOWN]], tablefmt="plain", disable_numparse=True)
-        raise UserError(
+        raise TableError(
             f"the {kind} of {where} lacks {len(missing)} tensors and has {len(unexpected)} others; name the settings that it was "
             f"trained with as --config or section.key=value\n{told}{more}"
         )

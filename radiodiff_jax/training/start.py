@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 from radiodiff_jax.composition import Composition, compose
 from radiodiff_jax.config import GeneratorConfig
 from radiodiff_jax.config_files import read_config, to_tree, write_config
-from radiodiff_jax.errors import UserError
+from radiodiff_jax.errors import TableError, UserError
 from radiodiff_jax.files import write_json
 from radiodiff_jax.reading import OPEN, is_there, read_json
 from radiodiff_jax.spaces.latent import Latent
@@ -83,7 +83,7 @@ def check_fit(variables: Tree, shapes: Tree, name: str) -> None:
     if rows:
         shown = [("parameter", "these settings", name), *rows[:SHOWN]]
         more = f"\n... and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-        raise UserError(
+        raise TableError(
             f"the weights of {name} do not fit the network of these settings in {len(rows)} of {len(wanted)} parameters; "
             f"leave the settings of the network out, or train from nothing, without --from\n"
             f"{tabulate(shown, tablefmt='plain', disable_numparse=True)}{more}"

@@ -239,7 +239,7 @@ def test_training_refuses_what_does_not_fit(vae_run, ldm_run, data, tmp_path):
         ("optimizer.learning_rate", vae, ["--data", str(data), "--run", str(vae_run), *VAE, *SHORT,
                                           "optimizer.learning_rate=1"]),
         ("cars", vae, ["--data", str(data), "--run", new, *VAE, "data.cars=true"]),
-        ("a batch of 100000000 maps", vae, ["--data", str(data), "--run", new, *VAE, "training.batch_size=100000000"]),
+        ("training.batch_size is 100000000", vae, ["--data", str(data), "--run", new, *VAE, "training.batch_size=100000000"]),
         ("not a directory|is a file", vae, ["--data", str(data), "--run", f"{__file__}/run", *VAE]),
         ("VGG16", vae, ["--data", str(data), "--run", new, *VAE, "objective.perceptual_weight=1"]),
     ):  # fmt: skip

@@ -187,3 +187,16 @@ def test_a_model_that_is_told_of_more_has_no_such_predictor():
     config = load_config("generator", "pixel-tiny", [*SMALL, "data.computed=[reflections]"], CONFIGS)
     with pytest.raises(UserError, match="told of maps computed beforehand"):
         predictor_program(Generator(compose(config), {}, {}, "small"), (32, 32))
+
+
+def test_the_table_is_printed_as_one(tmp_path):
+    """A command's last words are one line, and below it the table, whose columns stay columns."""
+    save_like_torch(tmp_path / "x.pt", {"model": {"encoder.conv_in.weight": np.zeros((8, 1, 3, 3), np.float32),
+                                                  "encoder.down.0.block.0.conv1.weight": np.zeros((8, 8, 3, 3), np.float32),
+                                                  "post_quant_conv.weight": np.zeros((3, 3, 1, 1), np.float32)}})  # fmt: skip
+    command = [sys.executable, "-m", "experiments.weights", "import", str(tmp_path / "x.pt"), "--run", str(tmp_path / "run")]
+    done = subprocess.run([*command, "autoencoder.normalisation_groups=8"], capture_output=True, text=True)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1 and lines[0].startswith("error: the vae of") and len(lines) > 20
+    assert lines[1].split() == ["tensor", "is", "for,", "or", "shape"] and "Traceback" not in done.stderr
+    assert len({line.index("missing") for line in lines[2:20]}) == 1

@@ -156,4 +156,4 @@ def test_nothing_comes_alive_on_any_page(site, converter):
     assert len(pages) >= 10
     for path in pages:
         check_page(path, converter)
-    assert not [path for path in site.parent.parent.rglob("*compare-*") if site not in path.parents], "outside of the site"
+    assert not [path for path in site.parent.rglob("*compare-*") if site not in path.parents], "outside of the site"
