@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from experiments.training import CONFIGS, parse_training
 from radiodiff_jax.config_files import load_config
@@ -65,3 +66,10 @@ def test_messages_are_what_the_program_says():
     for symptom in symptoms:
         pieces = ".*".join(re.escape(piece.strip()) for piece in symptom.split("..."))
         assert any(re.search(pieces, text, re.DOTALL) for text in texts), symptom
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.read_text().startswith("---\n")], ids=lambda page: page.stem)
+def test_the_head_of_a_page_is_read_as_such(page):
+    """MkDocs prints a head that is no YAML as the page's first words."""
+    head = yaml.safe_load(page.read_text().split("---\n")[1])
+    assert isinstance(head["description"], str)
