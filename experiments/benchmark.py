@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps(here(arguments)))
         return 0
     if arguments.markdown:
-        print("\n".join(markdown(read_results(path)) for path in arguments.markdown), end="")
+        print("\n".join(markdown_of(path) for path in arguments.markdown), end="")
         return 0
     if arguments.json is not None:
         output_path(arguments.json)
@@ -159,6 +159,15 @@ def read_job(arguments: argparse.Namespace) -> Job:
         name = arguments.config if arguments.config in shipped_names("vae", CONFIGS) else DEFAULT_VAE
     vae = None if name is None else replace(load_config("vae", name, words, CONFIGS), image_size=config.image_size)
     return Job(config, vae, arguments.batch[0] if arguments.batch else None, arguments.repeats)
+
+
+def markdown_of(path: Path) -> str:
+    """The tables of a file of results. Raises UserError where it is none."""
+    results = read_results(path)
+    try:
+        return markdown(results)
+    except (LookupError, TypeError, ValueError, AttributeError):  # a figure that is none, deep inside
+        raise UserError(f"{path} is no file of results; make it with --json") from None
 
 
 def read_results(path: Path) -> dict[str, Any]:

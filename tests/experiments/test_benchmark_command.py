@@ -174,3 +174,11 @@ def test_a_stage_that_is_just_being_started_ends_too():
     )
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 128 + signal.SIGTERM and not psutil.pid_exists(int(done.stdout))
+
+
+@pytest.mark.parametrize("machine", [{}, {"versions": {}}, {"versions": {"jax": 1}, "backend": "cpu"}])
+def test_results_without_a_machine_are_no_results(tmp_path, machine):
+    results = {"config": "tiny", "repeats": 1, "machine": machine, "stages": {}, "rows": {"update": {"median_s": "fast"}}}
+    (tmp_path / "a.json").write_text(json.dumps(results))
+    with pytest.raises(UserError, match="is no file of results; make it with --json"):
+        benchmark.main(["--markdown", str(tmp_path / "a.json")])
