@@ -115,21 +115,14 @@ def export_program(arguments: argparse.Namespace) -> int:
 
 def read_tensors(path: Path) -> Any:
     """What a .pt or .safetensors file holds. Raises UserError where it cannot be read."""
-    from radiodiff_jax.errors import UserError
     from radiodiff_jax.models.torch_file import read_torch_file
+    from radiodiff_jax.reading import read_with
 
     if path.suffix != SAFETENSORS:
         return read_torch_file(path)
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    if not path.is_file():
-        raise UserError(f"there is no file {path}; give a .pt or .safetensors file")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        line = (str(error).splitlines() or [""])[0][:120]
-        raise UserError(f"{path} is damaged or no safetensors file ({line}); copy or download it again") from None
+    return read_with(path, lambda: load_file(path), "give a .pt or .safetensors file that is whole")
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

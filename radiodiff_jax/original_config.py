@@ -7,6 +7,7 @@ model.unet and model.first_stage.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from radiodiff_jax.config_files import flatten
 from radiodiff_jax.errors import UserError
 
 Tree = dict[str, Any]
@@ -150,7 +151,7 @@ def convert(tree: Any, where: str) -> tuple[Tree, list[Row]]:
     else:
         raise UserError(f"{where} is no configuration of RadioDiff: model has neither unet nor ddconfig")
     rows = []
-    for key, value in _flat(tree):
+    for key, value in flatten(tree).items():
         kept = (table | TRAINER).get(key)
         if kept is not None:
             rows.append(_keep(ours, key, value, kept, where))
@@ -188,14 +189,6 @@ def _put(ours: Tree, path: str, value: Any) -> None:
     for section in sections:
         ours = ours.setdefault(section, {})
     ours[name] = value
-
-
-def _flat(tree: Mapping, path: str = "") -> list[tuple[str, Any]]:
-    found = []
-    for name, value in tree.items():
-        key = f"{path}{name}"
-        found += _flat(value, f"{key}.") if isinstance(value, Mapping) else [(key, value)]
-    return found
 
 
 def _reason(key: str) -> str:

@@ -24,6 +24,9 @@ NOISE_FLOOR = 0.2
 """Gain that the `thresholded` protocol takes as no signal: -127.17 dB (RadioUNet, arXiv 1911.09002)."""
 
 
+FAINTEST = 1e-30  # linear; keeps a logarithm finite, far below grey level 0
+
+
 def grey_to_gain(grey: UInt8[AnyArray, "..."]) -> Float[AnyArray, "..."]:
     """Grey level 0..255 -> gain in [0, 1], float32."""
     return grey.astype(np.float32) / np.float32(255)
@@ -32,6 +35,11 @@ def grey_to_gain(grey: UInt8[AnyArray, "..."]) -> Float[AnyArray, "..."]:
 def gain_to_grey(gain: Float[AnyArray, "..."]) -> UInt8[AnyArray, "..."]:
     """Gain -> the nearest grey level, uint8; gains outside [0, 1] become 0 or 255."""
     return (gain * 255).round().clip(0, 255).astype(np.uint8)
+
+
+def grey_levels(path_gain: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+    """Linear path gain, NumPy only -> grey levels; nothing arrives: 0."""
+    return gain_to_grey(db_to_gain(10 * np.log10(np.maximum(path_gain, FAINTEST))))
 
 
 def gain_to_db(gain: Float[AnyArray, "..."]) -> Float[AnyArray, "..."]:

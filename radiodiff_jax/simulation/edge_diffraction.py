@@ -17,7 +17,7 @@ from radiodiff_jax.simulation.dominant_path.constants import VISIBILITY
 from radiodiff_jax.simulation.dominant_path.field_numba import PreparedMap
 from radiodiff_jax.simulation.dominant_path.visibility_numba import depth_map, look, visible
 from radiodiff_jax.simulation.dominant_path.walls import move_outside
-from radiodiff_jax.simulation.wall_reflections import ANGLES, FREQUENCY, LIGHT_SPEED, WALLS, slab_reflection
+from radiodiff_jax.simulation.wall_reflections import FREQUENCY, LIGHT_SPEED, wall_coefficients
 
 WAVE_NUMBER = 2 * np.pi * FREQUENCY / LIGHT_SPEED  # 1 / m
 TABLED = 12.0  # argument beyond which the transition function is 1 to a few per cent
@@ -33,8 +33,7 @@ def diffracted_gain(prepared: PreparedMap, row: int, column: int) -> Float[np.nd
     dark = np.ones(len(prepared.receivers), bool)
     dark[look(*place, depth, prepared.receivers, VISIBILITY.transmitter_to_pixel)[0]] = False
     gain = np.zeros(len(prepared.receivers))
-    reflection = slab_reflection(np.linspace(0, 1, ANGLES), WALLS, parallel=False)
-    _add_corners(gain, *place, seen, dark, *prepared.corners, *prepared.corner_views, reflection, transition_table(),
+    _add_corners(gain, *place, seen, dark, *prepared.corners, *prepared.corner_views, wall_coefficients(), transition_table(),
                  10 ** (AT_ONE_METRE_DB / 10))  # fmt: skip
     picture = np.zeros(height * width)
     picture[prepared.outdoors] = gain

@@ -34,7 +34,13 @@ from radiodiff_jax.simulation.cities.placement import place_cars, place_transmit
 from radiodiff_jax.simulation.dominant_path.car_loss import MODEL, path_gain_grey_with_cars
 from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, VISIBILITY
 from radiodiff_jax.simulation.dominant_path.field_numba import PreparedMap, path_gain_grey, prepare
-from radiodiff_jax.simulation.scenes import copy_tree, read_scene_mask, read_scene_transmitter, transmitters_by_map
+from radiodiff_jax.simulation.scenes import (
+    check_outside,
+    copy_tree,
+    read_scene_mask,
+    read_scene_transmitter,
+    transmitters_by_map,
+)
 from radiodiff_jax.worker_processes import run_in_processes
 
 RECORD = "simulation.json"
@@ -108,8 +114,7 @@ def write_gains_for_scenes(
     `out` that holds something else.
     """
     scenes_root, out = Path(scenes_root), Path(out)
-    if out.resolve() == scenes_root.resolve() or (scenes_root / "png").resolve() in (out / "x").resolve().parents:
-        raise UserError(f"{out} lies in the scenes themselves; choose another folder for the simulated gains")
+    check_outside(scenes_root, out, "simulated")
     transmitters = transmitters_by_map(scenes_root, cars)
     number = sum(len(ids) for ids in transmitters.values())
     arguments = {"scenes": str(scenes_root.resolve()), "maps": len(transmitters), "transmitters": number}

@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, UInt8
 from tqdm import tqdm
 
 from radiodiff_jax.images import write_grey
@@ -22,23 +22,17 @@ from radiodiff_jax.simulation.dominant_path.field_numba import PreparedMap, path
 from radiodiff_jax.simulation.edge_diffraction import diffracted_gain
 from radiodiff_jax.simulation.scenes import read_scene_mask, read_scene_transmitter, transmitters_by_map
 from radiodiff_jax.simulation.wall_reflections import reflected_gain
-from radiodiff_jax.units import db_to_gain, gain_to_grey
+from radiodiff_jax.units import grey_levels
 from radiodiff_jax.worker_processes import run_in_processes
 
 Grey = UInt8[np.ndarray, "height width"]
-FAINTEST = 1e-30  # linear; keeps the logarithm finite, far below grey level 0
 DEATH = "a process that computes maps died, most likely for want of memory; run again with fewer --workers, finished maps are kept"
-
-
-def grey_of(path_gain: Float[np.ndarray, "height width"]) -> Grey:
-    """Linear path gain -> grey levels; nothing arrives: 0."""
-    return gain_to_grey(db_to_gain(10 * np.log10(np.maximum(path_gain, FAINTEST))))
 
 
 SCENE_MAPS: dict[str, Callable[[PreparedMap, int, int], Grey]] = {
     "dominant_path": path_gain_grey,
-    "reflections": lambda prepared, row, column: grey_of(reflected_gain(prepared, row, column)),
-    "diffraction": lambda prepared, row, column: grey_of(diffracted_gain(prepared, row, column)),
+    "reflections": lambda prepared, row, column: grey_levels(reflected_gain(prepared, row, column)),
+    "diffraction": lambda prepared, row, column: grey_levels(diffracted_gain(prepared, row, column)),
 }
 
 

@@ -39,6 +39,12 @@ def transmitters_by_map(root: Path, cars: bool) -> dict[int, list[int]]:
     return {map_id: sorted(ids) for map_id, ids in found.items()}
 
 
+def check_outside(scenes_root: Path, out: Path, kind: str) -> None:
+    """Raise UserError where the folder `out` of new gains of a `kind` is that of the scenes, or lies in their pictures."""
+    if out.resolve() == scenes_root.resolve() or (scenes_root / "png").resolve() in (out / "x").resolve().parents:
+        raise UserError(f"{out} lies in the scenes themselves; choose another folder for the {kind} gains")
+
+
 def read_scene_mask(path: Path, size: Size | None = None) -> Mask:
     """Where a grey picture of two levels, 0 and one other (usually 255), is not 0.
 

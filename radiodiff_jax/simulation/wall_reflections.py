@@ -64,9 +64,15 @@ def slab_reflection(
 
 
 @cache
+def wall_coefficients() -> Complex[np.ndarray, " angles"]:
+    """Reflection coefficient of a wall, by the cosine of the angle of incidence in equal steps from 0 to 1."""
+    return slab_reflection(np.linspace(0, 1, ANGLES), WALLS, parallel=False)
+
+
+@cache
 def _wall_table() -> Float[np.ndarray, " angles"]:
-    """Share of the power that a wall reflects, by the cosine of the angle of incidence."""
-    return np.abs(slab_reflection(np.linspace(0, 1, ANGLES), WALLS, parallel=False)) ** 2
+    """Share of the power that a wall reflects."""
+    return np.abs(wall_coefficients()) ** 2
 
 
 @cache

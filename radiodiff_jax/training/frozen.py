@@ -22,9 +22,8 @@ from typing_extensions import TypedDict
 
 from radiodiff_jax.composition import Composition, compose
 from radiodiff_jax.config import GeneratorConfig
-from radiodiff_jax.config_files import read_config, write_config
+from radiodiff_jax.config_files import read_config
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_json
 from radiodiff_jax.models.autoencoder import Autoencoder, posterior_sample, split_moments
 from radiodiff_jax.models.perceptual import perceptual_weights
 from radiodiff_jax.reading import OPEN, Positive, is_there, read_arrays, read_json
@@ -32,7 +31,7 @@ from radiodiff_jax.settings import GANObjectiveConfig, VAEConfig
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.checkpoints import LATEST, load_for_inference
 from radiodiff_jax.training.devices import any_process, barrier, is_main_process
-from radiodiff_jax.training.stored import COPY, SourceRecord, restore, save, stored_folder, whole_folder
+from radiodiff_jax.training.stored import COPY, SourceRecord, restore, stored_folder, whole_folder
 from radiodiff_jax.training.task import Batch
 from radiodiff_jax.units import grey_to_gain
 
@@ -131,10 +130,7 @@ def store_autoencoder(config: GeneratorConfig, run: Path, vae_run: Path, first_b
     scale = config.space.scale_factor
     if scale == "auto":
         scale = measure_scale(autoencoder, params, first_batch())
-    with whole_folder(run / "autoencoder") as temporary:
-        write_config(temporary / "config.yaml", autoencoder)
-        write_json(temporary / "latent.json", {"scale": scale, "source": str(vae_run), "step": step})
-        save(temporary, params)
+    store(run / "autoencoder", autoencoder, params, "latent.json", {"scale": scale, "source": str(vae_run), "step": step})
 
 
 def store_base(config: GeneratorConfig, run: Path, base_run: Path) -> None:
@@ -152,10 +148,7 @@ def store_base(config: GeneratorConfig, run: Path, base_run: Path) -> None:
     if base.space.needs_autoencoder and not (run / "autoencoder").is_dir():
         with whole_folder(run / "autoencoder") as temporary:
             shutil.copytree(base_run / "autoencoder", temporary, dirs_exist_ok=True)
-    with whole_folder(run / "base") as temporary:
-        write_config(temporary / "config.yaml", base)
-        write_json(temporary / "source.json", {"source": str(base_run), "step": step})
-        save(temporary, variables)
+    store(run / "base", base, variables, "source.json", {"source": str(base_run), "step": step})
 
 
 def autoencoder_shapes(config: VAEConfig) -> Tree:

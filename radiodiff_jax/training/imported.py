@@ -27,7 +27,7 @@ from radiodiff_jax.settings import AutoencoderConfig, SwinConfig, VAEConfig
 from radiodiff_jax.training.digest import quick_digests
 from radiodiff_jax.training.frozen import autoencoder_shapes
 from radiodiff_jax.training.run_folder import now
-from radiodiff_jax.training.stored import save, whole_folder
+from radiodiff_jax.training.stored import store, whole_folder
 
 Tensors = Mapping[str, np.ndarray]
 Tree = Any
@@ -177,10 +177,7 @@ def write_imported(
         details = {"imported": told | {"weights": checkpoint.weights}, "started": now()}
         write_json(folder / "run.json", details)
         if generator is not None:
-            (folder / "autoencoder").mkdir()
-            write_config(folder / "autoencoder" / "config.yaml", vae)
-            write_json(folder / "autoencoder" / "latent.json", {"scale": scale_of(checkpoint, where), **told})
-            save(folder / "autoencoder", first)
+            store(folder / "autoencoder", vae, first, "latent.json", {"scale": scale_of(checkpoint, where), **told})
         _save_checkpoint(folder / "checkpoints", checkpoint.step, {"step": np.int32(checkpoint.step), **state})
     return config
 

@@ -18,14 +18,13 @@ from typing_extensions import TypedDict
 
 from radiodiff_jax.composition import Composition, compose
 from radiodiff_jax.config import GeneratorConfig
-from radiodiff_jax.config_files import read_config, to_tree, write_config
+from radiodiff_jax.config_files import read_config, to_tree
 from radiodiff_jax.errors import TableError, UserError
-from radiodiff_jax.files import write_json
 from radiodiff_jax.reading import OPEN, is_there, read_json
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.devices import any_process, barrier, is_main_process
 from radiodiff_jax.training.digest import digest, leaves_by_path
-from radiodiff_jax.training.stored import COPY, restore, save, stored_folder, whole_folder
+from radiodiff_jax.training.stored import COPY, restore, stored_folder
 from radiodiff_jax.training.trained import trained_names
 
 Tree = Any
@@ -136,12 +135,8 @@ def _present(variables: Tree) -> Tree:
 
 
 def _store(folder: Path, config: Any, tree: Tree, name: str, told: dict[str, Any]) -> None:
-    if folder.is_dir():
-        return
-    with whole_folder(folder) as temporary:
-        write_config(temporary / "config.yaml", config)
-        write_json(temporary / name, told)
-        save(temporary, tree)
+    if not folder.is_dir():
+        store(folder, config, tree, name, told)
 
 
 def _shape(leaf: Any) -> str:

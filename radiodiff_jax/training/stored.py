@@ -20,6 +20,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from typing_extensions import TypedDict
 
+from radiodiff_jax.config import Config
+from radiodiff_jax.config_files import write_config
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
 from radiodiff_jax.reading import OPEN, check_digests, file_digests, is_there, read_json
@@ -56,6 +58,14 @@ def stored_folder(run: Path, name: str) -> Path:
         told = read_json(folder / DIGESTS, DigestRecord, COPY)["files"]
         check_digests({folder / file: digest for file, digest in told.items()}, COPY)
     return folder
+
+
+def store(folder: Path, config: Config, tree: Tree, name: str, told: dict[str, Any]) -> None:
+    """Write a part of a run whole: settings, `told` as the JSON file `name`, weights, digests."""
+    with whole_folder(folder) as temporary:
+        write_config(temporary / "config.yaml", config)
+        write_json(temporary / name, told)
+        save(temporary, tree)
 
 
 def save(folder: Path, tree: Tree) -> None:

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from tqdm import tqdm
 
 from radiodiff_jax import __version__
@@ -29,7 +29,7 @@ from radiodiff_jax.simulation.folder import claim_with_record
 from radiodiff_jax.simulation.raytrace.library import CITIES, load_ray_tracer, versions
 from radiodiff_jax.simulation.raytrace.noise import AGAIN, NOISE, difference, noise_of, spread
 from radiodiff_jax.simulation.raytrace.tracing import ANTENNA_HEIGHT, COARSE, FREQUENCY, TracedCity, TracedWindow
-from radiodiff_jax.units import db_to_gain, gain_to_grey
+from radiodiff_jax.units import grey_levels
 
 SIMULATION = "RT"
 """The folder below gain/."""
@@ -37,7 +37,6 @@ RECORD = "simulation.json"
 BUILT_SHARE = (0.25, 0.65)
 """Least and greatest share of a window that is built over; beyond there are hardly buildings, or hardly streets."""
 TRIALS = 400  # windows drawn before the choice is made
-FAINTEST = 1e-30  # linear; keeps the logarithm finite, far below grey level 0
 
 
 def write_ray_traced_folder(
@@ -68,7 +67,7 @@ def write_ray_traced_folder(
     out = Path(out)
     arguments = {"cities": list(cities), "maps": maps, "transmitters": transmitters, "size": list(size), "seed": seed,
                  "depth": depth, "samples": samples, "diffraction": diffraction}  # fmt: skip
-    record = _record(arguments)
+    record = ray_tracing_record(arguments)
     claim_with_record(out, RECORD, record, measured=(NOISE,))
     pairs = [(number, tx) for number in range(len(cities) * maps) for tx in range(transmitters)]
     again = _Again(frozenset(spread(pairs, noise_maps)), [])
@@ -86,11 +85,6 @@ class _Again(NamedTuple):
 
     pairs: frozenset[tuple[int, int]]
     differences: list[dict[str, float]]
-
-
-def grey_levels(path_gain: Float[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width"]:
-    """Linear path gain -> grey levels; nothing arrives: 0."""
-    return gain_to_grey(db_to_gain(10 * np.log10(np.maximum(path_gain, FAINTEST))))
 
 
 def building_mask(
@@ -180,12 +174,13 @@ def _trace_window(
             bar.update()
 
 
-def _record(arguments: dict[str, Any]) -> dict[str, Any]:
+def ray_tracing_record(arguments: dict[str, Any], further_constants: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What simulation.json says before the first map is traced."""
     return {
         "program": "radiodiff_jax",
         "version": __version__,
         "model": "ray tracing",
         "packages": versions(),
         "arguments": arguments,
-        "constants": {"antenna_height_m": ANTENNA_HEIGHT, "frequency_hz": FREQUENCY},
+        "constants": {"antenna_height_m": ANTENNA_HEIGHT, "frequency_hz": FREQUENCY} | (further_constants or {}),
     }

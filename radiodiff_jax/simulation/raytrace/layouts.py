@@ -23,7 +23,6 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from tqdm import tqdm
 
-from radiodiff_jax import __version__
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_json
 from radiodiff_jax.images import read_grey, write_grey, write_mask
@@ -32,14 +31,22 @@ from radiodiff_jax.simulation.cities.generator import city
 from radiodiff_jax.simulation.cities.placement import place_cars, place_transmitters
 from radiodiff_jax.simulation.cities.polygons import Ring, trace
 from radiodiff_jax.simulation.folder import SMALLEST_SIDE, claim_with_record, map_seeds
-from radiodiff_jax.simulation.raytrace.folder import RECORD, grey_levels
-from radiodiff_jax.simulation.raytrace.library import load_ray_tracer, versions
+from radiodiff_jax.simulation.raytrace.folder import RECORD, ray_tracing_record
+from radiodiff_jax.simulation.raytrace.library import load_ray_tracer
 from radiodiff_jax.simulation.raytrace.noise import AGAIN, NOISE, difference, noise_of, spread
 from radiodiff_jax.simulation.raytrace.prisms import BUILDING_HEIGHT, CAR_HEIGHT, MATERIALS, layout_scene
-from radiodiff_jax.simulation.raytrace.tracing import ANTENNA_HEIGHT, FREQUENCY, TracedWindow
-from radiodiff_jax.simulation.scenes import copy_tree, read_scene_mask, read_scene_transmitter, transmitters_by_map
+from radiodiff_jax.simulation.raytrace.tracing import TracedWindow
+from radiodiff_jax.simulation.scenes import (
+    check_outside,
+    copy_tree,
+    read_scene_mask,
+    read_scene_transmitter,
+    transmitters_by_map,
+)
+from radiodiff_jax.units import grey_levels
 from radiodiff_jax.worker_processes import run_in_processes
 
+CONSTANTS = {"building_height_m": BUILDING_HEIGHT, "car_height_m": CAR_HEIGHT, "materials": MATERIALS}
 DEATH = "a process that traces rays died, most likely for want of memory; run again with fewer --workers, finished maps are kept"
 
 
@@ -76,8 +83,7 @@ def write_ray_traced_scenes(
     for missing, unreadable or odd pictures, a folder `out` that holds something else, and a ray tracer that is not there.
     """
     scenes_root, out = Path(scenes_root), Path(out)
-    if out.resolve() == scenes_root.resolve() or (scenes_root / "png").resolve() in (out / "x").resolve().parents:
-        raise UserError(f"{out} lies in the scenes themselves; choose another folder for the ray-traced gains")
+    check_outside(scenes_root, out, "ray-traced")
     there = transmitters_by_map(scenes_root, cars)
     arguments = {"scenes": str(scenes_root.resolve()), "maps": len(there), "transmitters": sum(map(len, there.values()))}
     layouts = [_Layout(out, number, tuple(ids), rays, cars) for number, ids in sorted(there.items())]
@@ -111,7 +117,7 @@ def _trace_folder(
         if value < least:
             raise UserError(f"ray tracing needs {name} to be {least} or more, but it is {value}", exit_code=2)
     load_ray_tracer()  # told here, once; the processes load it without a trial
-    record = _record(arguments | asdict(rays) | ({"cars": True} if cars else {}))
+    record = ray_tracing_record(arguments | asdict(rays) | ({"cars": True} if cars else {}), CONSTANTS)
     claim_with_record(out, RECORD, record, measured=(NOISE,))
     first()
     threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
@@ -200,20 +206,3 @@ def _library(threads: int) -> ModuleType:
     if threads:
         drjit.set_thread_count(threads)
     return import_module("sionna.rt")
-
-
-def _record(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "program": "radiodiff_jax",
-        "version": __version__,
-        "model": "ray tracing",
-        "packages": versions(),
-        "arguments": arguments,
-        "constants": {
-            "antenna_height_m": ANTENNA_HEIGHT,
-            "frequency_hz": FREQUENCY,
-            "building_height_m": BUILDING_HEIGHT,
-            "car_height_m": CAR_HEIGHT,
-            "materials": MATERIALS,
-        },
-    }
