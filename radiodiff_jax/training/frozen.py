@@ -31,7 +31,7 @@ from radiodiff_jax.settings import GANObjectiveConfig, VAEConfig
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.checkpoints import LATEST, load_for_inference
 from radiodiff_jax.training.devices import any_process, barrier, is_main_process
-from radiodiff_jax.training.stored import COPY, SourceRecord, restore, stored_folder, whole_folder
+from radiodiff_jax.training.stored import COPY, SourceRecord, restore, store, stored_folder, whole_folder
 from radiodiff_jax.training.task import Batch
 from radiodiff_jax.units import grey_to_gain
 

@@ -24,7 +24,7 @@ from radiodiff_jax.reading import OPEN, is_there, read_json
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.devices import any_process, barrier, is_main_process
 from radiodiff_jax.training.digest import digest, leaves_by_path
-from radiodiff_jax.training.stored import COPY, restore, stored_folder
+from radiodiff_jax.training.stored import COPY, restore, store, stored_folder
 from radiodiff_jax.training.trained import trained_names
 
 Tree = Any
