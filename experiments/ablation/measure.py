@@ -21,6 +21,7 @@ from radiodiff_jax.config import Config, GeneratorConfig
 from radiodiff_jax.settings import VAEConfig
 from radiodiff_jax.training.compiled import MeasuredStep, compile_task
 from radiodiff_jax.training.devices import describe_devices, device_mesh, put_batch, replicate
+from radiodiff_jax.training.flat import host_shapes
 from radiodiff_jax.training.flops import traced_flops
 from radiodiff_jax.training.frozen import read_perceptual
 from radiodiff_jax.training.run_folder import count_parameters, git_commit, package_versions
@@ -57,12 +58,12 @@ def measure(request: Request) -> dict[str, Any]:
     traced = compiled.step.trace(compiled.shapes, frozen, put_batch(next(batches), mesh))
     most = traced_flops(traced)
     found = {
-        "parameters": count_parameters(compiled.shapes["params"])["total"],
+        "parameters": count_parameters(host_shapes(compiled.shapes["params"]))["total"],
         "update_flops": most,
         "machine": machine(),
     }
     if isinstance(config, VAEConfig):
-        found["parameters"] = count_parameters(compiled.shapes["params"])["autoencoder"]
+        found["parameters"] = count_parameters(host_shapes(compiled.shapes["params"]))["autoencoder"]
         found["update_flops"] = most - sum(map(avoidable_flops, traced.jaxpr.eqns))
         found |= {"later_flops": most, "later_from": config.objective.discriminator_start}
     if request.seconds is None:

@@ -32,7 +32,9 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from radiodiff_jax.config_files import read_yaml
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.reading import check_value, read_json
-from radiodiff_jax.training.digest import quick_digests
+from radiodiff_jax.training.devices import put
+from radiodiff_jax.training.digest import quick_digests, whole
+from radiodiff_jax.training.flat import by_name, host_shapes, is_flat, like
 from radiodiff_jax.training.run_files import MetaRecord
 from radiodiff_jax.training.task import State, Tree
 
@@ -98,9 +100,9 @@ class Checkpoints:
         self._saving = step
         if jax.process_count() == 1:
             copy = jax.tree.map(np.array, jax.device_get(state))  # on CPUs what device_get returns is no copy
-            self._ending = self._thread.submit(self._save_whole, step, copy, FrozenPlace(place), meta)
+            self._ending = self._thread.submit(self._save_whole, step, by_name(copy), FrozenPlace(place), meta)
         else:
-            self._begin(step, state, batches, meta)
+            self._begin(step, by_name(on_host(state)), batches, meta)
             self._ending = self._thread.submit(self._end, step)
 
     def _save_whole(self, step: int, state: State, place: "FrozenPlace", meta: dict[str, Any]) -> None:
@@ -165,10 +167,11 @@ class Checkpoints:
         return None
 
     def _restore_step(self, step: int, shapes: Tree, batches: grain.DatasetIterator) -> tuple[State, dict[str, Any]]:
-        items = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), meta=ocp.args.JsonRestore())
+        items = ocp.args.Composite(state=ocp.args.StandardRestore(host_shapes(shapes)), meta=ocp.args.JsonRestore())
         found = self._manager.restore(step, args=items)
         check_value(found.meta, MetaRecord, "what is recorded beside it", "take another")
         check_integrity(step, found.meta, found.state)
+        state = placed(like(shapes, found.state), shapes)
         if found.meta.get("processes", 1) == jax.process_count():
             place = ocp.args.Composite(data=grain.checkpoint.CheckpointRestore(batches))
             self._manager.restore(step, args=place)
@@ -176,13 +179,31 @@ class Checkpoints:
                 raise ValueError("the data iterator's state is not the one that was saved")
         else:  # there is one file a process; but all are at the same place, which does not depend on their number
             batches.set_state(found.meta["data"])
-        return found.state, found.meta
+        return state, found.meta
 
     def close(self) -> None:
         """Let go of the folder, after the save in progress."""
         self._thread.shutdown()
         with contextlib.suppress(*[Exception] if self._failed else []):  # told already
             self._manager.close()
+
+
+def on_host(state: State) -> State:
+    """The state with the vectors of every `Flat` in the host's memory, as copies; all processes must ask for it."""
+    return jax.tree.map(
+        lambda node: jax.tree.map(lambda vector: np.array(whole(vector)), node) if is_flat(node) else node,
+        state,
+        is_leaf=is_flat,
+    )
+
+
+def placed(state: State, shapes: Tree) -> State:
+    """The inverse: the vectors of every `Flat` on the devices, as `shapes` says."""
+
+    def place(node: Tree, shape: Tree) -> Tree:
+        return put(node, jax.tree.map(lambda leaf: leaf.sharding, shape)) if is_flat(node) else node
+
+    return jax.tree.map(place, state, shapes, is_leaf=is_flat)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from radiodiff_jax.training.devices import batch_sharding, compiler_options, fsdp_sharding, put, replicated
+from radiodiff_jax.training.flat import flatten
 from radiodiff_jax.training.flops import device_memory_gb, peak_teraflops, traced_flops
 from radiodiff_jax.training.progress import four_digits
 from radiodiff_jax.training.task import Batch, Metrics, State, Task, Tree
@@ -48,7 +49,8 @@ def compile_task(task: Task, seed: int, mesh: Mesh, *, fsdp: bool = False) -> Co
     everywhere = replicated(mesh)
 
     def initialise() -> State:
-        return task.initialise(jax.random.fold_in(jax.random.key(seed), INITIALISE))
+        state = task.initialise(jax.random.fold_in(jax.random.key(seed), INITIALISE))
+        return flatten(state, task.pieces(state))
 
     def place(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         sharding = fsdp_sharding(leaf.shape, mesh) if fsdp else everywhere

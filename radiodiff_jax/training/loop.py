@@ -20,6 +20,7 @@ from radiodiff_jax.settings import TrainingConfig
 from radiodiff_jax.training.checkpoints import Checkpoints, Restored, read_meta, saved_steps
 from radiodiff_jax.training.compiled import compile_task
 from radiodiff_jax.training.devices import barrier, check_batch_size, device_mesh, is_main_process, replicate
+from radiodiff_jax.training.flat import host_shapes
 from radiodiff_jax.training.progress import TIMED, Interrupts
 from radiodiff_jax.training.run_files import Record, read_metrics
 from radiodiff_jax.training.run_folder import RunFolder, check_folder, open_run, provenance
@@ -57,7 +58,7 @@ def train(
     with disk_full_told(run), opened(run, config, data_fingerprint) as folder:
         settings = config.training
         compiled = compile_task(task, settings.seed, mesh, fsdp=settings.fsdp)
-        facts = {"kind": config.kind, **provenance(compiled.shapes["params"]), "data_fingerprint": data_fingerprint}
+        facts = {"kind": config.kind, **provenance(host_shapes(compiled.shapes["params"])), "data_fingerprint": data_fingerprint}
         folder.write_details(facts | (extras or {}))
         checkpoints = Checkpoints(folder.checkpoints, settings.checkpoints_kept)
         with contextlib.closing(checkpoints):

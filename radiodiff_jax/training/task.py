@@ -23,6 +23,8 @@ class Task:
     - `predict(state, frozen, batch, key) -> gain`: what the model makes of a batch, [batch, height, width] in [0, 1],
       with averaged weights where the settings ask for them; for validation and sample pictures.
     - `extra_predictors`: name -> a function as `predict` with other settings, which validation measures too.
+    - `pieces(state)`: its trees of which `step` and `predict` accept a `Flat` too, wherever one of the same structure stands
+      in the state (moments and averages have that of the parameters).
     - `phase(step) -> name` of the part of the training that update number `step` (from 0) belongs to.
     """
 
@@ -34,3 +36,4 @@ class Task:
     extra_predictors: Mapping[str, Callable[[State, Tree, Batch, PRNGKeyArray], Float[Array, "batch height width"]]] = field(
         default_factory=dict, hash=False
     )
+    pieces: Callable[[State], list[Tree]] = field(default=lambda state: [])

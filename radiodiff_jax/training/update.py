@@ -10,6 +10,7 @@ from jaxtyping import Array, PRNGKeyArray
 from radiodiff_jax.composition import Composition, scene_of
 from radiodiff_jax.training import ema
 from radiodiff_jax.training.digest import leaves_by_path
+from radiodiff_jax.training.flat import by_name, like
 from radiodiff_jax.training.optimizer import accumulate, first_guard, learning_rate, optimizer, skip_bad_updates
 from radiodiff_jax.training.task import Batch, Metrics, State, Task, Tree
 from radiodiff_jax.training.trained import divide, trained_names, unite
@@ -43,7 +44,7 @@ def make_update(generator: Composition, start: Tree | None = None) -> Task:
 
     def moving(params: Tree) -> tuple[Tree, Tree]:
         """(what is trained, the rest)."""
-        return divide(params, trained) if config.optimizer.train_only else (params, {})
+        return divide(by_name(params), trained) if config.optimizer.train_only else (params, {})
 
     def whole(moved: Tree, rest: Tree) -> Tree:
         """The inverse."""
@@ -78,7 +79,8 @@ def make_update(generator: Composition, start: Tree | None = None) -> Task:
             dropout = for_dropout if config.optimizer.accumulate == 1 else jax.random.fold_in(for_dropout, number)
 
             def loss(moved: Tree) -> tuple[Array, tuple[Metrics, Tree]]:
-                variables = {"params": whole(moved, rest), "batch_stats": batch_stats, "constants": state["constants"]}
+                online = {"params": whole(moved, rest), "batch_stats": batch_stats}
+                variables = by_name(online) | {"constants": state["constants"]}
                 inputs = generator.network_input(noised.x, estimate)
                 raw, changed = network.apply(
                     variables, inputs, noised.t, features, True, rngs={"dropout": dropout}, mutable=["batch_stats"]
@@ -86,7 +88,8 @@ def make_update(generator: Composition, start: Tree | None = None) -> Task:
                 predicted = objective.precondition(raw, noised.x, noised.t, estimate)
                 per_map, parts = objective.loss(predicted, noised, space.outdoors(scene.buildings))
                 metrics = {"loss": per_map, **parts}
-                return per_map.mean(), (jax.tree.map(jnp.mean, metrics), changed.get("batch_stats", {}))
+                changed = like(batch_stats, changed.get("batch_stats", {}))
+                return per_map.mean(), (jax.tree.map(jnp.mean, metrics), changed)
 
             gradients, (metrics, batch_stats) = jax.grad(loss, has_aux=True)(moved)
             return gradients, batch_stats, metrics
@@ -95,7 +98,10 @@ def make_update(generator: Composition, start: Tree | None = None) -> Task:
             microbatch, state["batch_stats"], batch | draws, config.optimizer.accumulate
         )
         change, optimizer_state = clip_and_step.update(gradients, state["optimizer"], moved)
-        online = {"params": whole(optax.apply_updates(moved, change), rest), "batch_stats": batch_stats}
+        params = whole(optax.apply_updates(moved, change), rest)
+        if config.optimizer.train_only:
+            params = like(state["params"], params)
+        online = {"params": params, "batch_stats": batch_stats}
         metrics |= {"grad_norm": optax.tree.norm(gradients), "learning_rate": rate(state["step"])}
         new = state | {
             "step": state["step"] + 1,
@@ -107,8 +113,8 @@ def make_update(generator: Composition, start: Tree | None = None) -> Task:
 
     def predict(state: State, frozen: Tree, batch: Batch, key: PRNGKeyArray, steps: int) -> Array:
         source = state["ema"]["average"] if config.ema.use else state
-        variables = {**{name: source[name] for name in ("params", "batch_stats")}, "constants": state["constants"]}
-        return generator.predict_gain(variables, frozen, scene_of(batch), key, steps)
+        online = by_name({name: source[name] for name in ("params", "batch_stats")})
+        return generator.predict_gain(online | {"constants": state["constants"]}, frozen, scene_of(batch), key, steps)
 
     return Task(
         objective.name,
@@ -117,4 +123,5 @@ def make_update(generator: Composition, start: Tree | None = None) -> Task:
         partial(predict, steps=objective.sampling_steps),
         lambda number: objective.name,
         {f"{steps}_steps": partial(predict, steps=steps) for steps in objective.validation_steps},
+        lambda state: [state["params"], state["batch_stats"]],
     )

@@ -15,6 +15,7 @@ from radiodiff_jax.settings import VAEConfig
 from radiodiff_jax.spaces.buildings import blank_buildings, fill_buildings
 from radiodiff_jax.spaces.latent import to_gain, to_image
 from radiodiff_jax.training import ema
+from radiodiff_jax.training.flat import by_name, like
 from radiodiff_jax.training.optimizer import accumulate, first_guard, learning_rate, optimizer, skip_bad_updates
 from radiodiff_jax.training.task import Batch, Metrics, State, Task, Tree
 from radiodiff_jax.units import grey_to_gain
@@ -127,13 +128,15 @@ def make_vae_update(config: VAEConfig) -> Task:
         size = (batch["gain"].shape[0], height // factor, width // factor, config.autoencoder.latent_channels)
         pieces = {"image": image_of(batch), "noise": jax.random.normal(key, size)}
         params, optimizers = state["params"], state["optimizer"]
+        named = by_name(params)
 
         def microbatch(batch_stats: Tree, piece: Batch, number: Array | int) -> tuple[Tree, Tree, Metrics]:
             dropout = jax.random.fold_in(jax.random.fold_in(key, 1), number)
-            return vae_gradients(
-                config, networks, params, batch_stats, frozen.get("perceptual"), piece["image"], piece["noise"],
+            gradients, changed, metrics = vae_gradients(
+                config, networks, named, by_name(batch_stats), frozen.get("perceptual"), piece["image"], piece["noise"],
                 state["step"], dropout,
             )  # fmt: skip
+            return like(params, gradients), like(batch_stats, changed), metrics
 
         found, batch_stats, metrics = accumulate(microbatch, state["batch_stats"], pieces, config.optimizer.accumulate)
 
@@ -162,13 +165,16 @@ def make_vae_update(config: VAEConfig) -> Task:
 
     def predict(state: State, frozen: Tree, batch: Batch, key: PRNGKeyArray) -> Array:
         params = state["ema"]["average"] if config.ema.use else state["params"]["autoencoder"]
-        gain = to_gain(networks.autoencoder.apply({"params": params}, image_of(batch)))
+        gain = to_gain(networks.autoencoder.apply({"params": by_name(params)}, image_of(batch)))
         return blank_buildings(gain, batch["buildings"]) if config.fill else gain
 
     def phase(number: int) -> str:
         return "vae" if number < config.objective.discriminator_start else "vae_gan"
 
-    return Task("vae", initialise, update, predict, phase)
+    def pieces(state: State) -> list[Tree]:
+        return [*state["params"].values(), state["batch_stats"]]
+
+    return Task("vae", initialise, update, predict, phase, pieces=pieces)
 
 
 def count_on(optimizer_state: Tree) -> Tree:
