@@ -17,11 +17,31 @@ from jax import lax
 from jaxtyping import Array, Float
 
 BLOCK = 1024
+DType = jnp.dtype | type | str
 
 
-def softmax(logits: Array, axis: int = -1) -> Array:
-    """Softmax in float32, handed back in the dtype of `logits`."""
-    return nn.softmax(logits.astype(jnp.float32), axis).astype(logits.dtype)
+def softmax(logits: Array, axis: int = -1, dtype: DType | None = None) -> Array:
+    """Softmax in float32, handed back in `dtype` (of `logits` if None), and kept in nothing wider for the way back."""
+    return _softmax(logits, axis, logits.dtype if dtype is None else jnp.dtype(dtype))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _softmax(logits: Array, axis: int, dtype: jnp.dtype) -> Array:
+    return nn.softmax(logits.astype(jnp.float32), axis).astype(dtype)
+
+
+def _softmax_forward(logits: Array, axis: int, dtype: jnp.dtype) -> tuple[Array, tuple[Array, Array]]:
+    weights = _softmax(logits, axis, dtype)
+    return weights, (weights, jnp.zeros((), logits.dtype))
+
+
+def _softmax_backward(axis: int, _: jnp.dtype, kept: tuple[Array, Array], cotangent: Array) -> tuple[Array]:
+    weights, cotangent = kept[0].astype(jnp.float32), cotangent.astype(jnp.float32)
+    found = weights * (cotangent - (cotangent * weights).sum(axis, keepdims=True))
+    return (found.astype(kept[1].dtype),)
+
+
+_softmax.defvjp(_softmax_forward, _softmax_backward)
 
 
 def attend(

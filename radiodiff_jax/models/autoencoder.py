@@ -9,10 +9,10 @@ from radiodiff_jax.models.attention import attend
 from radiodiff_jax.models.layers import (
     Convolution,
     DType,
-    GroupNorm,
     UpsampleConvolution,
     rematerialised,
 )
+from radiodiff_jax.models.normalisation import GroupNorm
 from radiodiff_jax.settings import AutoencoderConfig, PrecisionConfig
 
 
@@ -28,9 +28,9 @@ class ResidualBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"], train: bool = False) -> Array:
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        h = nn.swish(GroupNorm(self.groups, 1e-6, **types, name="norm1")(x))
+        h = GroupNorm(self.groups, 1e-6, **types, swish=True, name="norm1")(x)
         h = Convolution(self.features, **types, name="convolution1")(h)
-        h = nn.swish(GroupNorm(self.groups, 1e-6, **types, name="norm2")(h))
+        h = GroupNorm(self.groups, 1e-6, **types, swish=True, name="norm2")(h)
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         h = Convolution(self.features, **types, name="convolution2")(h)
         if x.shape[-1] != self.features:

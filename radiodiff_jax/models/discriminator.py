@@ -5,7 +5,8 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from radiodiff_jax.models.initialisers import normal
-from radiodiff_jax.models.layers import BatchNorm, Convolution
+from radiodiff_jax.models.layers import Convolution
+from radiodiff_jax.models.normalisation import BatchNorm
 from radiodiff_jax.settings import DiscriminatorConfig, PrecisionConfig
 
 

@@ -1,6 +1,6 @@
 """Layers that every network here shares, with the conventions of the original (PyTorch) where Linen's differ.
 
-Convolutions and dense layers run in `dtype`; normalisations always compute in float32 and hand back `dtype`. What is
+Convolutions and dense layers run in `dtype`. What is
 added to every position (biases) is added in float32, because its gradient is a sum over all positions.
 """
 
@@ -13,19 +13,8 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from radiodiff_jax.models.convolution import convolve
-from radiodiff_jax.models.initialisers import Initialiser, fan_in_uniform, normal, ones, uniform, zeros
-
-DType = jnp.dtype | type | str
-
-
-def fitting_groups(channels: int, most: int) -> int:
-    """The largest number of equal groups, at most `most`, that `channels` split into."""
-    return next(groups for groups in range(max(most, 1), 0, -1) if channels % groups == 0)
-
-
-def layer_norm(dtype: DType, param_dtype: DType, name: str) -> nn.LayerNorm:
-    """Layer normalisation over channels with gain and bias, eps 1e-5, in float32 by two passes."""
-    return nn.LayerNorm(1e-5, dtype, param_dtype, use_fast_variance=False, name=name)
+from radiodiff_jax.models.initialisers import Initialiser, fan_in_uniform, normal, uniform
+from radiodiff_jax.models.normalisation import BatchNorm, ChannelLayerNorm, DType, GroupNorm  # noqa: F401  (layers, too)
 
 
 def add_everywhere(x: Float[Array, "... channels"], bias: Float[Array, "*any channels"]) -> Float[Array, "... channels"]:
@@ -131,85 +120,6 @@ class UpsampleConvolution(Convolution):
         batch, height, _, width, _, features = y.shape
         y = y.reshape(batch, 2 * height, 2 * width, features)
         return y if bias is None else add_everywhere(y, bias)
-
-
-class GroupNorm(nn.Module):
-    """Group normalisation in float32 with gain and bias; eps as given (1e-6 in the autoencoder, 1e-5 in the U-Net)."""
-
-    groups: int
-    epsilon: float
-    dtype: DType = jnp.float32
-    param_dtype: DType = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch height width channels"]:
-        batch, _, _, channels = x.shape
-        scale = self.param("scale", ones, (channels,), self.param_dtype).astype(jnp.float32)
-        bias = self.param("bias", zeros, (channels,), self.param_dtype).astype(jnp.float32)
-        x = x.astype(jnp.float32)
-
-        def group_mean(y: Array) -> Array:
-            """[batch, height, width, channels] -> mean of each channel's group, [batch, 1, 1, channels].
-
-            Rows, then columns, then channels: long sums stay exact and the fast axis stays whole.
-            """
-            mean = y.mean(1).mean(1).reshape(batch, self.groups, -1).mean(-1)
-            return jnp.repeat(mean, channels // self.groups, -1)[:, None, None]
-
-        mean = group_mean(x)
-        gain = lax.rsqrt(group_mean(jnp.square(x - mean)) + self.epsilon) * scale
-        return (x * gain + (bias - mean * gain)).astype(self.dtype)
-
-
-class ChannelLayerNorm(nn.Module):
-    """Layer normalisation over channels with a gain and no bias, population variance, eps 1e-5."""
-
-    dtype: DType = jnp.float32
-    param_dtype: DType = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "... channels"]) -> Float[Array, "... channels"]:
-        scale = self.param("scale", ones, (x.shape[-1],), self.param_dtype).astype(jnp.float32)
-        x = x.astype(jnp.float32)
-        centred = x - x.mean(-1, keepdims=True)
-        inverse = lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5)
-        return (centred * inverse * scale).astype(self.dtype)
-
-
-class BatchNorm(nn.Module):
-    """Batch normalisation that keeps PyTorch's books: normalise by the biased variance, remember the unbiased one.
-
-    `momentum` is the weight of the new batch (PyTorch's convention). Running values live in "batch_stats" and move
-    only when that collection is mutable. The statistics are those of the whole batch, across devices too.
-    """
-
-    momentum: float
-    epsilon: float
-    dtype: DType = jnp.float32
-    param_dtype: DType = jnp.float32
-    scale_init: Initialiser = ones
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "batch height width channels"], train: bool) -> Float[Array, "batch height width channels"]:
-        channels = x.shape[-1]
-        scale = self.param("scale", self.scale_init, (channels,), self.param_dtype).astype(jnp.float32)
-        bias = self.param("bias", zeros, (channels,), self.param_dtype).astype(jnp.float32)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,), jnp.float32)
-        running_variance = self.variable("batch_stats", "variance", jnp.ones, (channels,), jnp.float32)
-        x = x.astype(jnp.float32)
-        if train:
-            count = math.prod(x.shape[:3])
-            mean = x.mean((0, 1, 2))
-            variance = jnp.square(x - mean).mean((0, 1, 2))
-            if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
-                keep = 1 - self.momentum
-                unbiased = variance * (count / max(count - 1, 1))
-                running_mean.value = keep * running_mean.value + self.momentum * lax.stop_gradient(mean)
-                running_variance.value = keep * running_variance.value + self.momentum * lax.stop_gradient(unbiased)
-        else:
-            mean, variance = running_mean.value, running_variance.value
-        gain = scale * lax.rsqrt(variance + self.epsilon)
-        return ((x - mean) * gain + bias).astype(self.dtype)
 
 
 def space_to_depth(x: Float[Array, "batch height width channels"], factor: int) -> Float[Array, "batch h w patches"]:

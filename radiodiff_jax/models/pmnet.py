@@ -37,7 +37,8 @@ from radiodiff_jax import bounds
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.models.backbone import Answers, Coordinates, Features
 from radiodiff_jax.models.initialisers import fan_in_uniform, zeros
-from radiodiff_jax.models.layers import BatchNorm, Convolution, DType, add_everywhere, rematerialised, space_to_depth
+from radiodiff_jax.models.layers import Convolution, DType, add_everywhere, rematerialised, space_to_depth
+from radiodiff_jax.models.normalisation import BatchNorm
 from radiodiff_jax.models.radiounet import (
     TransposedConvolution,
     check_pixels,

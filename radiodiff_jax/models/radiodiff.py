@@ -19,12 +19,11 @@ from radiodiff_jax.models.initialisers import zeros
 from radiodiff_jax.models.layers import (
     Convolution,
     DType,
-    GroupNorm,
     TimeEmbedding,
     UpsampleConvolution,
-    fitting_groups,
     rematerialised,
 )
+from radiodiff_jax.models.normalisation import GroupNorm, fitting_groups
 from radiodiff_jax.models.radiodiff_blocks import (
     FourierLayer,
     FullAttention,

@@ -6,7 +6,8 @@ from jaxtyping import Array, Float
 
 from radiodiff_jax.models.attention import attend, softmax
 from radiodiff_jax.models.initialisers import normal
-from radiodiff_jax.models.layers import ChannelLayerNorm, Convolution, Dense, DType, GroupNorm
+from radiodiff_jax.models.layers import Convolution, Dense, DType
+from radiodiff_jax.models.normalisation import ChannelLayerNorm, GroupNorm
 
 
 class StandardisedBlock(nn.Module):
@@ -22,11 +23,7 @@ class StandardisedBlock(nn.Module):
                  scale_shift: tuple[Array, Array] | None = None) -> Float[Array, "batch height width features"]:  # fmt: skip
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = Convolution(self.features, standardise=True, **types, name="convolution")(x)
-        x = GroupNorm(self.groups, 1e-5, **types, name="norm")(x)
-        if scale_shift is not None:
-            scale, shift = (part.astype(jnp.float32)[:, None, None, :] for part in scale_shift)
-            x = (x.astype(jnp.float32) * (scale + 1) + shift).astype(x.dtype)  # their gradients are sums over positions
-        return nn.silu(x)
+        return GroupNorm(self.groups, 1e-5, **types, swish=True, name="norm")(x, scale_shift)
 
 
 class TimeResidualBlock(nn.Module):

@@ -9,7 +9,8 @@ from jaxtyping import Array, Float
 
 from radiodiff_jax.models.attention import attend
 from radiodiff_jax.models.initialisers import kaiming_normal, xavier_normal, zeros
-from radiodiff_jax.models.layers import BatchNorm, Convolution, Dense, DType, GroupNorm, fitting_groups, resize_aligned
+from radiodiff_jax.models.layers import Convolution, Dense, DType, resize_aligned
+from radiodiff_jax.models.normalisation import BatchNorm, GroupNorm, fitting_groups
 
 
 def sine_positions(height: int, width: int, channels: int) -> np.ndarray:

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 from radiodiff_jax.models.attention import softmax
 from radiodiff_jax.models.initialisers import normal, xavier_uniform, zeros
-from radiodiff_jax.models.layers import Convolution, Dense, DType, layer_norm, rematerialised
+from radiodiff_jax.models.layers import Convolution, Dense, DType, rematerialised
+from radiodiff_jax.models.normalisation import LayerNorm
 from radiodiff_jax.settings import PrecisionConfig, SwinConfig
 
 small_normal = normal(0.02)
@@ -75,7 +76,7 @@ class WindowAttention(nn.Module):
         logits = logits.astype(jnp.float32) + bias.transpose(2, 0, 1).astype(jnp.float32)
         if any(shift):
             logits += shift_mask(padded, window, shift)[None, :, None]
-        out = jnp.einsum("bnhqk,bnkhc->bnqhc", softmax(logits).astype(self.dtype), value)
+        out = jnp.einsum("bnhqk,bnkhc->bnqhc", softmax(logits, dtype=self.dtype), value)
         out = out.reshape(tokens.shape)
         out = Dense(channels, **types, kernel_init=small_normal, bias_init=zeros, name="projection")(out)
 
@@ -102,8 +103,8 @@ class SwinBlock(nn.Module):
         dense = types | {"kernel_init": xavier_uniform, "bias_init": normal(1e-6)}
         drop = nn.Dropout(self.stochastic_depth, broadcast_dims=(1, 2, 3), deterministic=not train)
         attention = WindowAttention(self.window, self.heads, self.shifted, **types, name="attention")
-        x = x + drop(attention(layer_norm(**types, name="norm1")(x)))
-        h = Dense(self.mlp_ratio * channels, **dense, name="hidden")(layer_norm(**types, name="norm2")(x))
+        x = x + drop(attention(LayerNorm(**types, name="norm1")(x)))
+        h = Dense(self.mlp_ratio * channels, **dense, name="hidden")(LayerNorm(**types, name="norm2")(x))
         h = Dense(channels, **dense, name="output")(nn.gelu(h, approximate=False))
         return x + drop(h)
 
@@ -120,7 +121,7 @@ class PatchMerging(nn.Module):
         _, height, width, channels = x.shape
         x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
         x = jnp.concatenate([x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]], -1)
-        x = layer_norm(**types, name="norm")(x)
+        x = LayerNorm(**types, name="norm")(x)
         return Dense(2 * channels, use_bias=False, **types, kernel_init=small_normal, name="reduction")(x)
 
 
@@ -139,7 +140,7 @@ class SwinEncoder(nn.Module):
         types = {"dtype": jnp.dtype(self.precision.compute), "param_dtype": jnp.dtype(self.precision.parameters)}
         condition = condition[:, : condition.shape[1] // 4 * 4, : condition.shape[2] // 4 * 4]
         x = Convolution(config.embedding_channels, 4, 4, 0, **types, name="patch_embedding")(condition)
-        x = layer_norm(**types, name="patch_norm")(x)
+        x = LayerNorm(**types, name="patch_norm")(x)
         transform = rematerialised(SwinBlock, self.precision.remat, 2)
         total, index, maps = sum(config.depths), 0, []
         for stage, (depth, heads) in enumerate(zip(config.depths, config.heads, strict=True)):

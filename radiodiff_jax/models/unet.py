@@ -26,12 +26,12 @@ from radiodiff_jax.models.layers import (
     Convolution,
     Dense,
     DType,
-    GroupNorm,
     TimeEmbedding,
     UpsampleConvolution,
     rematerialised,
     space_to_depth,
 )
+from radiodiff_jax.models.normalisation import GroupNorm
 from radiodiff_jax.settings import STRICT, PrecisionConfig, check_groups
 
 HEAD_CHANNELS = 64  # of an attention head
@@ -76,15 +76,15 @@ class ResidualBlock(nn.Module):
     def __call__(self, x: Float[Array, "batch height width channels"], time: Float[Array, "batch width"] | None) -> Array:
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         kernel = types | {"kernel_init": lecun_normal, "bias_init": zeros}
-        h = nn.silu(GroupNorm(self.groups, 1e-6, **types, name="norm1")(x))
+        h = GroupNorm(self.groups, 1e-6, **types, swish=True, name="norm1")(x)
         h = Convolution(self.features, **kernel, name="convolution1")(h)
-        h = GroupNorm(self.groups, 1e-6, **types, name="norm2")(h)
+        modulation = None
         if time is not None:
-            modulation = Dense(2 * self.features, **types, kernel_init=zeros, bias_init=zeros, name="time")(nn.silu(time))
-            scale, shift = jnp.split(modulation.astype(jnp.float32)[:, None, None], 2, -1)
-            h = (h.astype(jnp.float32) * (scale + 1) + shift).astype(h.dtype)
+            dense = Dense(2 * self.features, **types, kernel_init=zeros, bias_init=zeros, name="time")
+            modulation = jnp.split(dense(nn.silu(time)), 2, -1)
+        h = GroupNorm(self.groups, 1e-6, **types, swish=True, name="norm2")(h, modulation)
         last = types | {"kernel_init": zeros, "bias_init": zeros}
-        h = Convolution(self.features, **last, name="convolution2")(nn.silu(h))
+        h = Convolution(self.features, **last, name="convolution2")(h)
         if x.shape[-1] != self.features:
             x = Convolution(self.features, 1, **kernel, name="shortcut")(x)
         return x + h
@@ -137,7 +137,7 @@ class UNetNetwork(nn.Module):
         self.attention = [attention(groups, **types) for _ in levels[max(0, len(widths) - config.attention_levels) :]]
         self.downsample = [Convolution(width, 2, 2, 0, **kernel) for width in widths[1:]]
         self.upsample = [UpsampleConvolution(width, **kernel) for width in widths[:-1]]
-        self.output_norm = GroupNorm(groups, 1e-6, **types)
+        self.output_norm = GroupNorm(groups, 1e-6, **types, swish=True)
         first = {"kernel_init": zeros if answers.start_at_zero else lecun_normal, "bias_init": zeros}
         for head in answers.heads:
             setattr(self, f"{head}_output", Convolution(answers.channels, **types, **first))
@@ -172,7 +172,7 @@ class UNetNetwork(nn.Module):
             h = jnp.concatenate([h, skips[level]], -1)
             for block in self.up_block[level]:
                 h = block(h, time)
-        h = nn.silu(self.output_norm(h))
+        h = self.output_norm(h)
         heads = self.answers.heads if wanted is None else wanted
         read = {head: h for head in heads}
         if SCALE in heads:

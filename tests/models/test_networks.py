@@ -14,7 +14,7 @@ from radiodiff_jax.models.attention import attend
 from radiodiff_jax.models.autoencoder import Autoencoder
 from radiodiff_jax.models.discriminator import Discriminator
 from radiodiff_jax.models.initialisers import first_values
-from radiodiff_jax.models.layers import BatchNorm
+from radiodiff_jax.models.normalisation import BatchNorm
 from radiodiff_jax.models.perceptual import STAGES, perceptual_distance, perceptual_weights
 from radiodiff_jax.models.radiodiff import RadioDiffNetwork
 from radiodiff_jax.settings import AutoencoderConfig, PrecisionConfig

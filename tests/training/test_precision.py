@@ -12,7 +12,8 @@ import pytest
 from radiodiff_jax.composition import compose, scene_of
 from radiodiff_jax.models import relation
 from radiodiff_jax.models.initialisers import first_values
-from radiodiff_jax.models.layers import BatchNorm, Convolution, rematerialised
+from radiodiff_jax.models.layers import Convolution, rematerialised
+from radiodiff_jax.models.normalisation import BatchNorm
 from radiodiff_jax.models.relation import RelationLayer
 from radiodiff_jax.models.swin import SwinBlock
 from radiodiff_jax.training.update import make_update
