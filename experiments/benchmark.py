@@ -1,4 +1,7 @@
-"""Time, memory and FLOPs of networks, updates, predictions, simulator and loop, each in a process of its own."""
+"""Time, memory and FLOPs of networks, updates, predictions, simulator and loop, each in a process of its own.
+
+With --graph nothing is run: operations, parameters and what is kept for the backward pass are counted.
+"""
 
 import argparse
 import json
@@ -16,10 +19,12 @@ from typing_extensions import TypedDict
 
 from experiments.command import a_path, command_help, run_command, whole_number
 from experiments.training import CONFIGS
+from radiodiff_jax.benchmark.cards import CARDS
+from radiodiff_jax.benchmark.graph import graph
 from radiodiff_jax.benchmark.job import Job
 from radiodiff_jax.benchmark.measure import machine
 from radiodiff_jax.benchmark.stages import FIXED_BATCH, STAGES, run_stage, why_left_out
-from radiodiff_jax.benchmark.tables import described, faults, markdown, tables, text
+from radiodiff_jax.benchmark.tables import described, faults, graph_tables, markdown, tables, text
 from radiodiff_jax.config_files import load_config, shipped_names
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import output_path, write_json
@@ -53,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if arguments.json is not None:
         output_path(arguments.json)
+    if arguments.graph:
+        return count(arguments)
     before = signal.signal(signal.SIGTERM, leave)
     try:
         results = measure_all(arguments)
@@ -66,6 +73,17 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.json is not None:
         print(f"written to {arguments.json}")
     return 1 if any(status.startswith("failed") for status in results["stages"].values()) else 0
+
+
+def count(arguments: argparse.Namespace) -> int:
+    """Print what the updates are made of, and write it."""
+    found = graph(read_job(arguments), arguments.compile_for)
+    for title, (head, lines) in graph_tables(arguments.config, found).items():
+        print(f"\n{title}\n{text(head, lines)}")
+    if arguments.json is not None:
+        write_json(arguments.json, found)
+        print(f"\nwritten to {arguments.json}")
+    return 0
 
 
 def leave(number: int, _) -> None:
@@ -198,11 +216,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         help="timed calls; of slow ones as many as fit into 20 seconds, but 3")  # fmt: skip
     parser.add_argument("--calibrate", action="store_true", help="measure the limits of a device that is no CPU, too")
     parser.add_argument("--minutes", type=whole_number(1), metavar="N", help="begin no stage after so many minutes")
+    parser.add_argument("--graph", action="store_true",
+                        help="measure nothing: count operations, parameters, leaves and bytes kept for the backward pass of the "
+                        "updates, lowered for NVIDIA cards, which needs none")  # fmt: skip
+    parser.add_argument("--compile-for", choices=tuple(CARDS), metavar="CARD",
+                        help=f"with --graph: compile for a card that is not here: {', '.join(CARDS)} (extra cuda13)")  # fmt: skip
     parser.add_argument("--json", type=a_path, metavar="FILE", help="write the results as JSON, after every stage")
     parser.add_argument("--markdown", nargs="+", type=a_path, metavar="FILE",
                         help="measure nothing: print results written before as Markdown tables")  # fmt: skip
     parser.add_argument("--stage", choices=(MACHINE, *STAGES), help=argparse.SUPPRESS)
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.compile_for and not arguments.graph:
+        parser.error("--compile-for belongs to --graph; give both")
+    return arguments
 
 
 if __name__ == "__main__":

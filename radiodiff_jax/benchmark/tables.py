@@ -44,6 +44,9 @@ SECTIONS: dict[str, tuple[str, dict[str, Callable[[Row], str]]]] = {
 """Title -> (what a row must have to be in the table, head of a column -> its cell)."""
 
 
+LARGEST = 10  # modules
+
+
 def number(value: float | None, factor: float = 1.0) -> str:
     """Three digits that count, or '-'."""
     if value is None:
@@ -71,6 +74,29 @@ def tables(results: dict[str, Any]) -> dict[str, Table]:
         if lines:
             found[title] = ([results["config"], "batch", *columns], lines)
     return found
+
+
+def graph_tables(config: str, found: dict[str, dict[str, Any]]) -> dict[str, Table]:
+    """Title -> (head, rows) of `graph.graph`'s counts: figures by update, then the modules that keep most."""
+    rows = {
+        "maps an update": lambda one: str(one["batch"]),
+        "StableHLO operations": lambda one: f"{one['operations']:,}",
+        "different matrix products": lambda one: f"{one['matrix_products']:,}",
+        "different convolutions": lambda one: f"{one['convolutions']:,}",
+        "parameters": lambda one: f"{one['parameters']:,}",
+        "named arrays of them": lambda one: f"{one['leaves']:,}",
+        "kept for the backward pass (MB a map)": lambda one: number(one["backward_bytes_per_map"], 1e-6),
+        "kernels": lambda one: f"{one['kernels']:,}" if "kernels" in one else None,
+        "compile time (s)": lambda one: number(one["compile_seconds"]) if "kernels" in one else None,
+        "planned memory (GiB)": lambda one: number(one["planned_bytes"], 2**-30) if "kernels" in one else None,
+    }
+    lines = [[title, *cells] for title, cell in rows.items() if None not in (cells := [cell(one) for one in found.values()])]
+    tables = {"graph of an update": ([config, *found], lines)}
+    for name, one in found.items():
+        largest = list(one["backward_modules"].items())[:LARGEST]
+        head = ["module", "MB a map"]
+        tables[f"{name}: what keeps most for the backward pass"] = (head, [[path, number(size, 1e-6)] for path, size in largest])
+    return tables
 
 
 def faults(results: dict[str, Any]) -> list[str]:
