@@ -120,7 +120,7 @@ def onnx_model(model: Generator, size: tuple[int, int], weights: str = "float32"
             "export it with `program`, or a model of the objective regression"
         )
     composition = model.for_size(size).composition
-    if getattr(composition.space, "fill", False):  # of an estimate in buildings, which are blanked in the end: no part of the answer
+    if getattr(composition.space, "fill", False):  # what an estimate is inside buildings is no part of the answer
         composition = replace(composition, space=replace(composition.space, fill=False))
 
     def predict(buildings: jax.Array, position: jax.Array) -> jax.Array:

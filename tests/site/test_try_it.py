@@ -136,7 +136,8 @@ def test_keys_alone_place_the_transmitter_and_read_the_map(desk):
     page.keyboard.press("Enter")
     wait_for_map(page)
     page.keyboard.press("ArrowRight")
-    assert read.inner_text().startswith(f"row {row}, column {column + 1}, ") and read.inner_text().endswith(" 1 m from the transmitter")
+    beside = read.inner_text()
+    assert beside.startswith(f"row {row}, column {column + 1}, ") and beside.endswith(" 1 m from the transmitter")
 
 
 def test_a_mask_is_uploaded_and_a_transmitter_in_a_building_is_refused(desk, tmp_path):

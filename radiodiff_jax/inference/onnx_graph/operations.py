@@ -81,6 +81,23 @@ def _hypot(writer: Writer, equation: JaxprEqn, x: Value, y: Value) -> Value:
     return writer.add("Sqrt", writer.add("Add", writer.add("Mul", x, x), writer.add("Mul", y, y)))
 
 
+def _atan2(writer: Writer, equation: JaxprEqn, y: Value, x: Value) -> Value:
+    """atan(y / x), and a half turn more or less where x is negative; 0 at the origin."""
+    y, x = (writer.named(value) for value in (y, x))
+    zero, half = np.float32(0).reshape(()), np.float32(np.pi).reshape(())
+    turn = writer.add("Where", writer.add("Less", y, zero), -half, half)
+    turned = writer.add("Where", writer.add("Less", x, zero), turn, zero)
+    angle = writer.add("Add", writer.add("Atan", writer.add("Div", y, x)), turned)
+    origin = writer.add("And", writer.add("Equal", x, zero), writer.add("Equal", y, zero))
+    return writer.add("Where", origin, zero, angle)
+
+
+def _shift_left(writer: Writer, equation: JaxprEqn, x: Value, bits: Value) -> Value:
+    if not isinstance(bits, np.ndarray):
+        raise untranslated("shifts by numbers that are not known beforehand")
+    return writer.add("Mul", x, (1 << bits).astype(bits.dtype))
+
+
 def _clamp(writer: Writer, equation: JaxprEqn, low: Value, x: Value, high: Value) -> Value:
     return writer.add("Min", writer.add("Max", x, low), high)
 
@@ -194,14 +211,17 @@ def _chain(*kinds: str) -> Callable[..., Value]:
 
 
 ALIKE = {
-    "add": "Add", "add_any": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min", "pow": "Pow", "eq": "Equal",
-    "lt": "Less", "gt": "Greater", "le": "LessOrEqual", "ge": "GreaterOrEqual",
+    "add": "Add", "add_any": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min", "pow": "Pow",
+    "eq": "Equal", "lt": "Less", "gt": "Greater", "le": "LessOrEqual", "ge": "GreaterOrEqual",
 }  # fmt: skip
 ONE_BY_ONE = {
-    "neg": "Neg", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "tanh": "Tanh", "logistic": "Sigmoid", "floor": "Floor", "ceil": "Ceil",
-    "abs": "Abs", "sign": "Sign", "sin": "Sin", "cos": "Cos", "acos": "Acos", "erf": "Erf", "not": "Not",
+    "neg": "Neg", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "tanh": "Tanh", "logistic": "Sigmoid", "floor": "Floor",
+    "ceil": "Ceil", "abs": "Abs", "sign": "Sign", "sin": "Sin", "cos": "Cos", "acos": "Acos", "erf": "Erf", "not": "Not",
 }  # fmt: skip
-SUMS = {"reduce_sum": "ReduceSum", "reduce_max": "ReduceMax", "reduce_min": "ReduceMin", "reduce_and": "ReduceMin", "reduce_or": "ReduceMax"}
+SUMS = {
+    "reduce_sum": "ReduceSum", "reduce_max": "ReduceMax", "reduce_min": "ReduceMin", "reduce_and": "ReduceMin",
+    "reduce_or": "ReduceMax",
+}  # fmt: skip
 
 OPERATIONS: dict[str, Callable[..., Value | list[Value]]] = {
     **{name: partial(_arithmetic, kind) for name, kind in ALIKE.items()},
@@ -220,7 +240,10 @@ OPERATIONS: dict[str, Callable[..., Value | list[Value]]] = {
     "integer_pow": _power,
     "round": _round,
     "log1p": _log1p,
+    "erfc": lambda writer, equation, x: writer.add("Sub", np.float32(1).reshape(()), writer.add("Erf", x)),
     "hypot": _hypot,
+    "atan2": _atan2,
+    "shift_left": _shift_left,
     "clamp": _clamp,
     "reshape": _reshape,
     "squeeze": _reshape,

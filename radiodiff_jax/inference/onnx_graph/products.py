@@ -7,7 +7,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 
 from radiodiff_jax.inference.onnx_graph.operations import reshaped, untranslated
-from radiodiff_jax.inference.onnx_graph.writer import Value, Writer
+from radiodiff_jax.inference.onnx_graph.writer import Value, Writer, element_type
 
 
 def _turned(writer: Writer, x: Value, order: list[int]) -> Value:
@@ -66,7 +66,9 @@ def _gather(writer: Writer, equation: JaxprEqn, x: Value, places: Value) -> Valu
     (axis,), count = axes, len(looked_up) - 1
     leading = list(range(len(batch)))
     if batch == leading == of_places and axis == len(batch) == len(shape) - 1 and not numbers.offset_dims:
-        return writer.add("GatherND", x, places, batch_dims=len(batch)) if batch else _whole_slices(writer, x, places, looked_up, axis)
+        if not batch:
+            return _whole_slices(writer, x, places, looked_up, axis)
+        return writer.add("GatherND", x, writer.add("Cast", places, to=element_type(np.int64)), batch_dims=len(batch))
     offsets = [*range(axis), *range(axis + count, len(shape) - 1 + count)]
     whole = all(size == (1 if number == axis else shape[number]) for number, size in enumerate(sizes))
     if batch or not whole or list(map(int, numbers.offset_dims)) != offsets:

@@ -13,10 +13,12 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.onnx_graph.loops import LOOPS
 from radiodiff_jax.inference.onnx_graph.operations import OPERATIONS
 from radiodiff_jax.inference.onnx_graph.products import PRODUCTS
-from radiodiff_jax.inference.onnx_graph.writer import Stretched, Value, Writer, element_type
+from radiodiff_jax.inference.onnx_graph.writer import Value, Writer, element_type
 
-CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr",
-         "checkpoint": "jaxpr", "remat2": "jaxpr"}  # fmt: skip
+CALLS = {
+    "jit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr",
+    "checkpoint": "jaxpr", "remat2": "jaxpr",
+}  # fmt: skip
 """Primitives that stand for a function, and the name of it among their parameters."""
 GROWTH, LARGE = 16, 4096
 """What is known is computed at once, unless it has more than `LARGE` numbers and `GROWTH` times those that it comes from."""
