@@ -4,6 +4,7 @@ import { Scene, SIDE } from "./scene.js";
 
 const MARKS = 512; // pixels of the canvas of marks, so that lines are fine
 const NAME = "dpm-regression";
+const PATIENCE_MS = 2000; // for the service worker; a browser that refuses it may never say so
 const find = (name) => document.querySelector(`#try-it [data-part="${name}"]`);
 const [map, marks, scale] = ["map", "marks", "scale"].map((name) => find(name));
 const scene = new Scene();
@@ -24,7 +25,8 @@ async function isolated() {
     if (sessionStorage.getItem("isolation-tried")) return false;
     sessionStorage.setItem("isolation-tried", "yes");
     await navigator.serviceWorker.register(new URL("isolation.js", import.meta.url));
-    await navigator.serviceWorker.ready;
+    const late = new Promise((_, reject) => { setTimeout(reject, PATIENCE_MS); });
+    await Promise.race([navigator.serviceWorker.ready, late]);
   } catch {
     return false; // one thread will do
   }
