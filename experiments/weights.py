@@ -122,10 +122,11 @@ def export_onnx(arguments: argparse.Namespace) -> int:
     output_path(arguments.out)
     model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
     size = arguments.size or model.config.image_size
-    content = onnx_model(model, size, arguments.weights)
+    content = onnx_model(model, size, arguments.weights, arguments.steps)
     write_whole(arguments.out, lambda temporary: temporary.write_bytes(content))
     print(f"{arguments.out}: {len(content) / 1e6:.1f} MB, weights as {arguments.weights}, scenes of {size[0]} x {size[1]}")
-    print("inputs: buildings uint8 [1, height, width], position int32 [1, 2] (row, column); output: gain float32, 0 to 1")
+    noise = ", noise float32 (see the guide)" if model.config.objective.noisy else ""
+    print(f"inputs: buildings uint8 [1, height, width], position int32 [1, 2] (row, column){noise}; output: gain float32, 0 to 1")
     return 0
 
 
@@ -201,8 +202,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     example = f"{command} onnx --model dpm-regression --out dpm.onnx --weights int8"
     graph = commands.add_parser("onnx", help="write an ONNX model", **command_help(
         "Write a generator as ONNX, from the mask of the buildings and the transmitter's position to the gain: for onnxruntime on "
-        "any machine, in C++, C#, Java or JavaScript. For models of the objective regression.", example))  # fmt: skip
+        "any machine, in C++, C#, Java or JavaScript. Models that draw noise are given it as a third input.", example))  # fmt: skip
     add_model(graph)
+    graph.add_argument("--steps", type=whole_number(1), help="sampling steps (default: the model's own)")
     graph.add_argument("--weights", choices=("float32", "float16", "int8"), default="float32",
                        help="how kernels are stored; sums are float32 (default: float32)")  # fmt: skip
     graph.add_argument("--out", type=a_path, required=True, metavar="FILE", help=".onnx to write")

@@ -100,13 +100,14 @@ if __name__ == "__main__":
 '''
 
 
-def onnx_model(model: Generator, size: tuple[int, int], weights: str = "float32") -> bytes:
+def onnx_model(model: Generator, size: tuple[int, int], weights: str = "float32", steps: int | None = None) -> bytes:
     """An ONNX model of `buildings` uint8 [1, height, width], not 0 at buildings, and `position` int32 [1, 2], row and column of
     the transmitter; it answers `gain`, the path gain in [0, 1], float32 [1, height, width]. Features are part of the graph.
 
-    `weights` is how kernels are stored: float32, float16 or int8 (a scale for each channel); sums are float32. Raises
-    UserError for models that draw noise or are told of more than buildings and a transmitter, for a size that the model
-    cannot predict in one pass, and where the package onnx is missing.
+    A model that draws noise is given it: `noise` float32 [draws, h, w, channels], N(0, 1), see `draws_of_noise`. `weights` is
+    how kernels are stored: float32, float16 or int8 (a scale for each channel); sums are float32. Raises UserError for models
+    that are told of more than buildings and a transmitter, for a size that the model cannot predict in one pass, and where
+    the package onnx is missing.
     """
     if importlib.util.find_spec("onnx") is None:
         raise UserError("ONNX models need the package onnx; install the extra with pip install 'radiodiff-jax[export]'")
@@ -114,23 +115,30 @@ def onnx_model(model: Generator, size: tuple[int, int], weights: str = "float32"
     from radiodiff_jax.inference.onnx_graph.rays import GraphScene
 
     _check_told(model, "an ONNX model")
-    if model.config.objective.noisy:
-        raise UserError(
-            f"the objective {model.config.objective.name} of {model.name} draws noise, which ONNX cannot draw as JAX does; "
-            "export it with `program`, or a model of the objective regression"
-        )
+    steps, noisy = steps or model.config.objective.sampling_steps, model.config.objective.noisy
     composition = model.for_size(size).composition
-    if getattr(composition.space, "fill", False):  # what an estimate is inside buildings is no part of the answer
+    if not noisy and getattr(composition.space, "fill", False):  # what an estimate is inside buildings is no part of the answer
         composition = replace(composition, space=replace(composition.space, fill=False))
 
-    def predict(buildings: jax.Array, position: jax.Array) -> jax.Array:
+    def predict(buildings: jax.Array, position: jax.Array, noise: jax.Array | None = None) -> jax.Array:
+        def noise_at(number: jax.Array | int) -> jax.Array:
+            return noise.at[number].get(mode="promise_in_bounds", wrap_negative_indices=False)[None]
+
         scene = GraphScene(buildings != 0, position)
-        return composition.predict_gain(model.variables, model.frozen, scene, jax.random.key(0), 1)
+        return composition.gain_of_noise(model.variables, model.frozen, scene, noise_at, steps)
 
     shapes = {"buildings": jax.ShapeDtypeStruct((1, *size), jnp.uint8), "position": jax.ShapeDtypeStruct((1, 2), jnp.int32)}
-    about = {"model": model.name, "size": f"{size[0]} x {size[1]} m", "weights": weights,
+    if noisy:
+        shapes["noise"] = jax.ShapeDtypeStruct((draws_of_noise(model, steps), *composition.shape), jnp.float32)
+    about = {"model": model.name, "size": f"{size[0]} x {size[1]} m", "weights": weights, "steps": str(steps),
              "unit": f"path gain in dB = {WEAKEST_DB} + {DB_PER_GAIN} * gain"}  # fmt: skip
     return onnx_bytes(predict, shapes, "gain", weights, about)
+
+
+def draws_of_noise(model: Generator, steps: int) -> int:
+    """How many arrays of noise an ONNX model is given: one to begin with, and for the decoupled diffusion one an evaluation."""
+    objective = model.config.objective
+    return 1 + (objective.evaluations(steps) if isinstance(objective, Decoupled) else 0)
 
 
 def _check_told(model: Generator, what: str) -> None:

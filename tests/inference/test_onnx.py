@@ -9,13 +9,14 @@ import pytest
 
 from experiments import weights
 from experiments.training import CONFIGS
-from radiodiff_jax.composition import compose
+from radiodiff_jax.composition import compose, noise_of_scenes, scene_of
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.features import FEATURES, Scene
-from radiodiff_jax.inference.exported import onnx_model
+from radiodiff_jax.inference.exported import draws_of_noise, onnx_model
 from radiodiff_jax.inference.generator import Generator
 from radiodiff_jax.inference.model_file import write_model_file
+from radiodiff_jax.models.radiodiff_blocks import FourierLayer
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed; it is in the extra dev")
 pytest.importorskip("onnx", reason="onnx is not installed; it is in the extra export")
@@ -91,15 +92,28 @@ def test_int8_kernels_take_a_quarter():
     assert rounded < 0.4 * whole
 
 
+def test_a_flow_is_given_its_noise():
+    """In pixels, from an estimate: so buildings are filled in the graph as well."""
+    model = small("objective.name=flow_matching", "features=[buildings,transmitter]", "estimate=line_of_sight")
+    session = onnxruntime.InferenceSession(onnx_model(model, (32, 32), steps=2))
+    buildings, position = scenes()[3]
+    batch = {"buildings": buildings[None], "position": np.array([position], np.int32)}
+    noise = noise_of_scenes(jax.random.key(0), scene_of(batch), model.composition.shape)(0)
+    found = session.run(["gain"], batch | {"buildings": batch["buildings"].astype(np.uint8), "noise": np.asarray(noise)})[0]
+    np.testing.assert_allclose(found[0], model.predict(buildings, position, steps=2).gain, atol=1e-4)
+
+
+def test_the_decoupled_diffusion_draws_noise_at_every_evaluation():
+    assert draws_of_noise(small("objective.name=decoupled", "estimate=none"), 1) == 3
+    assert draws_of_noise(small("objective.name=flow_matching"), 4) == 1
+
+
 def test_what_cannot_be_exported_is_told(monkeypatch):
-    noisy = small("objective.name=flow_matching")
-    with pytest.raises(UserError, match="flow_matching of small draws noise"):
-        onnx_model(noisy, (32, 32))
     with pytest.raises(UserError, match="told of maps computed beforehand; an ONNX model takes"):
         onnx_model(small("data.computed=[reflections]"), (32, 32))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="need the package onnx"):
-        onnx_model(noisy, (32, 32))
+        onnx_model(small(), (32, 32))
 
 
 def test_a_primitive_without_translation_is_named():
@@ -141,3 +155,19 @@ def test_angles_and_products_answer_what_jax_does():
         return jnp.einsum("bqhc,bkhc->bhqk", one, other)
 
     np.testing.assert_allclose(run(joined, one=one, other=other), joined(one, other), atol=1e-5)
+
+
+def test_spectra_and_running_extremes_answer_what_jax_does():
+    rng = np.random.default_rng(4)
+    for height, width in [(8, 6), (4, 5)]:
+        x = rng.normal(size=(1, height, width, 3)).astype(np.float32)
+        shape = (height, width // 2 + 1, 3)
+        params = {name: rng.normal(size=shape).astype(np.float32) for name in ("real", "imaginary")}
+
+        def layer(x, params=params):
+            return FourierLayer().apply({"params": params}, x)
+
+        np.testing.assert_allclose(run(layer, x=x), layer(x), atol=1e-5)
+        for function in (jax.lax.cummax, jax.lax.cummin):
+            for reverse in (False, True):
+                np.testing.assert_array_equal(run(lambda x, f=function, r=reverse: f(x, 2, r), x=x), function(x, 2, reverse))

@@ -201,6 +201,23 @@ def _reduction(kind: str, writer: Writer, equation: JaxprEqn, x: Value) -> Value
     return writer.add(kind, x, axes, keepdims=0)
 
 
+def _running(kind: str, writer: Writer, equation: JaxprEqn, x: Value) -> Value:
+    """The largest or smallest number so far along an axis: of 2, then 4, 8, ... neighbours."""
+    axis, length = int(equation.params["axis"]), equation.outvars[0].aval.shape[equation.params["axis"]]
+    dtype = equation.outvars[0].aval.dtype
+    limits = np.finfo(dtype) if np.issubdtype(dtype, np.floating) else np.iinfo(dtype)
+    neutral = np.asarray(limits.min if kind == "Max" else limits.max, dtype)
+    places, axes, step = (np.asarray([value], np.int64) for value in (0, axis, 1))
+    while step[0] < length:
+        before = np.zeros((2, len(equation.outvars[0].aval.shape)), np.int64)
+        before[1 if equation.params["reverse"] else 0, axis] = step[0]
+        wide = writer.add("Pad", x, before.reshape(-1), neutral)
+        start = places + step if equation.params["reverse"] else places
+        x = writer.add(kind, x, writer.add("Slice", wide, start, start + length, axes))
+        step = 2 * step
+    return x
+
+
 def _chain(*kinds: str) -> Callable[..., Value]:
     def operation(writer: Writer, equation: JaxprEqn, x: Value) -> Value:
         for kind in kinds:
@@ -257,5 +274,7 @@ OPERATIONS: dict[str, Callable[..., Value | list[Value]]] = {
     "stack": _stack,
     "unstack": _unstack,
     "split": _split,
+    "cummax": partial(_running, "Max"),
+    "cummin": partial(_running, "Min"),
     "pad": _pad,
 }

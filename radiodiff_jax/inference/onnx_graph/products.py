@@ -53,7 +53,7 @@ def _product(writer: Writer, equation: JaxprEqn, left: Value, right: Value) -> V
 
 
 def _gather(writer: Writer, equation: JaxprEqn, x: Value, places: Value) -> Value:
-    """Whole slices along one axis, or single numbers of every row of leading batch axes.
+    """A part of an array that begins somewhere, whole slices along one axis, or single numbers along one axis.
 
     Places are taken to lie inside the array; onnxruntime refuses others, where JAX fills or clips.
     """
@@ -61,6 +61,10 @@ def _gather(writer: Writer, equation: JaxprEqn, x: Value, places: Value) -> Valu
     shape, looked_up = equation.invars[0].aval.shape, equation.invars[1].aval.shape
     axes, collapsed = list(map(int, numbers.start_index_map)), list(map(int, numbers.collapsed_slice_dims))
     batch, of_places = list(map(int, numbers.operand_batching_dims)), list(map(int, numbers.start_indices_batching_dims))
+    if len(looked_up) == 1 and not collapsed and not batch and list(map(int, numbers.offset_dims)) == list(range(len(shape))):
+        start = writer.add("Cast", places, to=element_type(np.int64))
+        stop = writer.add("Add", start, np.asarray([sizes[number] for number in axes], np.int64))
+        return writer.add("Slice", x, start, stop, np.asarray(axes, np.int64))
     if len(axes) != 1 or axes != collapsed:
         raise untranslated("a look-up of parts of an array")
     (axis,), count = axes, len(looked_up) - 1
@@ -69,6 +73,8 @@ def _gather(writer: Writer, equation: JaxprEqn, x: Value, places: Value) -> Valu
         if not batch:
             return _whole_slices(writer, x, places, looked_up, axis)
         return writer.add("GatherND", x, writer.add("Cast", places, to=element_type(np.int64)), batch_dims=len(batch))
+    if sorted([*batch, axis]) == list(range(len(shape))) and of_places == batch and not numbers.offset_dims:
+        return writer.add("GatherElements", x, reshaped(writer, places, looked_up[:-1]), axis=axis)
     offsets = [*range(axis), *range(axis + count, len(shape) - 1 + count)]
     whole = all(size == (1 if number == axis else shape[number]) for number, size in enumerate(sizes))
     if batch or not whole or list(map(int, numbers.offset_dims)) != offsets:

@@ -13,6 +13,7 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.onnx_graph.loops import LOOPS
 from radiodiff_jax.inference.onnx_graph.operations import OPERATIONS
 from radiodiff_jax.inference.onnx_graph.products import PRODUCTS
+from radiodiff_jax.inference.onnx_graph.spectra import is_complex, spectral
 from radiodiff_jax.inference.onnx_graph.writer import Value, Writer, element_type
 
 CALLS = {
@@ -67,6 +68,8 @@ def _answers(writer: Writer, equation: JaxprEqn, inputs: list[Value]) -> list[Va
     if _computed_at_once(equation, inputs):
         found = equation.primitive.bind(*inputs, **equation.params)
         return [np.asarray(value) for value in (found if equation.primitive.multiple_results else [found])]
+    if is_complex(equation):
+        return [spectral(writer, equation, inputs)]
     if name in LOOPS:
         return LOOPS[name](writer, translate, equation, inputs)
     operation = OPERATIONS.get(name) or PRODUCTS.get(name)
