@@ -91,7 +91,7 @@ const answers = {
   progress({ megabytes }) { if (gain === null) say(`Loading the model and onnxruntime: ${megabytes.toFixed(1)} MB`); },
   error({ text }) {
     busy = false;
-    say(`There is no map: ${text}. Load the page again, or use the command line.`);
+    say(`There is no map: ${text}.`);
   },
   map(answer) {
     busy = false;
@@ -218,7 +218,12 @@ find("file").addEventListener("change", async ({ target }) => {
 });
 find("clear").addEventListener("click", () => { find("city").value = ""; scene.clear(); changed(); });
 find("swap").addEventListener("click", () => { find("city").value = ""; scene.swap(); changed(); });
-document.querySelectorAll("#try-it input[name=tool]").forEach((each) => each.addEventListener("change", () => { corner = null; showMarks(); }));
+function toolChosen() {
+  corner = null;
+  map.style.touchAction = tool() === "transmitter" ? "manipulation" : "none"; // a finger that draws must not move the page
+  showMarks();
+}
+document.querySelectorAll("#try-it input[name=tool]").forEach((each) => each.addEventListener("change", toolChosen));
 
 // ---- downloads ----
 
@@ -245,6 +250,7 @@ find("csv").addEventListener("click", () => {
 // ---- begin ----
 
 drawScale(scale);
+toolChosen();
 find("ticks").replaceChildren(...TICKS.map(([value, share]) => {
   const tick = document.createElement("span");
   tick.style.left = `${100 * share}%`;

@@ -8,7 +8,10 @@ const MOST_THREADS = 4;
 
 async function bytes(url, loaded) {
   const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url.pathname.split("/").pop()} is not there`);
+  if (!response.ok) {
+    const name = url.pathname.split("/").pop();
+    throw new Error(url === MODEL ? "the site was built without its model, which needs the Python package onnx" : `${name} is not there`);
+  }
   const parts = [];
   const reader = response.body.getReader();
   for (let part = await reader.read(); !part.done; part = await reader.read()) {

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 from radiodiff_jax.features import Scene
 from radiodiff_jax.paths import Rays, offsets
 
-AT_ONCE = 8
+AT_ONCE = 16
 """Shares of the way that one round of the loop looks at: fewer rounds cost less, larger arrays leave the cache."""
 
 
