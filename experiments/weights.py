@@ -1,4 +1,4 @@
-"""Weights and settings from and to other programs: the original's checkpoints and YAML, safetensors, LPIPS."""
+"""Weights and settings from and to other programs: the original's checkpoints and YAML, safetensors, LPIPS, ONNX."""
 
 import argparse
 from pathlib import Path
@@ -113,6 +113,23 @@ def export_program(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def export_onnx(arguments: argparse.Namespace) -> int:
+    """Write a generator as ONNX."""
+    from radiodiff_jax.files import output_path, write_whole
+    from radiodiff_jax.inference.exported import onnx_model
+    from radiodiff_jax.inference.loading import load_generator
+
+    output_path(arguments.out)
+    model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
+    size = arguments.size or model.config.image_size
+    content = onnx_model(model, size, arguments.weights, arguments.steps)
+    write_whole(arguments.out, lambda temporary: temporary.write_bytes(content))
+    print(f"{arguments.out}: {len(content) / 1e6:.1f} MB, weights as {arguments.weights}, scenes of {size[0]} x {size[1]}")
+    noise = ", noise float32 (see the guide)" if model.config.objective.noisy else ""
+    print(f"inputs: buildings uint8 [1, height, width], position int32 [1, 2] (row, column){noise}; output: gain float32, 0 to 1")
+    return 0
+
+
 def read_tensors(path: Path) -> Any:
     """What a .pt or .safetensors file holds. Raises UserError where it cannot be read."""
     from radiodiff_jax.models.torch_file import read_torch_file
@@ -129,7 +146,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Arguments of the command."""
     command = "python -m experiments.weights"
     parser = argparse.ArgumentParser(prog=command, **command_help(__doc__, f"{command} import model-50.pt --run runs/original"))
-    commands = parser.add_subparsers(required=True, metavar="import|config|perceptual|export|program")
+    commands = parser.add_subparsers(required=True, metavar="import|config|perceptual|export|program|onnx")
 
     example = f"{command} import model-50.pt --run runs/original"
     reads = commands.add_parser("import", help="make a run folder of RadioDiff's checkpoint", **command_help(
@@ -174,12 +191,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     program = commands.add_parser("program", help="write a predictor that needs jax and none of this", **command_help(
         "Write a compiled predictor (StableHLO by jax.export) with its weights, and the twenty lines of Python that load it: "
         "they need jax, numpy and flatbuffers, and nothing of this package.", example))  # fmt: skip
-    which = program.add_mutually_exclusive_group(required=True)
-    which.add_argument("--model", metavar="NAME|FILE", help="a shipped model or a .safetensors file")
-    which.add_argument("--run", type=a_path, metavar="RUN", help="run of ldm or train")
-    add_checkpoint(program)
-    program.add_argument("--size", type=image_size, metavar="SIDE|HEIGHTxWIDTH",
-                         help="of the scenes (default: that of the training)")  # fmt: skip
+    add_model(program)
     program.add_argument("--batch", type=whole_number(1), default=1, help="scenes a call")
     program.add_argument("--steps", type=whole_number(1), help="sampling steps (default: the model's own)")
     program.add_argument("--platforms", nargs="+", choices=("cpu", "cuda", "rocm", "tpu"), default=["cpu", "cuda"],
@@ -187,12 +199,32 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     program.add_argument("--out", type=a_path, required=True, metavar="FILE",
                          help="file to write; the loader lies beside it, as .py")  # fmt: skip
     program.set_defaults(call=export_program)
+    example = f"{command} onnx --model dpm-regression --out dpm.onnx --weights int8"
+    graph = commands.add_parser("onnx", help="write an ONNX model", **command_help(
+        "Write a generator as ONNX, from the mask of the buildings and the transmitter's position to the gain: for onnxruntime on "
+        "any machine, in C++, C#, Java or JavaScript. Models that draw noise are given it as a third input.", example))  # fmt: skip
+    add_model(graph)
+    graph.add_argument("--steps", type=whole_number(1), help="sampling steps (default: the model's own)")
+    graph.add_argument("--weights", choices=("float32", "float16", "int8"), default="float32",
+                       help="how kernels are stored; sums are float32 (default: float32)")  # fmt: skip
+    graph.add_argument("--out", type=a_path, required=True, metavar="FILE", help=".onnx to write")
+    graph.set_defaults(call=export_onnx)
     arguments, rest = parser.parse_known_args(argv)
     if rest and not (hasattr(arguments, "settings") and all("=" in word and not word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:  # settings after the options; argparse cannot mix them below subcommands
         arguments.settings = [*arguments.settings, *rest]
     return arguments
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The words that say which generator is exported, and for which size."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--model", metavar="NAME|FILE", help="a shipped model or a .safetensors file")
+    which.add_argument("--run", type=a_path, metavar="RUN", help="run of ldm or train")
+    add_checkpoint(parser)
+    parser.add_argument("--size", type=image_size, metavar="SIDE|HEIGHTxWIDTH",
+                        help="of the scenes (default: that of the training)")  # fmt: skip
 
 
 if __name__ == "__main__":

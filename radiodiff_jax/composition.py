@@ -106,7 +106,13 @@ class Composition:
         map is decode(x0) + estimate - decode(encode(estimate)). A map that is near its estimate loses nearly the same.
         Where the gain was observed, it is the answer.
         """
-        noise_at, estimate = noise_of_scenes(key, scene, self.shape), self.estimate(frozen, scene)
+        return self.gain_of_noise(variables, frozen, scene, noise_of_scenes(key, scene, self.shape), steps)
+
+    def gain_of_noise(
+        self, variables: Tree, frozen: Tree, scene: Scene, noise_at: NoiseAt, steps: int
+    ) -> Float[Array, "batch height width"]:
+        """`predict_gain` for these draws of noise."""
+        estimate = self.estimate(frozen, scene)
         x0 = self.predict_x0(variables, frozen, scene, estimate, noise_at, steps)
         gain = keep_observed(self.space.decode(frozen, x0, scene.buildings), scene)
         if self.config.estimate == "none" or not getattr(self.config.space, "correct_by_estimate", False):

@@ -1,7 +1,8 @@
-"""A model for others: its weights by name, ours or the original's, and a compiled predictor without this package."""
+"""A model for others: its weights by name, ours or the original's, a compiled predictor without this package, and ONNX."""
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from radiodiff_jax.models.radiodiff import RadioDiffBackbone
 from radiodiff_jax.models.torch_weights import export_weights
 from radiodiff_jax.objectives.decoupled import Decoupled
 from radiodiff_jax.training.digest import leaves_by_path
+from radiodiff_jax.units import DB_PER_GAIN, WEAKEST_DB
 
 Tensors = dict[str, np.ndarray]
 
@@ -62,10 +64,7 @@ def predictor_program(
         raise UserError(
             "compiled predictors need the package flatbuffers; install the extra with pip install 'radiodiff-jax[export]'"
         )
-    data = model.config.data
-    if data.cars or data.observed is not None or data.computed:
-        told = "cars" if data.cars else "measured pixels" if data.observed is not None else "maps computed beforehand"
-        raise UserError(f"{model.name} is told of {told}; a compiled predictor takes buildings and a transmitter only")
+    _check_told(model, "a compiled predictor")
     fitted, steps = model.for_size(size), steps or model.config.objective.sampling_steps
 
     def predict(buildings: jax.Array, position: jax.Array) -> jax.Array:
@@ -99,6 +98,54 @@ if __name__ == "__main__":
     mask, place = np.load(sys.argv[1]), [int(word) for word in sys.argv[2].split(",")]
     np.save(sys.argv[3], predict(mask.reshape({batch}, {height}, {width}) != 0, [place] * {batch})[0])
 '''
+
+
+def onnx_model(model: Generator, size: tuple[int, int], weights: str = "float32", steps: int | None = None) -> bytes:
+    """An ONNX model of `buildings` uint8 [1, height, width], not 0 at buildings, and `position` int32 [1, 2], row and column of
+    the transmitter; it answers `gain`, the path gain in [0, 1], float32 [1, height, width]. Features are part of the graph.
+
+    A model that draws noise is given it: `noise` float32 [draws, h, w, channels], N(0, 1), see `draws_of_noise`. `weights` is
+    how kernels are stored: float32, float16 or int8 (a scale for each channel); sums are float32. Raises UserError for models
+    that are told of more than buildings and a transmitter, for a size that the model cannot predict in one pass, and where
+    the package onnx is missing.
+    """
+    if importlib.util.find_spec("onnx") is None:
+        raise UserError("ONNX models need the package onnx; install the extra with pip install 'radiodiff-jax[export]'")
+    from radiodiff_jax.inference.onnx_graph import onnx_bytes
+    from radiodiff_jax.inference.onnx_graph.rays import GraphScene
+
+    _check_told(model, "an ONNX model")
+    steps, noisy = steps or model.config.objective.sampling_steps, model.config.objective.noisy
+    composition = model.for_size(size).composition
+    if not noisy and getattr(composition.space, "fill", False):  # what an estimate is inside buildings is no part of the answer
+        composition = replace(composition, space=replace(composition.space, fill=False))
+
+    def predict(buildings: jax.Array, position: jax.Array, noise: jax.Array | None = None) -> jax.Array:
+        def noise_at(number: jax.Array | int) -> jax.Array:
+            return noise.at[number].get(mode="promise_in_bounds", wrap_negative_indices=False)[None]
+
+        scene = GraphScene(buildings != 0, position)
+        return composition.gain_of_noise(model.variables, model.frozen, scene, noise_at, steps)
+
+    shapes = {"buildings": jax.ShapeDtypeStruct((1, *size), jnp.uint8), "position": jax.ShapeDtypeStruct((1, 2), jnp.int32)}
+    if noisy:
+        shapes["noise"] = jax.ShapeDtypeStruct((draws_of_noise(model, steps), *composition.shape), jnp.float32)
+    about = {"model": model.name, "size": f"{size[0]} x {size[1]} m", "weights": weights, "steps": str(steps),
+             "unit": f"path gain in dB = {WEAKEST_DB} + {DB_PER_GAIN} * gain"}  # fmt: skip
+    return onnx_bytes(predict, shapes, "gain", weights, about)
+
+
+def draws_of_noise(model: Generator, steps: int) -> int:
+    """How many arrays of noise an ONNX model is given: one to begin with, and for the decoupled diffusion one an evaluation."""
+    objective = model.config.objective
+    return 1 + (objective.evaluations(steps) if isinstance(objective, Decoupled) else 0)
+
+
+def _check_told(model: Generator, what: str) -> None:
+    data = model.config.data
+    if data.cars or data.observed is not None or data.computed:
+        told = "cars" if data.cars else "measured pixels" if data.observed is not None else "maps computed beforehand"
+        raise UserError(f"{model.name} is told of {told}; {what} takes buildings and a transmitter only")
 
 
 def _contiguous(tensors: Tensors) -> Tensors:

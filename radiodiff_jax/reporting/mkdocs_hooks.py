@@ -51,14 +51,16 @@ def fence_mermaid_custom(
 
 
 def on_pre_build(config: MkDocsConfig) -> None:
-    """Write the pages of networks, shipped models and comparisons; nothing is written where nothing changed, so that a
-    watching server rests."""
+    """Write the pages of networks, shipped models and comparisons, and what the page "Try it" loads; nothing is written where
+    nothing changed, so that a watching server rests."""
     from radiodiff_jax.reporting.ablation_pages import write_ablation_pages
     from radiodiff_jax.reporting.model_card import write_model_pages
+    from radiodiff_jax.reporting.try_it import write_try_it
 
     write_architecture_pages(Path(config.docs_dir))
     write_model_pages(Path(config.docs_dir))
     write_ablation_pages(Path(config.docs_dir))
+    write_try_it(Path(config.docs_dir))
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -93,6 +93,16 @@ def test_the_diffusion_model_is_read_whole(ldm_run, ldm_state):
     assert all(no_weight(name.removeprefix("model.")) for name in unread), unread
 
 
+def test_the_golden_diffusion_model_gives_golden_outputs(ldm_run):
+    """Imported by the command and read as a run, with the settings that the shapes say."""
+    file, model = golden("unet_small"), load_run(ldm_run)
+    z, t, condition = nhwc(file["A/z"]), file["A/t"], nhwc(file["A/cond"])
+    raw = jax.jit(model.composition.network.apply)(model.variables, z, t, condition)
+    found = model.composition.objective.precondition(raw, z, t, None)
+    assert_close(found["attenuation"], nhwc(file["A/C_pred"]), 1e-5, "C")
+    assert_close(found["noise"], nhwc(file["A/noise_pred"]), 1e-5, "noise")
+
+
 def test_a_round_trip_gives_identical_arrays(vae_run, vae_state, tmp_path):
     assert weights.main(["export", "--run", str(vae_run), "--out", str(tmp_path / "a.safetensors"), "--names", "original"]) == 0
     found = load_file(tmp_path / "a.safetensors")
