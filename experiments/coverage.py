@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     from radiodiff_jax.reporting.coverage.outputs import check_outputs, missing_formats, write_outputs
 
     started, worked = time.monotonic(), time.process_time()
-    check_outputs(arguments.out)
+    check_outputs(arguments.out, [arguments.buildings])
     radio = Radio(arguments.frequency, 1e6 * arguments.bandwidth, arguments.noise_figure)
     entries = read_entries(arguments.sites) if arguments.sites else []
     offered = read_entries(arguments.candidates) if isinstance(arguments.candidates, Path) else []

@@ -12,6 +12,7 @@
 """
 
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +41,11 @@ def missing_formats() -> list[str]:
     ]
 
 
-def check_outputs(out: Path) -> None:
-    """Raise UserError, before work begins, where one of the files cannot be written."""
+def check_outputs(out: Path, inputs: Iterable[Path | None] = ()) -> None:
+    """Raise UserError, before work begins, where one of the files cannot be written, or is one of the `inputs`."""
+    inputs = list(inputs)
     for name in (*FILES, *CHOICE):
-        output_path(output_folder(out) / name)
+        output_path(output_folder(out) / name, inputs)
 
 
 def write_outputs(coverage: Coverage, out: Path, each: bool = False) -> list[Path]:
