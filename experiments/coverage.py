@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.command import a_path, add_model, command_help, run_command, text_table, whole_number
+from experiments.command import a_path, add_model, command_help, run_command, shard, text_table, whole_number
 from experiments.predict import DEFAULT_MODEL
 from radiodiff_jax.errors import shown
 from radiodiff_jax.limits import SITES, STEPS, THRESHOLDS
@@ -25,11 +25,13 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
 
     from radiodiff_jax.inference.coverage import Radio, cover, read_area
+    from radiodiff_jax.inference.coverage.parts import with_parts
     from radiodiff_jax.inference.coverage.sites import locate, read_entries
     from radiodiff_jax.reporting.coverage.outputs import check_outputs, missing_formats, write_outputs
 
     started, worked = time.monotonic(), time.process_time()
-    check_outputs(arguments.out, [arguments.buildings])
+    if arguments.shard is None:
+        check_outputs(arguments.out, [arguments.buildings])
     radio = Radio(arguments.frequency, 1e6 * arguments.bandwidth, arguments.noise_figure)
     entries = read_entries(arguments.sites) if arguments.sites else []
     offered = read_entries(arguments.candidates) if isinstance(arguments.candidates, Path) else []
@@ -42,8 +44,11 @@ def main(argv: list[str] | None = None) -> int:
     source = gain_source(arguments)
     system = area.system or "local metres, no place on earth"
     print(f"area                {area.size[0]} x {area.size[1]} m of {area.source}, {system}")
+    if arguments.shard is not None:
+        return one_part(arguments, area, sites, source)
     if arguments.place:
         sites = place(arguments, area, sites, candidates, source, radio)
+    source = with_parts(source, area, [(site.row, site.column) for site in sites], arguments.out)
     coverage = cover(area, sites, source, radio, arguments.thresholds, progress_bar(len(sites), "maps"))
     written = write_outputs(coverage, arguments.out, arguments.each)
     print_result(coverage)
@@ -62,6 +67,17 @@ def gain_source(arguments: argparse.Namespace) -> "GainSource":
 
     model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
     return ModelGains(model, arguments.windows, arguments.steps)
+
+
+def one_part(arguments: argparse.Namespace, area: "Area", sites: list["Site"], source: "GainSource") -> int:
+    """Store the maps of a part of the sites, for the command without --shard."""
+    from radiodiff_jax.inference.coverage.parts import PARTS, store_part
+
+    places, (number, count) = [(site.row, site.column) for site in sites], arguments.shard
+    mine = store_part(source, area, places, arguments.out, arguments.shard, progress_bar(None, "maps"))
+    print(f"part {number} of {count}: maps of {mine} of the {len(sites)} sites are in {arguments.out / PARTS}")
+    print("next: when all parts are there, the same command without --shard")
+    return 0
 
 
 def place(
@@ -92,7 +108,7 @@ def place(
     return [*fixed, *chosen]
 
 
-def progress_bar(total: int, what: str):
+def progress_bar(total: int | None, what: str):
     """A bar with rate and time left around an iterator."""
     from tqdm import tqdm
 
@@ -146,6 +162,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         help="N x N windows of the model around each site; 1 reaches half as far in a quarter of "
                         "the time")  # fmt: skip
     parser.add_argument("--steps", type=whole_number(1, STEPS), metavar="N", help="sampling steps (default: as in the settings)")
+    parser.add_argument("--shard", type=shard, metavar="K/N",
+                        help="make only the maps of the K-th of N parts of the sites, as the tasks of a Slurm array do; the same "
+                        "command without it then puts all together")  # fmt: skip
     parser.add_argument("--each", action="store_true", help="also the power of every site: received.tif and in coverage.nc")
     parser.add_argument("--place", type=whole_number(1, SITES), metavar="N",
                         help="choose N of the candidates, next to --sites if given")  # fmt: skip
@@ -163,6 +182,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"{'--run' if arguments.run else '--steps'} has no meaning with --exact, the simulator; leave one out")
     if len(set(arguments.thresholds)) > THRESHOLDS:
         parser.error(f"--thresholds has {len(arguments.thresholds)} powers, but {THRESHOLDS} is the most")
+    if arguments.shard and arguments.place:
+        parser.error("--shard shares out the maps of --sites, and --place chooses sites; leave one of them out")
     if arguments.candidates != "grid" and not arguments.place:
         parser.error("--candidates belongs to --place N")
     return arguments

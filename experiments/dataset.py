@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from experiments.command import a_path, command_help, run_command, seed_number, text_table, whole_number
+from experiments.command import a_path, command_help, run_command, seed_number, shard, text_table, whole_number
 from radiodiff_jax.data.checks.inventory import counted
 from radiodiff_jax.data.splits import RULES
 from radiodiff_jax.errors import UserError, shown
@@ -172,14 +172,6 @@ def image_size(text: str) -> tuple[int, int]:
     if max(map(int, sides)) > SIDE:
         raise argparse.ArgumentTypeError(f"{shown(text)} is too large: the most is {SIDE} pixels along a side")
     return int(sides[0]), int(sides[-1])
-
-
-def shard(text: str) -> tuple[int, int]:
-    """An argparse type: `K/N`, 1 <= K <= N."""
-    found = re.fullmatch("([0-9]{1,7})/([0-9]{1,7})", text)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]) <= MAPS:
-        raise argparse.ArgumentTypeError(f"{shown(text)} is no shard; give K/N, such as 1/8 to 8/8")
-    return int(found[1]), int(found[2])
 
 
 def run_simulate(arguments: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ from radiodiff_jax.data.packed.contents import VERSION
 from radiodiff_jax.data.sources import open_source
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.calibration import read_calibration
+from radiodiff_jax.inference.coverage.parts import claim
 from radiodiff_jax.inference.evaluation_files import is_number, read_evaluation
 from radiodiff_jax.inference.loading import load_model
 from radiodiff_jax.inference.measurements import read_measurements
@@ -54,6 +55,7 @@ JSON = {
     "ablation.json": lambda folder: read_ablation(folder / "ablation.json"),
     "evaluation.json": lambda folder: read_evaluation(folder / "evaluation.json"),
     "numbers.json": read_numbers,
+    "parts/parts.json": lambda folder: claim(folder, {"version": "1"}),
     "benchmark.json": lambda folder: read_results(folder / "benchmark.json"),
 }
 OTHERS = {

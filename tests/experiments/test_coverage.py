@@ -218,6 +218,28 @@ def test_choose_among_a_grid_and_by_the_simulator(mask, tmp_path, capsys):
     assert set(placed["chosen"]) < {"x", "y", "z"} and placed["bound"] is None
 
 
+def test_parts_of_the_sites_give_the_same_bytes(mask, tmp_path, model, capsys):
+    """Six sites are two groups: one task of three has nothing to do, and what is missing is made in the end."""
+    rows = ["a,2,2", "b,44,60", "c,2,60", "d,44,2", "e,24,32", "f,25,4"]
+    (tmp_path / "sites.csv").write_text("\n".join(["name,row,column", *rows]))
+    words = ["--model", str(model), "--buildings", str(mask), "--sites", str(tmp_path / "sites.csv"), "--out"]
+    assert coverage.main([*words, str(tmp_path / "whole"), "--each"]) == 0
+    for part in ("2/3", "3/3", "2/3"):
+        assert coverage.main([*words, str(tmp_path / "plan"), "--shard", part]) == 0
+    assert "part 2 of 3: maps of 2 of the 6 sites" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "plan/parts").iterdir()) == ["4.npz", "5.npz", "parts.json"]
+    assert coverage.main([*words, str(tmp_path / "plan"), "--shard", "1/3"]) == 0
+    assert coverage.main([*words, str(tmp_path / "plan"), "--each"]) == 0
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "plan" / path.name).read_bytes(), path.name
+    (tmp_path / "plan/parts/4.npz").write_bytes((tmp_path / "plan/parts/4.npz").read_bytes()[:-50])
+    with pytest.raises(UserError, match="4.npz is damaged .*; remove it"):
+        coverage.main([*words, str(tmp_path / "plan")])
+    for change in (["--windows", "1"], ["--exact"]):
+        with pytest.raises(UserError, match="parts holds maps with another"):
+            coverage.main([*words, str(tmp_path / "plan"), *change, "--shard", "1/2"])
+
+
 HEADER = "name,row,column\n"
 
 
@@ -331,7 +353,8 @@ def test_bad_places_are_one_sentence(mask, tmp_path, text, words, says):
                                    ["--sites", "s.csv", "--windows", "1000000000"], ["--sites", "s.csv", "--steps", "1000000000"],
                                    ["--sites", "s.csv", "--bandwidth", "1e300"], ["--sites", "s.csv", "--power-dbm", "1_0"],
                                    ["--sites", "s.csv", "--thresholds", *map(str, range(101))],
-                                   ["--sites", "s.csv", "--exact", "--steps", "2"]])  # fmt: skip
+                                   ["--sites", "s.csv", "--exact", "--steps", "2"],
+                                   ["--sites", "s.csv", "--shard", "3/2"], ["--place", "1", "--shard", "1/2"]])  # fmt: skip
 def test_wrong_usage(words):
     with pytest.raises(SystemExit) as caught:
         coverage.parse(["--buildings", "b.png", "--out", "plan", *words])
