@@ -172,6 +172,8 @@ def written_together(paths: Sequence[Path], inputs: Iterable[Path | None] = ()) 
             parent = path.resolve().parent
             if parent not in folders:
                 with telling_what_is_in_the_way(path):
+                    for new in reversed([one for one in (parent, *parent.parents) if not one.exists()]):
+                        stack.callback(_remove_if_empty, new)
                     parent.mkdir(parents=True, exist_ok=True)
                     folders[parent] = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=parent, prefix=TEMPORARY)))
         places = {path: folders[path.resolve().parent] / path.name for path in paths}
@@ -190,6 +192,11 @@ def written_together(paths: Sequence[Path], inputs: Iterable[Path | None] = ()) 
             for target, before in done.items():
                 before.replace(target) if before.exists() else target.unlink(missing_ok=True)
             raise
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def write_text(path: str | Path, text: str) -> Path:

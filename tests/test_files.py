@@ -153,6 +153,9 @@ def test_what_gets_in_the_way_meanwhile_undoes_what_was_written(tmp_path):
             place.write_text("new")
         two.mkdir()
     assert one.read_text() == "before" and two.is_dir() and not left_over(tmp_path)
+    with pytest.raises(ValueError, match="halfway"), written_together([tmp_path / "a" / "b" / "1"]):
+        raise ValueError("halfway")
+    assert not (tmp_path / "a").exists()
 
 
 def test_one_place_for_two_files_is_told(tmp_path):

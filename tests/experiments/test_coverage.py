@@ -1,6 +1,7 @@
 """The whole way: real footprints -> mask -> maps -> best server, SINR, GeoTIFF, KMZ; what cannot be is told in a sentence."""
 
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -306,10 +307,12 @@ def test_maps_that_no_memory_holds_are_refused(mask, tmp_path, monkeypatch):
 
 
 def test_names_are_no_formulas_and_maps_may_be_one_pixel_high(tmp_path):
+    """Nor need the folder's name be text, as in a shell of another encoding."""
     write_mask(tmp_path / "city.png", np.zeros((1, 40), bool))
     (tmp_path / "sites.json").write_text(json.dumps([{"name": "$\\frac{$ <b>&", "row": 0, "column": 3}]))
-    words = ["--buildings", str(tmp_path / "city.png"), "--sites", str(tmp_path / "sites.json"), "--out", str(tmp_path / "plan")]
-    assert coverage.main(["--exact", *words]) == 0
+    out = tmp_path / "pl\udce4n"
+    words = ["--exact", "--buildings", str(tmp_path / "city.png"), "--sites", str(tmp_path / "sites.json"), "--out", str(out)]
+    assert coverage.main(words) == 0 and "power.tif" in os.listdir(out)
 
 
 def changed(**members) -> str:
