@@ -171,7 +171,7 @@ def claim_with_record(out: Path, name: str, record: dict[str, Any], measured: Se
     if out.is_file():
         raise UserError(f"{out} is a file; name a folder for the simulated maps")
     output_folder(out)
-    for part in ("png", "gain"):
+    for part in ("png/buildings_complete", "png/antennas", "gain"):
         output_folder(out / part)
     if is_there(path):
         found = read_json(path, AnyObject, "choose another folder or remove this one")
