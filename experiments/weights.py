@@ -101,9 +101,8 @@ def export_program(arguments: argparse.Namespace) -> int:
     from radiodiff_jax.inference.exported import LOADER, predictor_program
     from radiodiff_jax.inference.loading import load_generator
 
-    loader = arguments.out.with_suffix(".py")
-    for path in (arguments.out, loader):
-        output_path(path)
+    loader = output_path(arguments.out).with_suffix(".py")
+    output_path(loader)
     model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
     size = arguments.size or model.config.image_size
     program = predictor_program(model, size, arguments.batch, arguments.steps, arguments.platforms)
