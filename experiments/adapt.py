@@ -30,7 +30,7 @@ from radiodiff_jax.config_files import load_config
 from radiodiff_jax.data.splits import folds
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import output_folder, output_path, write_json
-from radiodiff_jax.limits import STEPS
+from radiodiff_jax.limits import MAPS, STEPS, TRANSMITTERS
 from radiodiff_jax.reading import OPEN, AnyObject, Count, Finite, is_there, read_json
 from radiodiff_jax.settings import DataConfig
 
@@ -62,6 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def adapt(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Adapt and judge for every fold and number of maps; writes OUT/adapt.json and returns its rows."""
+    from radiodiff_jax.data.sources import open_varied_source
     from radiodiff_jax.inference.generator import Generator
     from radiodiff_jax.radiomapseer import RadioMapFolder
     from radiodiff_jax.reporting.adaptation_curve import summarise_curve
@@ -71,7 +72,10 @@ def adapt(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         output_path(output_folder(arguments.out) / name)
     source = load_source(arguments.source, arguments.from_checkpoint)
     base = architecture(source.generator.config)
-    data = load_config("generator", arguments.config, arguments.settings, CONFIGS, base).data
+    config = load_config("generator", arguments.config, arguments.settings, CONFIGS, base)
+    data = config.data
+    if arguments.mix not in (None, SIMULATE):
+        open_varied_source(arguments.mix, "train", data, config.image_size)  # a slip is told now, not after minutes of work
     folder = RadioMapFolder(arguments.data, data.simulation)
     parts = folds(folder.maps, arguments.folds, arguments.seed)
     if len(folder.maps) - max(map(len, parts)) < 2:
@@ -176,7 +180,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--mix", type=lambda text: str(a_path(text)), metavar=f"DIR|{SIMULATE}",
                         help="what data.mix_share of every batch comes from")  # fmt: skip
     parser.add_argument("--out", type=a_path, required=True, metavar="DIR", help="runs, results, adapt.json and its picture")
-    parser.add_argument("--counts", type=whole_number(0), nargs="+", default=[4, 8, 16], metavar="N",
+    parser.add_argument("--counts", type=whole_number(0, MAPS * TRANSMITTERS), nargs="+", default=[4, 8, 16], metavar="N",
                         help="numbers of real maps to adapt to, besides 0; where there are fewer, all are taken")  # fmt: skip
     parser.add_argument("--folds", type=whole_number(2, STEPS), default=4, metavar="N",
                         help="parts that the layouts are dealt into")  # fmt: skip

@@ -23,6 +23,7 @@ from experiments.compiled import keep_compiled
 from experiments.ending import close_streams, code_of, open_streams
 from radiodiff_jax.bounds import MOST_SEED
 from radiodiff_jax.errors import shown
+from radiodiff_jax.limits import MAPS
 
 
 def run_command(main: Callable[[], int | None]) -> NoReturn:
@@ -92,6 +93,14 @@ def seed_number(text: str) -> int:
     if number > MOST_SEED:
         raise argparse.ArgumentTypeError(f"{shown(text)} is no seed; give a whole number from 0 to {MOST_SEED} (2^32 - 1)")
     return number
+
+
+def shard(text: str) -> tuple[int, int]:
+    """An argparse type: `K/N`, 1 <= K <= N."""
+    found = re.fullmatch("([0-9]{1,7})/([0-9]{1,7})", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]) <= MAPS:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no shard; give K/N, such as 1/8 to 8/8")
+    return int(found[1]), int(found[2])
 
 
 def parse_checkpoint(text: str) -> str | int:

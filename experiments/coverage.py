@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.command import a_path, add_model, command_help, run_command, text_table, whole_number
+from experiments.command import a_path, add_model, command_help, run_command, shard, text_table, whole_number
 from experiments.predict import DEFAULT_MODEL
-from radiodiff_jax.files import output_folder
+from radiodiff_jax.errors import shown
+from radiodiff_jax.limits import SITES, STEPS, THRESHOLDS
+from radiodiff_jax.reading import finite_number
 
 if TYPE_CHECKING:
     from radiodiff_jax.inference.coverage import Area, Coverage, Radio, Site
@@ -23,11 +25,13 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
 
     from radiodiff_jax.inference.coverage import Radio, cover, read_area
+    from radiodiff_jax.inference.coverage.parts import with_parts
     from radiodiff_jax.inference.coverage.sites import locate, read_entries
-    from radiodiff_jax.reporting.coverage.outputs import missing_formats, write_outputs
+    from radiodiff_jax.reporting.coverage.outputs import check_outputs, missing_formats, write_outputs
 
     started, worked = time.monotonic(), time.process_time()
-    output_folder(arguments.out)
+    if arguments.shard is None:
+        check_outputs(arguments.out, [arguments.buildings])
     radio = Radio(arguments.frequency, 1e6 * arguments.bandwidth, arguments.noise_figure)
     entries = read_entries(arguments.sites) if arguments.sites else []
     offered = read_entries(arguments.candidates) if isinstance(arguments.candidates, Path) else []
@@ -40,8 +44,11 @@ def main(argv: list[str] | None = None) -> int:
     source = gain_source(arguments)
     system = area.system or "local metres, no place on earth"
     print(f"area                {area.size[0]} x {area.size[1]} m of {area.source}, {system}")
+    if arguments.shard is not None:
+        return one_part(arguments, area, sites, source)
     if arguments.place:
         sites = place(arguments, area, sites, candidates, source, radio)
+    source = with_parts(source, area, [(site.row, site.column) for site in sites], arguments.out)
     coverage = cover(area, sites, source, radio, arguments.thresholds, progress_bar(len(sites), "maps"))
     written = write_outputs(coverage, arguments.out, arguments.each)
     print_result(coverage)
@@ -60,6 +67,17 @@ def gain_source(arguments: argparse.Namespace) -> "GainSource":
 
     model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
     return ModelGains(model, arguments.windows, arguments.steps)
+
+
+def one_part(arguments: argparse.Namespace, area: "Area", sites: list["Site"], source: "GainSource") -> int:
+    """Store the maps of a part of the sites, for the command without --shard."""
+    from radiodiff_jax.inference.coverage.parts import PARTS, store_part
+
+    places, (number, count) = [(site.row, site.column) for site in sites], arguments.shard
+    mine = store_part(source, area, places, arguments.out, arguments.shard, progress_bar(None, "maps"))
+    print(f"part {number} of {count}: maps of {mine} of the {len(sites)} sites are in {arguments.out / PARTS}")
+    print("next: when all parts are there, the same command without --shard")
+    return 0
 
 
 def place(
@@ -90,7 +108,7 @@ def place(
     return [*fixed, *chosen]
 
 
-def progress_bar(total: int, what: str):
+def progress_bar(total: int | None, what: str):
     """A bar with rate and time left around an iterator."""
     from tqdm import tqdm
 
@@ -132,30 +150,40 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--origin", type=numbers(2), metavar="LONGITUDE,LATITUDE",
                         help="place on earth of a mask's upper left corner")  # fmt: skip
     parser.add_argument("--crs", metavar="NAME", help="coordinate system of footprints in metres, such as EPSG:32632")
-    parser.add_argument("--power-dbm", type=number(0), default=23.0, metavar="DBM", help="sent power of sites that name none")
-    parser.add_argument("--frequency", type=number(0.1), default=5.9, metavar="GHZ",
+    parser.add_argument("--power-dbm", type=number(0, 200), default=23.0, metavar="DBM", help="sent power of sites that name none")
+    parser.add_argument("--frequency", type=number(0.1, 1000), default=5.9, metavar="GHZ",
                         help="carrier; maps are of 5.9 GHz, another is a shift for free space and nothing more")  # fmt: skip
-    parser.add_argument("--bandwidth", type=number(1e-6), default=10.0, metavar="MHZ", help="of the receiver, for thermal noise")
-    parser.add_argument("--noise-figure", type=number(0), default=9.0, metavar="DB", help="of the receiver")
-    parser.add_argument("--thresholds", type=number(None), nargs="+", default=[-70.0, -80.0, -90.0, -100.0, -110.0],
+    parser.add_argument("--bandwidth", type=number(1e-6, 1e6), default=10.0, metavar="MHZ",
+                        help="of the receiver, for thermal noise")  # fmt: skip
+    parser.add_argument("--noise-figure", type=number(0, 200), default=9.0, metavar="DB", help="of the receiver")
+    parser.add_argument("--thresholds", type=number(-1000, 1000), nargs="+", default=[-70.0, -80.0, -90.0, -100.0, -110.0],
                         metavar="DBM", help="powers whose share of the area is told")  # fmt: skip
-    parser.add_argument("--windows", type=whole_number(1), default=2, metavar="N",
+    parser.add_argument("--windows", type=whole_number(1, 16), default=2, metavar="N",
                         help="N x N windows of the model around each site; 1 reaches half as far in a quarter of "
                         "the time")  # fmt: skip
-    parser.add_argument("--steps", type=whole_number(1), metavar="N", help="sampling steps (default: as in the settings)")
+    parser.add_argument("--steps", type=whole_number(1, STEPS), metavar="N", help="sampling steps (default: as in the settings)")
+    parser.add_argument("--shard", type=shard, metavar="K/N",
+                        help="make only the maps of the K-th of N parts of the sites, as the tasks of a Slurm array do; the same "
+                        "command without it then puts all together")  # fmt: skip
     parser.add_argument("--each", action="store_true", help="also the power of every site: received.tif and in coverage.nc")
-    parser.add_argument("--place", type=whole_number(1), metavar="N",
+    parser.add_argument("--place", type=whole_number(1, SITES), metavar="N",
                         help="choose N of the candidates, next to --sites if given")  # fmt: skip
     parser.add_argument("--candidates", type=file_or_grid, default="grid", metavar="FILE|grid",
                         help=f"as SITES.csv, or about {GRID} places outdoors on a grid")  # fmt: skip
     parser.add_argument("--goal", choices=("share", "sinr"), default="share",
                         help="what --place seeks: the share of the area with --threshold, or the SINR that 90 %% of "
                         "it has")  # fmt: skip
-    parser.add_argument("--threshold", type=number(None), default=-90.0, metavar="DBM",
+    parser.add_argument("--threshold", type=number(-1000, 1000), default=-90.0, metavar="DBM",
                         help="power that counts as covered for --place")  # fmt: skip
     arguments = parser.parse_args(argv)
     if not arguments.sites and not arguments.place:
         parser.error("--sites SITES.csv is needed, or --place N to choose some")
+    if arguments.exact and (arguments.run or arguments.steps):
+        parser.error(f"{'--run' if arguments.run else '--steps'} has no meaning with --exact, the simulator; leave one out")
+    if len(set(arguments.thresholds)) > THRESHOLDS:
+        parser.error(f"--thresholds has {len(arguments.thresholds)} powers, but {THRESHOLDS} is the most")
+    if arguments.shard and arguments.place:
+        parser.error("--shard shares out the maps of --sites, and --place chooses sites; leave one of them out")
     if arguments.candidates != "grid" and not arguments.place:
         parser.error("--candidates belongs to --place N")
     return arguments
@@ -166,16 +194,15 @@ def file_or_grid(text: str) -> Path | str:
     return text if text == "grid" else a_path(text)
 
 
-def number(least: float | None):
-    """An argparse type: a finite number, of at least `least`."""
+def number(least: float | None = None, most: float | None = None):
+    """An argparse type: a finite number, from `least` to `most`."""
 
     def parse_number(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not abs(value) < float("inf") or (least is not None and value < least):
-            raise argparse.ArgumentTypeError(f"'{text}' is no number{'' if least is None else f' of at least {least:g}'}")
+        value = finite_number(text)
+        if value is None or (least is not None and value < least):
+            raise argparse.ArgumentTypeError(f"{shown(text)} is no number{'' if least is None else f' of at least {least:g}'}")
+        if most is not None and value > most:
+            raise argparse.ArgumentTypeError(f"{shown(text)} is too large: the most is {most:g}")
         return value
 
     return parse_number
@@ -185,9 +212,9 @@ def numbers(count: int):
     """An argparse type: so many numbers with commas between."""
 
     def parse_numbers(text: str) -> tuple[float, ...]:
-        values = tuple(map(number(None), text.split(",")))
+        values = tuple(map(number(), text.split(",")))
         if len(values) != count:
-            raise argparse.ArgumentTypeError(f"'{text}' must be {count} numbers with commas between")
+            raise argparse.ArgumentTypeError(f"{shown(text)} must be {count} numbers with commas between")
         return values
 
     return parse_numbers

@@ -5,10 +5,10 @@ import os
 import re
 from pathlib import Path
 
-from experiments.command import a_path, command_help, run_command, seed_number, text_table, whole_number
+from experiments.command import a_path, command_help, run_command, seed_number, shard, text_table, whole_number
 from radiodiff_jax.data.checks.inventory import counted
 from radiodiff_jax.data.splits import RULES
-from radiodiff_jax.errors import UserError
+from radiodiff_jax.errors import UserError, shown
 from radiodiff_jax.files import output_folder, output_path, write_json
 from radiodiff_jax.limits import MAPS, SIDE, TRANSMITTERS, WORKERS
 from radiodiff_jax.radiomapseer import COMPUTED, MISSING, SIMULATIONS, SIZE_MULTIPLE, RadioMapFolder, simulations_in
@@ -167,19 +167,11 @@ def image_size(text: str) -> tuple[int, int]:
     fitting = [re.fullmatch(r"[0-9]{1,18}", side) and int(side) > 0 and int(side) % SIZE_MULTIPLE == 0 for side in sides]
     if len(sides) > 2 or not all(fitting):
         raise argparse.ArgumentTypeError(
-            f"'{text}' is no size; give one side or HEIGHTxWIDTH in pixels, each a multiple of {SIZE_MULTIPLE}"
+            f"{shown(text)} is no size; give one side or HEIGHTxWIDTH in pixels, each a multiple of {SIZE_MULTIPLE}"
         )
     if max(map(int, sides)) > SIDE:
-        raise argparse.ArgumentTypeError(f"'{text}' is too large: the most is {SIDE} pixels along a side")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is too large: the most is {SIDE} pixels along a side")
     return int(sides[0]), int(sides[-1])
-
-
-def shard(text: str) -> tuple[int, int]:
-    """An argparse type: `K/N`, 1 <= K <= N."""
-    number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise argparse.ArgumentTypeError(f"'{text}' is no shard; give K/N, such as 1/8 to 8/8")
-    return int(number), int(count)
 
 
 def run_simulate(arguments: argparse.Namespace) -> None:
@@ -206,6 +198,9 @@ def run_simulate(arguments: argparse.Namespace) -> None:
             arguments.out, maps=arguments.maps, transmitters=arguments.transmitters, size=arguments.size,
             seed=arguments.seed, workers=workers, progress=True, cars=arguments.cars, **part,
         )  # fmt: skip
+    if part and not (arguments.out / "gain" / "DPM").is_dir():
+        print(f"{arguments.out}: no map belongs to part {'{}/{}'.format(*arguments.shard)}, and no other part has begun")
+        return
     written = RadioMapFolder(arguments.out)
     print(f"{arguments.out}: {len(written.pairs)} radio maps of {len(written.maps)} maps")
 

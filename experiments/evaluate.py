@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.command import a_path, add_model, command_help, run_command, text_table, whole_number
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.limits import BATCH, SAMPLES, STEPS, check_batch
+from radiodiff_jax.limits import BATCH, SAMPLES, SIDE, STEPS, check_batch
 from radiodiff_jax.radiomapseer import SIMULATIONS
 
 
@@ -189,7 +189,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=whole_number(1, STEPS), nargs="+", metavar="N",
                         help="sampling steps, or several numbers of them, each with a result of its own (default: as in "
                         "the settings)")  # fmt: skip
-    parser.add_argument("--observed", type=whole_number(0), nargs="+", metavar="K",
+    parser.add_argument("--observed", type=whole_number(0, SIDE**2), nargs="+", metavar="K",
                         help="measured pixels a map, or several numbers of them, each with a result of its own (default: as in "
                         "the settings); for models trained with data.observed_range")  # fmt: skip
     parser.add_argument("--samples", type=whole_number(1, SAMPLES), default=1, metavar="K",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.command import a_path, add_checkpoint, command_help, run_command, text_table
+from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import output_path
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ def show(arguments: argparse.Namespace) -> int:
 
 def pack(arguments: argparse.Namespace) -> int:
     """Write a run's weights as a model file."""
-    from radiodiff_jax.errors import UserError
     from radiodiff_jax.inference.loading import load_generator
     from radiodiff_jax.inference.model_file import write_model_file
 
@@ -71,6 +71,8 @@ def picture(arguments: argparse.Namespace) -> int:
     from radiodiff_jax.reporting.map_figures import MapPair, save_map_pairs
     from radiodiff_jax.units import DB_PER_GAIN, gain_to_grey, grey_to_gain
 
+    if not arguments.out.name:
+        raise UserError("--out is empty or a folder without a name of its own; give STEM, of STEM.light.png and STEM.dark.png", 2)
     for shade in ("light", "dark"):
         output_path(arguments.out.with_name(f"{arguments.out.name}.{shade}.png"))
     model = load_generator(arguments.model)

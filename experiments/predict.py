@@ -1,12 +1,14 @@
 """Predict the radio map of one scene: an 8-bit grey PNG, a labelled picture beside it, decibels if asked for."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from experiments.command import a_path, add_model, command_help, run_command, seed_number, whole_number
+from radiodiff_jax.errors import shown
 from radiodiff_jax.limits import SAMPLES, STEPS
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     beside = {name: out.with_name(f"{out.stem}_{name}.png") for name in ("labelled", "interval", "spread")}
     places = [out, beside["labelled"]] + [beside["interval"]] * arguments.interval + [beside["spread"]] * (arguments.samples > 1)
     places += [arguments.db] if arguments.db is not None else []
-    with written_together(places) as temporary:
+    with written_together(places, (arguments.buildings, arguments.cars, arguments.measurements)) as temporary:
         scene = read_scene(arguments.buildings, arguments.cars, arguments.measurements)
         model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
         if arguments.interval:
@@ -131,11 +133,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def row_and_column(text: str) -> tuple[int, int]:
     """'ROW,COL' -> two integers."""
-    try:
-        row, column = (int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form ROW,COL, such as 128,90") from None
-    return row, column
+    found = re.fullmatch(r"\s*([-+]?[0-9]{1,9})\s*,\s*([-+]?[0-9]{1,9})\s*", text, re.ASCII)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not of the form ROW,COL, such as 128,90")
+    return int(found[1]), int(found[2])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from experiments.command import a_path, command_help, run_command, whole_number
 from experiments.training import CONFIGS
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.files import output_folder
+from radiodiff_jax.limits import WORKERS
 
 MAPS, TRANSMITTERS, SIZE = 160, 10, (64, 64)
 BLOCK, BLOCK_SITES, SITES_SEED = (256, 256), 3, 5
@@ -145,7 +146,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m experiments.quickstart", **command_help(__doc__, "python -m experiments.quickstart --out demo")
     )
     parser.add_argument("--out", type=a_path, default=Path("demo"), metavar="DIR", help="folder for data, runs and pictures")
-    parser.add_argument("--workers", type=whole_number(1), default=2, metavar="N", help="processes that simulate")
+    parser.add_argument("--workers", type=whole_number(1, WORKERS), default=2, metavar="N", help="processes that simulate")
     for name, what in (("regression", "regression"), ("vae", "autoencoder"), ("ldm", "diffusion model")):
         parser.add_argument(f"--{name}", nargs="+", default=[], metavar="section.key=value", help=f"settings of the {what}")
     return parser.parse_args(argv)

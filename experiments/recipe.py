@@ -10,7 +10,9 @@ from pathlib import Path
 
 from experiments import evaluate, models, train
 from experiments.command import a_path, command_help, run_command, whole_number
-from radiodiff_jax.files import output_folder
+from radiodiff_jax.errors import UserError, shown
+from radiodiff_jax.files import output_folder, output_path
+from radiodiff_jax.limits import MAPS, WORKERS
 
 TEST_SEED = 4256  # of cities that no training and no validation draws
 CARD = """predicts: {summary}
@@ -23,9 +25,14 @@ evaluations:
 def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
-    output_folder(arguments.out)
-    out, run = arguments.out, arguments.out / "run"
-    file = out / f"{arguments.name}.safetensors"
+    out, run = output_folder(arguments.out), arguments.out / "run"
+    file = output_path(out / f"{arguments.name}.safetensors")
+    if file.parent != out:
+        raise UserError(f"--name {shown(arguments.name)} is no name of a file; leave the folders out, they belong to --out", 2)
+    if arguments.real is not None:
+        from radiodiff_jax.data.sources import open_source
+
+        open_source(arguments.real, "all")  # a slip is told now, not after hours of work
 
     started = time.monotonic()
     say(1, "training on simulated cities, made by the processors meanwhile", started)
@@ -86,8 +93,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=a_path, default=Path("model"), metavar="DIR", help="folder of the run, the file and the card")
     parser.add_argument("--name", default="dpm-regression", metavar="NAME", help="of the model file")
     parser.add_argument("--real", type=a_path, metavar="DIR", help="RadioMapSeer folder of real maps to judge it on, too")
-    parser.add_argument("--cities", type=whole_number(1), default=24, metavar="N", help="test cities, 8 transmitters each")
-    parser.add_argument("--workers", type=whole_number(1), default=2, metavar="N", help="processes that simulate test cities")
+    parser.add_argument("--cities", type=whole_number(1, MAPS), default=24, metavar="N", help="test cities, 8 transmitters each")
+    parser.add_argument("--workers", type=whole_number(1, WORKERS), default=2, metavar="N",
+                        help="processes that simulate test cities")  # fmt: skip
     parser.add_argument("settings", nargs="*", metavar="section.key=value", help="settings of the training to change")
     return parser.parse_intermixed_args(argv)
 

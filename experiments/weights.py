@@ -7,6 +7,7 @@ from typing import Any
 from experiments.command import a_path, add_checkpoint, command_help, run_command, text_table, whole_number
 from experiments.dataset import image_size
 from experiments.training import CONFIGS
+from radiodiff_jax.limits import BATCH, STEPS
 
 SAFETENSORS = ".safetensors"
 
@@ -46,7 +47,7 @@ def import_config(arguments: argparse.Namespace) -> int:
     from radiodiff_jax.files import output_path
     from radiodiff_jax.original_config import convert
 
-    output_path(arguments.out)
+    output_path(arguments.out, [arguments.file])
     tree, rows = convert(read_yaml(arguments.file), str(arguments.file))
     config = build_config(tree["kind"], tree, f"what {arguments.file} says")
     write_config(arguments.out, config)
@@ -63,7 +64,7 @@ def import_perceptual(arguments: argparse.Namespace) -> int:
     from radiodiff_jax.files import output_path, write_whole
     from radiodiff_jax.models.perceptual import from_torchvision, perceptual_weights
 
-    output_path(arguments.out)
+    output_path(arguments.out, [arguments.vgg, arguments.linear])
     where = f"{arguments.vgg} and {arguments.linear}"
     arrays = from_torchvision(read_tensors(arguments.vgg), read_tensors(arguments.linear), where)
     perceptual_weights(arrays, str(arguments.vgg))  # raises UserError for other shapes
@@ -96,17 +97,18 @@ def export_run(arguments: argparse.Namespace) -> int:
 
 def export_program(arguments: argparse.Namespace) -> int:
     """Write a predictor that needs jax and nothing of this package, and a program that loads it."""
-    from radiodiff_jax.files import output_path, write_text, write_whole
+    from radiodiff_jax.files import output_path, write_text, written_together
     from radiodiff_jax.inference.exported import LOADER, predictor_program
     from radiodiff_jax.inference.loading import load_generator
 
-    output_path(arguments.out)
+    loader = output_path(arguments.out).with_suffix(".py")
+    output_path(loader)
     model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
     size = arguments.size or model.config.image_size
     program = predictor_program(model, size, arguments.batch, arguments.steps, arguments.platforms)
-    write_whole(arguments.out, lambda temporary: temporary.write_bytes(program))
-    loader = arguments.out.with_suffix(".py")
-    write_text(loader, LOADER.format(name=arguments.out.name, batch=arguments.batch, height=size[0], width=size[1]))
+    with written_together([arguments.out, loader]) as places:
+        places[arguments.out].write_bytes(program)
+        write_text(places[loader], LOADER.format(name=arguments.out.name, batch=arguments.batch, height=size[0], width=size[1]))
     scenes = f"{arguments.batch} x {size[0]} x {size[1]}"
     print(f"{arguments.out}: {len(program) / 1e6:.1f} MB, scenes of {scenes}, for {', '.join(arguments.platforms)}")
     print(f"next: python {loader} buildings.npy ROW,COLUMN gain.npy")
@@ -192,8 +194,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "Write a compiled predictor (StableHLO by jax.export) with its weights, and the twenty lines of Python that load it: "
         "they need jax, numpy and flatbuffers, and nothing of this package.", example))  # fmt: skip
     add_model(program)
-    program.add_argument("--batch", type=whole_number(1), default=1, help="scenes a call")
-    program.add_argument("--steps", type=whole_number(1), help="sampling steps (default: the model's own)")
+    program.add_argument("--batch", type=whole_number(1, BATCH), default=1, help="scenes a call")
+    program.add_argument("--steps", type=whole_number(1, STEPS), help="sampling steps (default: the model's own)")
     program.add_argument("--platforms", nargs="+", choices=("cpu", "cuda", "rocm", "tpu"), default=["cpu", "cuda"],
                          help="what it shall run on (default: cpu cuda)")  # fmt: skip
     program.add_argument("--out", type=a_path, required=True, metavar="FILE",
@@ -204,7 +206,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "Write a generator as ONNX, from the mask of the buildings and the transmitter's position to the gain: for onnxruntime on "
         "any machine, in C++, C#, Java or JavaScript. Models that draw noise are given it as a third input.", example))  # fmt: skip
     add_model(graph)
-    graph.add_argument("--steps", type=whole_number(1), help="sampling steps (default: the model's own)")
+    graph.add_argument("--steps", type=whole_number(1, STEPS), help="sampling steps (default: the model's own)")
     graph.add_argument("--weights", choices=("float32", "float16", "int8"), default="float32",
                        help="how kernels are stored; sums are float32 (default: float32)")  # fmt: skip
     graph.add_argument("--out", type=a_path, required=True, metavar="FILE", help=".onnx to write")

@@ -12,7 +12,7 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,31 @@ def kind_of(path: str | Path) -> str | None:
         return None
 
 
-def output_path(path: str | Path) -> Path:
+def is_written(path: str | Path) -> bool:
+    """Whether a whole file is there, so that it need not be made again; an empty one, as a crash may leave, is none.
+
+    Raises UserError where something else is in its place.
+    """
+    try:
+        kind = kind_of(path)
+        if kind == FILE:
+            return os.stat(path).st_size > 0
+    except OSError as error:
+        kind = error.strerror
+    if kind is not None:
+        raise UserError(f"{path} should be a file, but it is in the way as something else ({kind}); remove it")
+    return False
+
+
+def output_path(path: str | Path, inputs: Iterable[str | Path | None] = ()) -> Path:
     """The path, after a look whether a file can be written there; what is there already is left as it is.
 
-    Raises UserError where it is no ordinary file or its folder cannot be written. No folder is made.
+    Raises UserError where it is no ordinary file, is one of the `inputs`, or its folder cannot be written. No folder is made.
     """
-    return _checked(Path(path), FILE)
+    path = _checked(Path(path), FILE)
+    if any(given is not None and path.resolve() == Path(given).resolve() for given in inputs):
+        raise UserError(f"{path} is what is read, and would be written over; name another file to write")
+    return path
 
 
 def output_folder(path: str | Path) -> Path:
@@ -136,13 +155,14 @@ def telling_what_is_in_the_way(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def written_together(paths: Sequence[Path]) -> Iterator[dict[Path, Path]]:
+def written_together(paths: Sequence[Path], inputs: Iterable[Path | None] = ()) -> Iterator[dict[Path, Path]]:
     """Several files, all or none: gives for each path the one to write to meanwhile; at the end all are renamed.
 
     Those that were not written are passed over. Raises UserError, before anything is done, where one of the places cannot
-    be written, and where two are the same.
+    be written or is one of the `inputs`, and where two are the same.
     """
-    paths = [output_path(path) for path in paths]
+    inputs = list(inputs)
+    paths = [output_path(path, inputs) for path in paths]
     if len({path.resolve() for path in paths}) < len(paths):
         twice = next(path for path in paths if [one.resolve() for one in paths].count(path.resolve()) > 1)
         raise UserError(f"{twice} is to be written twice with different contents; give each file a name of its own", 2)
@@ -152,6 +172,8 @@ def written_together(paths: Sequence[Path]) -> Iterator[dict[Path, Path]]:
             parent = path.resolve().parent
             if parent not in folders:
                 with telling_what_is_in_the_way(path):
+                    for new in reversed([one for one in (parent, *parent.parents) if not one.exists()]):
+                        stack.callback(_remove_if_empty, new)
                     parent.mkdir(parents=True, exist_ok=True)
                     folders[parent] = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=parent, prefix=TEMPORARY)))
         places = {path: folders[path.resolve().parent] / path.name for path in paths}
@@ -170,6 +192,11 @@ def written_together(paths: Sequence[Path]) -> Iterator[dict[Path, Path]]:
             for target, before in done.items():
                 before.replace(target) if before.exists() else target.unlink(missing_ok=True)
             raise
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def write_text(path: str | Path, text: str) -> Path:

@@ -21,6 +21,14 @@ STEPS = 10_000
 """Sampling steps, and numbers of any such kind that a command works through in turn."""
 WORKERS = 1024
 """Processes or threads at once."""
+SITES = 10_000
+"""Transmitters of one coverage plan, and candidates for them."""
+SITE_PIXELS = 2**31
+"""Pixels of the maps of all sites of a coverage plan, which are in memory at once: 5 bytes each."""
+THRESHOLDS = 100
+"""Powers whose share of an area is told."""
+NAME_LETTERS = 100
+"""Of a name that pictures and tables show."""
 
 DOCUMENT_BYTES = 2**28
 """A JSON, CSV or PNG file: 256 MiB."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from radiodiff_jax.config_files import flatten
-from radiodiff_jax.errors import UserError
+from radiodiff_jax.errors import UserError, shown
 
 Tree = dict[str, Any]
 FACTOR = 4  # image pixels a latent pixel, of the autoencoder with three levels
@@ -171,8 +171,8 @@ def convert(tree: Any, where: str) -> tuple[Tree, list[Row]]:
 def _keep(ours: Tree, key: str, value: Any, kept: Kept, where: str) -> Row:
     try:
         converted = kept.convert(value)
-    except (TypeError, ValueError, KeyError) as error:
-        raise UserError(f"{where}: {key} is {value!r}, which cannot be taken over ({error}); mend it there") from None
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise UserError(f"{where}: {key} is {shown(value)}, which cannot be taken over ({error}); mend it there") from None
     _put(ours, kept.ours, converted)
     return Row(key, value, kept.ours, kept.word)
 

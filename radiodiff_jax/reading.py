@@ -4,8 +4,12 @@ Every JSON file has one schema, a typed dictionary beside what writes it, and is
 keys are kept, so that older and newer versions read each other's files.
 """
 
+import csv
 import hashlib
+import io
+import math
 import os
+import re
 import zipfile
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -170,6 +174,41 @@ def read_json_lines(path: Path, schema: Any = AnyObject, cure: str = "delete tha
         except ValidationError as error:
             raise DamagedFileError(f"{path}, line {number} is damaged ({first_fault(error)}); {cure}") from error
     return records
+
+
+# ---- numbers and tables ----
+
+NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+
+
+def finite_number(value: Any) -> float | None:
+    """A finite number, or the text of one in plain digits; None for everything else (1_0, inf, true, digits of other scripts)."""
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, bool) or not isinstance(text, (int, float, str)) or (isinstance(text, str) and not NUMBER.fullmatch(text)):
+        return None
+    try:
+        found = float(text)
+    except OverflowError:  # an int of more than 308 digits
+        return None
+    return found if math.isfinite(found) else None
+
+
+def read_table(path: Path, cure: str) -> list[tuple[int, list[str]]]:
+    """(line, fields) of every row of a CSV file in UTF-8 that is not blank, fields without blanks around them.
+
+    Raises MissingFileError and DamagedFileError.
+    """
+    return parse_table(read_text(path, cure), path, cure)
+
+
+def parse_table(text: str, path: Path, cure: str) -> list[tuple[int, list[str]]]:
+    """As `read_table`, of the text of the file."""
+    reader = csv.reader(io.StringIO(text, newline=None))
+    try:
+        rows = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
+    except csv.Error as error:
+        raise DamagedFileError(f"line {reader.line_num} of {path} cannot be read ({error}); {cure}") from error
+    return [(line, fields) for line, fields in rows if any(fields)]
 
 
 # ---- arrays ----

@@ -12,6 +12,7 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import (
     TEMPORARY,
     UnwritableError,
+    is_written,
     kind_of,
     output_folder,
     output_path,
@@ -152,11 +153,36 @@ def test_what_gets_in_the_way_meanwhile_undoes_what_was_written(tmp_path):
             place.write_text("new")
         two.mkdir()
     assert one.read_text() == "before" and two.is_dir() and not left_over(tmp_path)
+    with pytest.raises(ValueError, match="halfway"), written_together([tmp_path / "a" / "b" / "1"]):
+        raise ValueError("halfway")
+    assert not (tmp_path / "a").exists()
 
 
 def test_one_place_for_two_files_is_told(tmp_path):
     with pytest.raises(UserError, match="written twice"), written_together([tmp_path / "a", tmp_path / "b" / ".." / "a"]):
         pass
+
+
+def test_a_file_counts_as_written_only_if_it_is_a_file_with_something_in_it(tmp_path):
+    assert is_written(a_file(tmp_path)) and not is_written(tmp_path / "none") and not is_written(tmp_path / "file" / "below")
+    (tmp_path / "empty").touch()  # as a crash leaves a file that was renamed and not yet stored
+    assert not is_written(tmp_path / "empty")
+    for kind in ("folder", "loop", "dangling link", "pipe"):
+        path = IN_THE_WAY[kind](tmp_path)
+        with pytest.raises(UserError, match="should be a file, but it is in the way as something else .*; remove it"):
+            is_written(path)
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def test_what_is_read_is_not_written_over(tmp_path):
+    given = a_file(tmp_path)
+    (tmp_path / "link").symlink_to("file")
+    for name in ("file", "link", "x/../file"):
+        with pytest.raises(UserError, match="is what is read"):
+            output_path(tmp_path / name, [None, given])
+    with pytest.raises(UserError, match="is what is read"), written_together([tmp_path / "new", given], [given]):
+        pass
+    assert given.read_text() == "x" and not left_over(tmp_path)
 
 
 def test_numbers_beyond_the_table_of_limits_are_told():

@@ -20,11 +20,12 @@ from radiodiff_jax.data.packed.contents import VERSION
 from radiodiff_jax.data.sources import open_source
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.calibration import read_calibration
+from radiodiff_jax.inference.coverage.parts import claim
 from radiodiff_jax.inference.evaluation_files import is_number, read_evaluation
 from radiodiff_jax.inference.loading import load_model
 from radiodiff_jax.inference.measurements import read_measurements
 from radiodiff_jax.radiomapseer import content_digest
-from radiodiff_jax.reading import read_arrays, read_json_lines
+from radiodiff_jax.reading import finite_number, read_arrays, read_json_lines, read_table
 from radiodiff_jax.reporting.ablation_summary import read_ablation
 from radiodiff_jax.reporting.data_pages import read_numbers
 from radiodiff_jax.reporting.runs.logs import read_text_log
@@ -54,6 +55,7 @@ JSON = {
     "ablation.json": lambda folder: read_ablation(folder / "ablation.json"),
     "evaluation.json": lambda folder: read_evaluation(folder / "evaluation.json"),
     "numbers.json": read_numbers,
+    "parts/parts.json": lambda folder: claim(folder, {"version": "1"}),
     "benchmark.json": lambda folder: read_results(folder / "benchmark.json"),
 }
 OTHERS = {
@@ -322,3 +324,19 @@ def test_packed_arrays_that_are_a_bomb_or_hold_objects_are_refused(tmp_path, mon
 def test_lines_that_are_no_objects_are_told(tmp_path):
     (tmp_path / "a.jsonl").write_text("{}\n[1]\n")
     refused(lambda: read_json_lines(tmp_path / "a.jsonl"), "line 2 is damaged")
+
+
+def test_numbers_are_plain_digits():
+    for text, number in {"5": 5, " -2.5e3 ": -2500, ".5": 0.5, "1.": 1, "+7": 7}.items():
+        assert finite_number(text) == number and finite_number(number) == number
+    odd = ["", "1_0", "٣", "²", "0x10", "inf", "nan", "1e999", "1,2", "1 2", True, None, [1], float("nan"), 10**400, float("inf")]
+    assert [finite_number(value) for value in odd] == [None] * len(odd)
+
+
+def test_odd_tables_are_one_sentence(tmp_path):
+    path = tmp_path / "t.csv"
+    for content in (b"a" * 200_000, b"a,b\n\xff", b'"a\n' + b"b" * 200_000):
+        path.write_bytes(content)
+        refused(lambda: read_table(path, "give another"), "t.csv", "give another")
+    path.write_bytes(b"\xef\xbb\xbfa, b\r\n\r\n , \r1,2\r")
+    assert read_table(path, "give another") == [(1, ["a", "b"]), (4, ["1", "2"])]

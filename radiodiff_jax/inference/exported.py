@@ -12,6 +12,7 @@ from jax import export
 from radiodiff_jax.composition import scene_of
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.generator import Generator, Reconstructor
+from radiodiff_jax.limits import check_batch
 from radiodiff_jax.models.radiodiff import RadioDiffBackbone
 from radiodiff_jax.models.torch_weights import export_weights
 from radiodiff_jax.objectives.decoupled import Decoupled
@@ -65,6 +66,7 @@ def predictor_program(
             "compiled predictors need the package flatbuffers; install the extra with pip install 'radiodiff-jax[export]'"
         )
     _check_told(model, "a compiled predictor")
+    check_batch(batch, size)
     fitted, steps = model.for_size(size), steps or model.config.objective.sampling_steps
 
     def predict(buildings: jax.Array, position: jax.Array) -> jax.Array:
@@ -86,7 +88,7 @@ from pathlib import Path
 import numpy as np
 from jax import export
 
-PROGRAM = export.deserialize(Path(__file__).with_name("{name}").read_bytes())
+PROGRAM = export.deserialize(Path(__file__).with_name({name!r}).read_bytes())
 
 
 def predict(buildings, position):

@@ -1,14 +1,12 @@
 """Path gains that were measured at some pixels of a scene, from a CSV file."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from radiodiff_jax.errors import UserError
-from radiodiff_jax.reading import MissingFileError, read_text
+from radiodiff_jax.errors import UserError, shown
+from radiodiff_jax.reading import MissingFileError, finite_number, read_table
 from radiodiff_jax.units import STRONGEST_DB, db_to_gain
 
 COLUMNS = ("row", "column", "path gain in dB")
@@ -24,19 +22,16 @@ def read_measurements(path: Path, buildings: Bool[np.ndarray, "height width"]) -
     cure = f"give a CSV file of lines {','.join(COLUMNS)}"
     measured = np.full(buildings.shape, np.nan, np.float32)
     try:
-        text = read_text(path, cure)
-        lines = [(number, line) for number, line in enumerate(csv.reader(io.StringIO(text, newline="")), 1) if line]
+        lines = read_table(path, cure)
     except MissingFileError as error:
         raise UserError(f"{path} cannot be read (there is no such file); {cure}") from error
-    except csv.Error as error:
-        raise UserError(f"{path} cannot be read ({error}); {cure}") from error
     for position, (number, line) in enumerate(lines):
         values = _numbers(line)
-        if position == 0 and len(line) == len(COLUMNS) and not any(map(_is_number, line)):
+        if position == 0 and len(line) == len(COLUMNS) and all(finite_number(field) is None for field in line):
             continue  # names of the columns
         where = f"line {number} of {path}"
         if values is None:
-            raise UserError(f"{where} ('{','.join(line)}') must be {', '.join(COLUMNS)}, such as 128,90,-85.5")
+            raise UserError(f"{where} ({shown(','.join(line))}) must be {', '.join(COLUMNS)}, such as 128,90,-85.5")
         row, column, path_gain_db = values
         _check_place(where, row, column, buildings)
         if not np.isnan(measured[row, column]):
@@ -53,19 +48,10 @@ def read_measurements(path: Path, buildings: Bool[np.ndarray, "height width"]) -
 
 
 def _numbers(line: list[str]) -> tuple[int, int, float] | None:
-    try:
-        row, column, path_gain_db = int(line[0]), int(line[1]), float(line[2])
-    except (ValueError, IndexError):
+    found = [finite_number(field) for field in line]
+    if len(found) != len(COLUMNS) or None in found or any(number % 1 for number in found[:2]):
         return None
-    return (row, column, path_gain_db) if len(line) == len(COLUMNS) and np.isfinite(path_gain_db) else None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return int(found[0]), int(found[1]), found[2]
 
 
 def _check_place(where: str, row: int, column: int, buildings: np.ndarray) -> None:

@@ -5,6 +5,7 @@ float32 arrays in PyTorch's layout: for each of VGG16's 13 convolutions `convolu
 `convolution_{i}.bias`, i = 0..12 in order, and for the five linear layers `linear_{j}.weight` (1, channels, 1, 1).
 """
 
+import re
 from collections.abc import Mapping
 
 import jax
@@ -40,7 +41,10 @@ def from_torchvision(vgg: Mapping[str, np.ndarray], linear: Mapping[str, np.ndar
 
     Raises UserError naming `where` for a state dict that lacks one of them.
     """
-    convolutions = sorted({int(name.split(".")[1]) for name in vgg if name.startswith("features.")})
+    for found in (vgg, linear):
+        if not isinstance(found, Mapping) or not all(isinstance(value, np.ndarray) for value in found.values()):
+            raise UserError(f"{where}: one of them is no dictionary of arrays; give VGG16's and LPIPS' state dicts")
+    convolutions = sorted({int(found[1]) for name in vgg if (found := re.fullmatch(r"features\.([0-9]{1,4})\..*", str(name)))})
     arrays = {}
     for index, layer in enumerate(convolutions):
         for part in ("weight", "bias"):

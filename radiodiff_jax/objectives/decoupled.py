@@ -150,8 +150,8 @@ def needed_heads(time: float) -> tuple[str, ...]:
 class Evaluation(NamedTuple):
     """Network evaluations of a trajectory, stacked along the first axis."""
 
-    t: Float[Array, "evaluations"]
-    s: Float[Array, "evaluations"]
+    t: Float[Array, " evaluations"]
+    s: Float[Array, " evaluations"]
     x: Float[Array, "evaluations batch h w channels"]
     x0: Float[Array, "evaluations batch h w channels"]
     noise: Float[Array, "evaluations batch h w channels"]

@@ -11,8 +11,9 @@ A gain is written after the pictures that it belongs to, so a gain that exists i
 on where it stopped when it is called again with the same arguments.
 """
 
+import contextlib
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from tqdm import tqdm
 
 from radiodiff_jax import __version__
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import output_folder, write_json
+from radiodiff_jax.files import is_written, output_folder, write_json
 from radiodiff_jax.images import write_grey, write_mask
 from radiodiff_jax.limits import MAPS, SIDE, TRANSMITTERS, WORKERS, check_most
 from radiodiff_jax.radiomapseer import antenna_path, buildings_path, cars_path, gain_path, write_transmitter
@@ -36,7 +37,8 @@ from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, VISIBILI
 from radiodiff_jax.simulation.dominant_path.field_numba import PreparedMap, path_gain_grey, prepare
 from radiodiff_jax.simulation.scenes import (
     check_outside,
-    copy_tree,
+    copy_files,
+    files_of_tree,
     read_scene_mask,
     read_scene_transmitter,
     transmitters_by_map,
@@ -74,10 +76,10 @@ def write_simulated_folder(
         check_most(f"the {name} of the simulated maps", value, most)
     out = Path(out)
     arguments = {"maps": maps, "transmitters": transmitters, "size": list(size), "seed": seed}
-    _claim(out, arguments | _cars_record(cars))
     mine = of_shard(range(maps), shard)
     jobs = [partial(_simulate_city, _Task(out, map_id, cars), transmitters, size, seed) for map_id in mine]
-    _run_jobs(jobs, len(mine) * transmitters, workers, progress)
+    with _claimed(out, arguments | _cars_record(cars), shard):
+        _run_jobs(jobs, len(mine) * transmitters, workers, progress)
 
 
 def write_masks_folder(
@@ -97,10 +99,11 @@ def write_masks_folder(
     """
     _check_at_least(maps=(len(city_masks), 1), transmitters=(transmitters, 1), workers=(workers, 1), seed=(seed, 0))
     out = Path(out)
-    _claim(out, source | {"maps": len(city_masks), "transmitters": transmitters, "seed": seed} | _cars_record(cars))
+    arguments = source | {"maps": len(city_masks), "transmitters": transmitters, "seed": seed}
     tasks = [(_Task(out, map_id, cars), np.asarray(mask) != 0) for map_id, mask in enumerate(city_masks)]
     jobs = [partial(_simulate_mask, *task, transmitters, seed) for task in of_shard(tasks, shard)]
-    _run_jobs(jobs, len(jobs) * transmitters, workers, progress)
+    with _claimed(out, arguments | _cars_record(cars), shard):
+        _run_jobs(jobs, len(jobs) * transmitters, workers, progress)
 
 
 def write_gains_for_scenes(
@@ -116,13 +119,14 @@ def write_gains_for_scenes(
     scenes_root, out = Path(scenes_root), Path(out)
     check_outside(scenes_root, out, "simulated")
     transmitters = transmitters_by_map(scenes_root, cars)
+    pictures = files_of_tree(scenes_root / "png")
     number = sum(len(ids) for ids in transmitters.values())
     arguments = {"scenes": str(scenes_root.resolve()), "maps": len(transmitters), "transmitters": number}
-    _claim(out, arguments | _cars_record(cars))
-    copy_tree(scenes_root / "png", out / "png", progress)
     mine = of_shard(sorted(transmitters.items()), shard)
     jobs = [partial(_simulate_scene, _Task(out, map_id, cars), ids) for map_id, ids in mine]
-    _run_jobs(jobs, sum(len(ids) for _, ids in mine), workers, progress)
+    with _claimed(out, arguments | _cars_record(cars), shard):
+        copy_files(pictures, scenes_root / "png", out / "png", progress)
+        _run_jobs(jobs, sum(len(ids) for _, ids in mine), workers, progress)
 
 
 def of_shard(items: Sequence[Any], shard: Shard) -> Sequence[Any]:
@@ -130,11 +134,12 @@ def of_shard(items: Sequence[Any], shard: Shard) -> Sequence[Any]:
     return items[shard[0] - 1 :: shard[1]]
 
 
-def _claim(out: Path, arguments: dict[str, Any]) -> None:
-    """Record in `out` what is simulated there, or check that the same was begun there before.
+@contextlib.contextmanager
+def _claimed(out: Path, arguments: dict[str, Any], shard: Shard) -> Iterator[None]:
+    """Record in `out` what is simulated there, or check that the same was begun there before; then do it.
 
-    Raises UserError where `out` is a file, or holds anything but a simulation of the same arguments, constants and
-    program version.
+    A record that is new is taken back where the first map is refused, so that other arguments can be given. Raises UserError
+    where `out` is a file, or holds anything but a simulation of the same arguments, constants and program version.
     """
     record = {
         "program": "radiodiff_jax",
@@ -143,7 +148,17 @@ def _claim(out: Path, arguments: dict[str, Any]) -> None:
         "arguments": arguments,
         "constants": CONSTANTS._asdict() | VISIBILITY._asdict(),
     }
+    folder_there, record_there = out.exists(), is_there(out / RECORD)
     claim_with_record(out, RECORD, record)
+    try:
+        yield
+    except UserError:
+        alone = shard == (1, 1) and not record_there  # other parts may have begun with this record
+        if alone and [path.name for path in out.iterdir()] == [RECORD]:
+            (out / RECORD).unlink()
+            if not folder_there:
+                out.rmdir()
+        raise
 
 
 def claim_with_record(out: Path, name: str, record: dict[str, Any], measured: Sequence[str] = ()) -> None:
@@ -156,6 +171,8 @@ def claim_with_record(out: Path, name: str, record: dict[str, Any], measured: Se
     if out.is_file():
         raise UserError(f"{out} is a file; name a folder for the simulated maps")
     output_folder(out)
+    for part in ("png/buildings_complete", "png/antennas", "gain"):
+        output_folder(out / part)
     if is_there(path):
         found = read_json(path, AnyObject, "choose another folder or remove this one")
         found = {key: value for key, value in found.items() if key not in measured}
@@ -192,7 +209,7 @@ class _Task:
         """Those of the transmitters whose gains are not all there."""
         simulations = ("DPM", "carsDPM") if self.cars else ("DPM",)
         paths = {tx: [gain_path(self.out, name, self.map_id, tx) for name in simulations] for tx in transmitters}
-        return [tx for tx in transmitters if not all(path.exists() for path in paths[tx])]
+        return [tx for tx in transmitters if not all(is_written(path) for path in paths[tx])]
 
 
 def _check_at_least(**values: tuple[int, int]) -> None:
@@ -256,8 +273,8 @@ def _write_gains(
 ) -> None:
     for transmitter, (row, column) in places:
         path = gain_path(task.out, "DPM", task.map_id, transmitter)
-        if not path.exists():
+        if not is_written(path):
             write_grey(path, path_gain_grey(prepared, int(row), int(column)))
         path = gain_path(task.out, "carsDPM", task.map_id, transmitter)
-        if cars is not None and not path.exists():
+        if cars is not None and not is_written(path):
             write_grey(path, path_gain_grey_with_cars(prepared, cars, int(row), int(column)))

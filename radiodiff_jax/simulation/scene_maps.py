@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from tqdm import tqdm
 
+from radiodiff_jax.files import is_written, output_folder
 from radiodiff_jax.images import write_grey
 from radiodiff_jax.radiomapseer import antenna_path, buildings_path, gain_path
 from radiodiff_jax.simulation.dominant_path.field_numba import PreparedMap, path_gain_grey, prepare
@@ -55,6 +56,8 @@ def write_scene_maps(root: str | Path, names: Sequence[str], workers: int = 1, p
     Buildings are the polygons traced from the masks. Raises UserError for pictures that are missing, unreadable or odd.
     """
     root = Path(root)
+    for name in names:
+        output_folder(gain_path(root, name, 0, 0).parent)
     transmitters = transmitters_by_map(root, False)
     jobs = [partial(_write_of_map, root, map_id, tuple(ids), tuple(names)) for map_id, ids in sorted(transmitters.items())]
     total = sum(len(ids) for ids in transmitters.values())
@@ -66,7 +69,7 @@ def write_scene_maps(root: str | Path, names: Sequence[str], workers: int = 1, p
 
 def _write_of_map(root: Path, map_id: int, transmitters: tuple[int, ...], names: tuple[str, ...]) -> int:
     paths = {(tx, name): gain_path(root, name, map_id, tx) for tx in transmitters for name in names}
-    missing = [place for place, path in paths.items() if not path.exists()]
+    missing = [place for place, path in paths.items() if not is_written(path)]
     if missing:
         buildings = read_scene_mask(buildings_path(root, map_id))
         prepared = prepare(buildings)

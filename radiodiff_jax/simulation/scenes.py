@@ -4,15 +4,17 @@ import os
 import re
 import shutil
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_whole
+from radiodiff_jax.files import is_written, write_whole
 from radiodiff_jax.images import Mask, Size, read_png
 from radiodiff_jax.radiomapseer import antenna_path, buildings_path, cars_path, single_pixel
+from radiodiff_jax.reading import check_file
 
 
 def transmitters_by_map(root: Path, cars: bool) -> dict[int, list[int]]:
@@ -28,14 +30,15 @@ def transmitters_by_map(root: Path, cars: bool) -> dict[int, list[int]]:
         name = re.fullmatch(r"([0-9]{1,9})_([0-9]{1,9})", path.stem)
         if name is None:
             raise UserError(f"{path} is not named MAP_TRANSMITTER.png with two numbers; rename or remove it")
+        check_file(path, "restore it or remove it")
         found[int(name[1])].append(int(name[2]))
     if not found:
         raise UserError(f"{folder} has no pictures MAP_TRANSMITTER.png; there is nothing to simulate")
     for map_id in found:
-        if not (path := buildings_path(root, map_id)).is_file():
-            raise UserError(f"{path} is missing, but there are antennas of map {map_id}; add it or remove them")
-        if cars and not cars_path(root, map_id).is_file():
-            raise UserError(f"{cars_path(root, map_id)} is missing; --cars needs png/cars/MAP.png of every map")
+        cure = f"there are antennas of map {map_id}, so add it or remove them"
+        check_file(buildings_path(root, map_id), "save it as an 8-bit grey PNG", cure)
+        if cars:
+            check_file(cars_path(root, map_id), "save it as an 8-bit grey PNG", "--cars needs png/cars/MAP.png of every map")
     return {map_id: sorted(ids) for map_id, ids in found.items()}
 
 
@@ -70,11 +73,22 @@ def read_scene_transmitter(path: Path, size: Size) -> tuple[int, int]:
     return single_pixel(read_scene_mask(path, size), path)
 
 
-def copy_tree(source: Path, target: Path, progress: bool) -> None:
-    """Copy every file that is not there yet, each whole or not at all; hidden files are left out, links followed."""
-    walk = os.walk(source, followlinks=True)
-    files = [Path(folder, name) for folder, _, names in walk for name in names if not name.startswith(".")]
-    for path in tqdm(sorted(files), desc="copying scenes", unit=" file", disable=not progress):
+def files_of_tree(source: Path) -> list[Path]:
+    """Every file below a folder, sorted; hidden ones are left out, links followed. Raises UserError for what is no file."""
+    found, above = [], {str(source): frozenset([os.path.realpath(source)])}  # folder -> itself and those that it lies in
+    for folder, below, names in os.walk(source, followlinks=True):
+        places = {name: os.path.realpath(Path(folder, name)) for name in below}
+        below[:] = [name for name, place in places.items() if place not in above[folder]]  # a link upwards has no end
+        above |= {os.path.join(folder, name): above[folder] | {places[name]} for name in below}
+        found += [Path(folder, name) for name in names if not name.startswith(".")]
+    for path in found:
+        check_file(path, "remove it", "the link leads nowhere, so remove it")
+    return sorted(found)
+
+
+def copy_files(files: Sequence[Path], source: Path, target: Path, progress: bool) -> None:
+    """Copy every file below `source` that is not yet below `target`, each whole or not at all."""
+    for path in tqdm(files, desc="copying scenes", unit=" file", disable=not progress):
         copy = target / path.relative_to(source)
-        if not copy.exists():
+        if not is_written(copy):
             write_whole(copy, lambda temporary, path=path: shutil.copyfile(path, temporary))

@@ -18,7 +18,7 @@ from tabulate import tabulate
 
 from radiodiff_jax.composition import compose
 from radiodiff_jax.config import Config, GeneratorConfig
-from radiodiff_jax.config_files import write_config
+from radiodiff_jax.config_files import build_config, to_tree, write_config
 from radiodiff_jax.errors import TableError, UserError
 from radiodiff_jax.files import write_json
 from radiodiff_jax.models.radiodiff import RadioDiffBackbone
@@ -115,9 +115,11 @@ def unet_config(tensors: Tensors, base: RadioDiffBackbone, where: str) -> tuple[
 def configure(
     checkpoint: Checkpoint, vae: VAEConfig, generator: GeneratorConfig, where: str
 ) -> tuple[VAEConfig, GeneratorConfig | None]:
-    """Settings of the file's models: what the shapes say over the given ones. Raises UserError where they say nothing."""
+    """Settings of the file's models: what the shapes say over the given ones. Raises UserError where they say nothing, or
+    what no setting may be."""
     if checkpoint.kind == "vae":
-        return replace(vae, autoencoder=autoencoder_config(checkpoint.tensors, vae.autoencoder, where), ema=_without(vae.ema)), None
+        found = replace(vae, autoencoder=autoencoder_config(checkpoint.tensors, vae.autoencoder, where), ema=_without(vae.ema))
+        return _checked(found, where), None
     first_stage, unet = (_state(checkpoint.tensors, prefix) for prefix in (FIRST_STAGE, UNET))
     base = generator.backbone if isinstance(generator.backbone, RadioDiffBackbone) else RadioDiffBackbone(swin=SwinConfig())
     backbone, latent = unet_config(unet, base, where)
@@ -126,7 +128,13 @@ def configure(
     scale = scale_of(checkpoint, where)
     space = replace(generator.space, scale_factor=scale)
     config = replace(generator, image_size=size, backbone=backbone, space=space, ema=_without(generator.ema))
-    return replace(vae, image_size=size, autoencoder=autoencoder, ema=_without(vae.ema)), config
+    vae = replace(vae, image_size=size, autoencoder=autoencoder, ema=_without(vae.ema))
+    return _checked(vae, where), _checked(config, where)
+
+
+def _checked(config: Any, where: str) -> Any:
+    """The settings, held against their bounds."""
+    return build_config(config.kind, to_tree(config), f"what the shapes in {where} say")
 
 
 def scale_of(checkpoint: Checkpoint, where: str) -> float:

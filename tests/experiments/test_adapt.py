@@ -63,6 +63,13 @@ def metrics(run):
     return [{name: value for name, value in row.items() if name not in TIMED} for row in lines(run, "metrics")]
 
 
+def test_a_second_folder_that_is_none_is_told_before_work_begins(folder, tmp_path):
+    words = ["--from", str(folder / "source"), "--data", str(folder / "real"), "--mix", str(tmp_path / "none")]
+    with pytest.raises(UserError, match="there is no folder .*none"):
+        adapt.main([*words, "--out", str(tmp_path / "curve")])
+    assert not (tmp_path / "curve").exists()
+
+
 def test_it_starts_as_the_source(folder, adapted):
     source = load_generator(folder / "source", "best")
     assert saved_steps(adapted / "checkpoints") == [0, 2], "nothing is better than the start with this learning rate"

@@ -16,6 +16,7 @@ from radiodiff_jax.images import read_grey
 from radiodiff_jax.inference.loading import load_generator
 from radiodiff_jax.radiomapseer import COMPUTED, RadioMapFolder
 from radiodiff_jax.settings import DataConfig
+from radiodiff_jax.simulation import write_simulated_folder
 from radiodiff_jax.simulation.scene_maps import scene_maps
 from radiodiff_jax.units import gain_to_db, gain_to_grey, grey_to_gain
 from tests.micro import SHORT, TRAINING, write_data
@@ -49,6 +50,19 @@ def test_the_dominant_path_map_is_the_simulators_own(data):
     assert not (record["diffraction"][record["buildings"]]).any()
     found = scene_maps(COMPUTED, record["buildings"], tuple(record["position"].tolist()))
     assert all((found[name] == record[name]).all() for name in COMPUTED)
+
+
+def test_what_is_in_the_place_of_a_map_is_told(tmp_path):
+    write_simulated_folder(tmp_path / "data", maps=1, transmitters=1, size=(32, 32), seed=0, progress=False)
+    words = ["compute", "--root", str(tmp_path / "data"), "--workers", "1"]
+    for name in ("gain/reflections", "gain/diffraction/0_0.png"):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x") if path.suffix == "" else path.mkdir()
+        with pytest.raises(UserError, match=f"{name} (cannot be written: it is a file|should be a file)"):
+            dataset.main(words)
+        assert not (tmp_path / "data/gain/dominant_path").exists()
+        path.unlink() if path.is_file() else path.rmdir()
 
 
 def test_what_is_there_is_left_alone_and_the_rest_is_computed(data):

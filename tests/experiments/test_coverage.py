@@ -1,6 +1,7 @@
 """The whole way: real footprints -> mask -> maps -> best server, SINR, GeoTIFF, KMZ; what cannot be is told in a sentence."""
 
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -218,6 +219,28 @@ def test_choose_among_a_grid_and_by_the_simulator(mask, tmp_path, capsys):
     assert set(placed["chosen"]) < {"x", "y", "z"} and placed["bound"] is None
 
 
+def test_parts_of_the_sites_give_the_same_bytes(mask, tmp_path, model, capsys):
+    """Six sites are two groups: one task of three has nothing to do, and what is missing is made in the end."""
+    rows = ["a,2,2", "b,44,60", "c,2,60", "d,44,2", "e,24,32", "f,25,4"]
+    (tmp_path / "sites.csv").write_text("\n".join(["name,row,column", *rows]))
+    words = ["--model", str(model), "--buildings", str(mask), "--sites", str(tmp_path / "sites.csv"), "--out"]
+    assert coverage.main([*words, str(tmp_path / "whole"), "--each"]) == 0
+    for part in ("2/3", "3/3", "2/3"):
+        assert coverage.main([*words, str(tmp_path / "plan"), "--shard", part]) == 0
+    assert "part 2 of 3: maps of 2 of the 6 sites" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "plan/parts").iterdir()) == ["4.npz", "5.npz", "parts.json"]
+    assert coverage.main([*words, str(tmp_path / "plan"), "--shard", "1/3"]) == 0
+    assert coverage.main([*words, str(tmp_path / "plan"), "--each"]) == 0
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "plan" / path.name).read_bytes(), path.name
+    (tmp_path / "plan/parts/4.npz").write_bytes((tmp_path / "plan/parts/4.npz").read_bytes()[:-50])
+    with pytest.raises(UserError, match="4.npz is damaged .*; remove it"):
+        coverage.main([*words, str(tmp_path / "plan")])
+    for change in (["--windows", "1"], ["--exact"]):
+        with pytest.raises(UserError, match="parts holds maps with another"):
+            coverage.main([*words, str(tmp_path / "plan"), *change, "--shard", "1/2"])
+
+
 HEADER = "name,row,column\n"
 
 
@@ -242,6 +265,16 @@ HEADER = "name,row,column\n"
         ('[{"name": "a", "row": 2, "column": 2},\n {"name": "a", "row": 3, "column": 2}]', "line 2 of .*names 'a' a second time"),
         ('{"sites": [{"name": "a"}]}', "line 1 of .*'a' has no place"),
         ("[3]", "is no list of sites"),
+        ('{"note": "sites: [", "sites": [\n{"name": "a", "row": 2, "column": 2, "powr": 1}]}', "line 2 .* a member 'powr'; did"),
+        (f'[{{"name": "a", "row": {"9" * 400}, "column": 2}}]', "line 1 of .*: row 9.* is no whole number"),
+        ('[{"name": [1], "row": 2, "column": 2}]', r"line 1 of .*: name \[1\] is no name"),
+        ('[{"name": "a\\ud800", "row": 2, "column": 2}]', "is no name; give at most 100 letters on one line"),
+        (HEADER + '"a\nb",2,2\n', "is no name; give at most 100 letters on one line"),
+        (HEADER + "a" * 200_000 + ",2,2\n", "line 2 of .*sites.csv cannot be read"),
+        (HEADER + "a,1_0,2\n", "line 2 of .*: row '1_0' is no whole number"),
+        ("name,row,column,power_dbm\na,2,2,500\n", "power_dbm 500 is out of range; give 0 to 200 dBm"),
+        ("name,row,column,azimuth\na,2,2,1e308\n", r"azimuth 1e\+308 is out of range"),
+        (HEADER + "".join(f"s{i},2,2\n" for i in range(10_001)), "the number of sites in .* is 10001, which is too large"),
         ("{", "is no JSON"),
         (None, "cannot be read"),
     ],
@@ -252,6 +285,34 @@ def test_bad_sites_are_one_sentence(mask, tmp_path, text, says):
     with pytest.raises(UserError, match=says) as caught:
         coverage.main(["--buildings", str(mask), "--sites", str(tmp_path / "sites.csv"), "--out", str(tmp_path / "plan")])
     assert "\n" not in str(caught.value) and not (tmp_path / "plan").exists()
+
+
+@pytest.mark.parametrize("name", ["coverage.json", "power.tif", "coverage.png.aux.xml", "placement.json", "placement.png"])
+def test_what_is_in_the_way_of_a_file_is_told_before_work_begins(mask, tmp_path, name):
+    (tmp_path / "plan" / name).mkdir(parents=True)
+    (tmp_path / "sites.csv").write_text(HEADER + "a,2,2\n")
+    words = ["--exact", "--buildings", str(mask), "--sites", str(tmp_path / "sites.csv"), "--out", str(tmp_path / "plan")]
+    with pytest.raises(UserError, match=f"{name} cannot be written: it is a folder"):
+        coverage.main(words)
+    assert [path.name for path in (tmp_path / "plan").iterdir()] == [name]
+
+
+def test_maps_that_no_memory_holds_are_refused(mask, tmp_path, monkeypatch):
+    monkeypatch.setattr("radiodiff_jax.inference.coverage.plan.SITE_PIXELS", 2 * 48 * 64)
+    (tmp_path / "sites.csv").write_text(HEADER + "a,2,2\nb,3,3\nc,4,4\n")
+    words = ["--buildings", str(mask), "--sites", str(tmp_path / "sites.csv"), "--out", str(tmp_path / "plan")]
+    with pytest.raises(UserError, match="3 sites on 48 x 64 m are too many for one plan: the most are 2 sites"):
+        coverage.main(["--exact", *words])
+    assert not (tmp_path / "plan").exists()
+
+
+def test_names_are_no_formulas_and_maps_may_be_one_pixel_high(tmp_path):
+    """Nor need the folder's name be text, as in a shell of another encoding."""
+    write_mask(tmp_path / "city.png", np.zeros((1, 40), bool))
+    (tmp_path / "sites.json").write_text(json.dumps([{"name": "$\\frac{$ <b>&", "row": 0, "column": 3}]))
+    out = tmp_path / "pl\udce4n"
+    words = ["--exact", "--buildings", str(tmp_path / "city.png"), "--sites", str(tmp_path / "sites.json"), "--out", str(out)]
+    assert coverage.main(words) == 0 and "power.tif" in os.listdir(out)
 
 
 def changed(**members) -> str:
@@ -269,6 +330,11 @@ def changed(**members) -> str:
         (changed(), ["--bounds", "11.6,48.2,11.601,48.201"], "has no building within the area"),
         (changed(), ["--bounds", "11.5,48.1,11.6,48.2"], "may have at most 2048 m a side"),
         (changed(), ["--origin", "11,48"], "has coordinates of its own"),
+        (changed(), ["--crs", ""], "--crs names the coordinate system '', which is unknown"),
+        (changed(crs={"properties": {"name": "x\n" * 9999}}), [], "names the coordinate system 'x.*which is unknown"),
+        (None, ["--origin", "1000,48"], "--origin 1000,48 is no place that UTM has"),
+        (None, ["--origin", "11,90"], "--origin 11,90 is no place that UTM has"),
+        (None, ["--origin", "179.9999,10"], "lies across the meridian of 180 degrees"),
         (None, ["--crs", "EPSG:32632"], "is a mask, which --bounds and --crs have no part in"),
     ],
 )  # fmt: skip
@@ -286,7 +352,12 @@ def test_bad_places_are_one_sentence(mask, tmp_path, text, words, says):
 
 
 @pytest.mark.parametrize("words", [[], ["--sites", "s.csv", "--candidates", "c.csv"], ["--sites", "s.csv", "--origin", "1"],
-                                   ["--sites", "s.csv", "--power-dbm", "-3"], ["--place", "0"]])  # fmt: skip
+                                   ["--sites", "s.csv", "--power-dbm", "-3"], ["--place", "0"], ["--place", "100000"],
+                                   ["--sites", "s.csv", "--windows", "1000000000"], ["--sites", "s.csv", "--steps", "1000000000"],
+                                   ["--sites", "s.csv", "--bandwidth", "1e300"], ["--sites", "s.csv", "--power-dbm", "1_0"],
+                                   ["--sites", "s.csv", "--thresholds", *map(str, range(101))],
+                                   ["--sites", "s.csv", "--exact", "--steps", "2"],
+                                   ["--sites", "s.csv", "--shard", "3/2"], ["--place", "1", "--shard", "1/2"]])  # fmt: skip
 def test_wrong_usage(words):
     with pytest.raises(SystemExit) as caught:
         coverage.parse(["--buildings", "b.png", "--out", "plan", *words])

@@ -1,9 +1,11 @@
 """The recipe of the shipped model in micro: trained on a growing collection of cities, judged, packed, with its card."""
 
 import numpy as np
+import pytest
 
 from experiments import recipe
 from radiodiff_jax.config_files import read_yaml
+from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.evaluation_files import read_evaluation
 from radiodiff_jax.inference.loading import load_generator
 from radiodiff_jax.reporting.model_card import read_judged
@@ -14,6 +16,16 @@ WORDS = [
     "training.validate_every=4", "training.sample_every=4", "optimizer.warmup_steps=1", "data.transmitters_per_city=2",
     "data.cities_at_once=2", "data.simulation_workers=1",
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(["--name", "../x"], "is no name of a file"), (["--real", "nowhere"], "nowhere"), (["--name", "x" * 300], "too long")],
+)
+def test_a_slip_is_told_before_hours_of_work(words, says, tmp_path):
+    with pytest.raises(UserError, match=says):
+        recipe.main(["--config", "dpm-tiny", "--out", str(tmp_path / "model"), *words, *WORDS])
+    assert not (tmp_path / "model").exists()
 
 
 def test_from_nothing_to_a_model_file_and_a_card(tmp_path, capsys):

@@ -14,7 +14,7 @@ from experiments.training import CONFIGS
 from radiodiff_jax.composition import compose
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.inference.exported import original_tensors, predictor_program
+from radiodiff_jax.inference.exported import LOADER, original_tensors, predictor_program
 from radiodiff_jax.inference.generator import Generator
 from radiodiff_jax.inference.loading import load_model, load_run
 from radiodiff_jax.inference.model_file import write_model_file
@@ -140,6 +140,9 @@ def test_what_does_not_fit_is_a_table(folder, ldm_state, tmp_path, capsys):
         ({"model": {"weight": np.zeros(3, np.float32)}}, "neither RadioDiff's autoencoder"),
         ([1, 2], "holds a list, not the dictionary"),
         ({"model": {"encoder.conv_in.weight": np.zeros((8, 1, 3, 3), np.float32)}}, "does not have the layers"),
+        ({"model": {"encoder.conv_in.weight": np.zeros((32, 1, 3, 3), np.float32), "post_quant_conv.weight": np.zeros((0, 0, 1, 1)),
+                    "encoder.down.0.block.0.conv1.weight": np.zeros((32, 32, 3, 3), np.float32)}},
+         "what the shapes in .* say: autoencoder.latent_channels is 0: it must be at least 1|latent_channels"),
     ],
 )
 def test_other_files_are_told(tmp_path, content, sentence):
@@ -191,6 +194,32 @@ def test_a_compiled_predictor_needs_nothing_of_this_package_and_says_what_the_mo
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(np.load(tmp_path / "gain.npy"), model.predict(buildings, (20, 5)).gain, atol=1e-6)
     assert len((tmp_path / "predictor.py").read_text().splitlines()) <= 24
+
+
+def test_odd_words_of_a_predictor_are_told(tmp_path):
+    words = ["program", "--model", "dpm-regression", "--out", str(tmp_path / "p.bin")]
+    with pytest.raises(UserError, match="a batch of 60000 maps .* is too large"):
+        weights.main([*words, "--batch", "60000", "--size", "512"])
+    for more in (["--batch", "1000000000"], ["--steps", "1000000000"]):
+        with pytest.raises(SystemExit):
+            weights.main([*words, *more])
+    (tmp_path / "p.py").mkdir()
+    with pytest.raises(UserError, match="p.py cannot be written: it is a folder"):
+        weights.main(words)
+    with pytest.raises(UserError, match="to be written twice"):
+        weights.main([*words[:-1], str(tmp_path / "q.py")])
+    compile(LOADER.format(name='a"""b\\', batch=1, height=8, width=8), "loader", "exec")  # a name is no program
+    assert not (tmp_path / "p.bin").exists() and not list(tmp_path.glob(".writing*"))
+
+
+def test_perceptual_weights_that_are_none_are_told(tmp_path):
+    save_like_torch(tmp_path / "vgg.pth", {"features.x.weight": np.zeros(1, np.float32)})
+    save_like_torch(tmp_path / "linear.pth", [1])
+    words = ["perceptual", "--vgg", str(tmp_path / "vgg.pth"), "--linear", str(tmp_path / "linear.pth")]
+    with pytest.raises(UserError, match="one of them is no dictionary of arrays"):
+        weights.main([*words, "--out", str(tmp_path / "out.npz")])
+    with pytest.raises(UserError, match="is what is read"):
+        weights.main([*words, "--out", str(tmp_path / "vgg.pth")])
 
 
 def test_a_model_that_is_told_of_more_has_no_such_predictor():

@@ -7,17 +7,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments import dataset, evaluate
+import numpy as np
+
+from experiments import dataset, evaluate, weights
 from radiodiff_jax.composition import compose
+from radiodiff_jax.inference.exported import original_tensors
+from radiodiff_jax.inference.generator import Generator
 from radiodiff_jax.inference.model_file import write_model_file
 from radiodiff_jax.simulation import write_simulated_folder
+from radiodiff_jax.training.frozen import autoencoder_shapes
 from tests.data.example_folder import write_example_folder
-from tests.micro import micro
+from tests.micro import RADIODIFF, micro
 from tests.reporting.ablation_result import ablation_result
 from tests.reporting.run_folders import write_run
 from tests.simulation.cities.footprint_examples import town, write_geojson, write_osm
 
 MODEL = ["space.name=pixel", "objective.name=regression", "features=[buildings,free_space,observed]", "data.observed_range=[0,4]"]
+IMPORT = ["--config", "tiny", *RADIODIFF]
+"""Settings for the checkpoint."""
 PLAN = {
     "title": "A plan", "question": "Which?", "base": {"preset": "pixel-tiny", "settings": ["image_size=[32,32]"]},
     "settings": ["backbone.widths=[8,16]"], "budget": {"updates": 3}, "seeds": [0, 1], "reference": "a", "evaluation_maps": 2,
@@ -80,6 +87,28 @@ class Ground:
             write_model_file(path, composition, variables, {}, {"summary": "a test"}, "MIT", precision="float32")
 
         return self._made("model.safetensors", make)
+
+    @cached_property
+    def checkpoint(self) -> Path:
+        """Weights of a latent diffusion model that was never trained, by the original's names."""
+
+        def make(path: Path) -> None:
+            import jax
+            from safetensors.numpy import save_file
+
+            vae = micro("vae", "autoencoder.base_channels=32", "autoencoder.normalisation_groups=32")
+            composition = compose(micro("radiodiff"), vae)
+            shapes, first = jax.eval_shape(composition.first_variables, jax.random.key(0)), autoencoder_shapes(vae)
+            variables, params = (jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree) for tree in (shapes, first))
+            frozen = {"autoencoder": params, "scale": np.float32(0.3)}
+            save_file(original_tensors(Generator(composition, variables, frozen, "x")), path)
+
+        return self._made("checkpoint.safetensors", make)
+
+    @cached_property
+    def latent_run(self) -> Path:
+        """The same as a run folder."""
+        return self._made("latent_run", lambda path: weights.main(["import", str(self.checkpoint), "--run", str(path), *IMPORT]))
 
     @cached_property
     def evaluation(self) -> Path:

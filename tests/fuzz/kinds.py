@@ -1,7 +1,6 @@
 """Kinds of trials: each takes a way to draw, the ground and an empty folder, and gives the command to call there."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from experiments import (
     ablate,
     adapt,
     benchmark,
+    coverage,
     dataset,
     evaluate,
     ldm,
@@ -26,37 +26,14 @@ from experiments import (
 from radiodiff_jax.config import GeneratorConfig
 from radiodiff_jax.config_files import settings
 from radiodiff_jax.settings import VAEConfig
-from tests.fuzz import values
+from tests.fuzz import kinds_of_places, kinds_of_weights, values  # noqa: F401 (they register kinds too)
 from tests.fuzz.ground import CONFIG, PLAN, Ground, copy
+from tests.fuzz.registry import DRAWING, KINDS, SLOW, Draw, kind, written  # noqa: F401
 from tests.fuzz.trial import Command
 
-Draw = Callable[[st.SearchStrategy], Any]
-Kind = Callable[[Draw, Ground, Path], Command]
-KINDS: dict[str, Kind] = {}
-SLOW: set[str] = set()
-"""Kinds that compile networks or draw pages: left out of the short form."""
 NAMES = {"vae": sorted(settings(VAEConfig)), "generator": sorted(settings(GeneratorConfig))}
 UNKNOWN = ["--dry-run", "--only", "nobody"]  # said of a plan that is sound, before its networks are measured
-DRAWING = 60.0  # seconds of the processor for what compiles a network or draws figures
 MISSING = "no-data"  # where a command would begin to train, its data are not there
-
-
-def kind(slow: bool = False) -> Callable[[Kind], Kind]:
-    """Register a kind by the name of its function."""
-
-    def register(function: Kind) -> Kind:
-        KINDS[function.__name__] = function
-        SLOW.update([function.__name__] if slow else [])
-        return function
-
-    return register
-
-
-def written(folder: Path, name: str, content: bytes) -> str:
-    """Write a file of a trial; its name, relative to the folder."""
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(content)
-    return name
 
 
 def setting_words(draw: Draw, tree: str, most: int = 3) -> list[str]:
@@ -131,10 +108,14 @@ ARGUMENTS = {
     report: ["--runs", "--site", "--workers", "--log", "--data", "--ablation"],
     recipe: ["--config", "--out", "--name", "--real", "--cities", "--workers"],
     quickstart: ["--workers", "--regression", "--vae", "--ldm"],
+    coverage: ["--model", "--run", "--sites", "--bounds", "--origin", "--crs", "--power-dbm", "--frequency", "--bandwidth",
+               "--noise-figure", "--windows", "--steps", "--place", "--candidates", "--goal", "--out"],
     benchmark: ["--vae-config", "--only", "--batch", "--precision", "--repeats", "--minutes", "--markdown", "--stage"],
 }  # fmt: skip
 DATASET = {
-    "simulate": ["--out", "--scenes", "--footprints", "--maps", "--transmitters", "--size", "--seed", "--workers"],
+    "simulate": ["--out", "--scenes", "--footprints", "--maps", "--transmitters", "--size", "--seed", "--workers", "--shard"],
+    "raytrace": ["--out", "--scenes", "--size", "--seed", "--workers", "--rays", "--depth", "--noise-maps"],
+    "compute": ["--root", "--maps", "--workers"],
     "compare": ["--truth", "--other", "--simulation", "--figures", "--json"],
     "build": ["--root", "--out", "--simulation", "--buildings", "--split", "--shard-megabytes", "--beam-option", "--beam-store"],
     "check": ["--root", "--workers", "--json"],
@@ -146,7 +127,7 @@ ENOUGH = {  # with which a command is refused for want of something that is not 
     train: ["--data", MISSING, "--run", "run"], adapt: ["--from", "none", "--data", MISSING, "--out", "out"],
     ablate: ["--plan", "features", "--data", MISSING, "--out", "out", *UNKNOWN], report: ["--runs", "none", "--site", "site"],
     recipe: ["--out", "out", "--config", "none"], quickstart: ["--out", "out", "--regression", "no.such=1"],
-    benchmark: ["--config", "none"],
+    benchmark: ["--config", "none"], coverage: ["--buildings", "none.png", "--sites", "none.csv", "--out", "plan"],
 }  # fmt: skip
 
 
@@ -158,7 +139,8 @@ def arguments(draw: Draw, ground: Ground, folder: Path) -> Command:
         head, options = ENOUGH[command], ARGUMENTS[command]
     elif command is dataset:
         name = draw(st.sampled_from([*DATASET]))
-        need = {"simulate": ["--out", "out", "--scenes", "none"], "compare": ["--truth", "none", "--other", "none"],
+        need = {"simulate": ["--out", "out", "--scenes", "none"], "raytrace": ["--out", "out", "--scenes", "none"],
+                "compare": ["--truth", "none", "--other", "none"],
                 "build": ["--root", "none", "--out", "out"]}.get(name, ["--root", "none"])  # fmt: skip
         head, options = [name, *need], DATASET[name]
     else:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from radiodiff_jax.errors import UserError
+from radiodiff_jax.errors import TableError, UserError
 
 SECONDS = 10.0  # of the processor
 PATIENCE = 12.0  # times as long by the clock, for what waits; a busy machine is no fault
@@ -85,6 +85,7 @@ def attempt(command: Command, folder: Path) -> Finding | None:
             code = command.main(command.words) or 0
     except UserError as error:
         code, sentence = error.exit_code, str(error)
+        sentence = sentence.partition("\n")[0] if isinstance(error, TableError) else sentence
         if "\n" in sentence or not 0 < len(sentence) <= LONGEST_SENTENCE:
             return Finding(f"a sentence of {len(sentence)} letters in {len(sentence.splitlines())} lines", sentence[:2000])
     except SystemExit as end:

@@ -1,6 +1,7 @@
 """Simulated folders: complete, the same for any number of workers, resumable, never mixed with something else."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -190,6 +191,10 @@ FAULTS = {
     "4.png is missing": lambda root: (root / "png/buildings_complete/4.png").unlink(),
     "not named": lambda root: (root / "png/antennas/4_0.png").rename(root / "png/antennas/four.png"),
     "antennas is missing": lambda root: (root / "png/antennas").rename(root / "png/aerials"),
+    "a folder, not a file": lambda root: (root / "png/antennas/4_0.png").unlink() or (root / "png/antennas/4_0.png").mkdir(),
+    "a pipe, not a file": lambda root: os.mkfifo(root / "png/pipe"),
+    "zero is a device|zero cannot be read: it is a device": lambda root: (root / "png/zero").symlink_to("/dev/zero"),
+    "a link that leads nowhere": lambda root: (root / "png/link").symlink_to("nowhere"),
     "nothing to simulate": lambda root: [path.unlink() for path in (root / "png/antennas").iterdir()],
 }
 
@@ -200,3 +205,33 @@ def test_odd_scenes_are_refused_in_one_sentence(sentence, scenes, tmp_path):
     with pytest.raises(UserError, match=sentence) as told:
         write_gains_for_scenes(scenes, tmp_path / "out", progress=False)
     assert "\n" not in str(told.value)
+
+
+def test_a_link_upwards_in_the_pictures_has_an_end(scenes, tmp_path):
+    (scenes / "png/cars/up").symlink_to("..")
+    write_gains_for_scenes(scenes, tmp_path / "out", progress=False)
+    assert len(list((tmp_path / "out/gain/DPM").iterdir())) == 2 and not (tmp_path / "out/png/cars/up").exists()
+
+
+@pytest.mark.parametrize("name", ["gain/DPM/4_0.png", "png/antennas/4_7.png"])
+def test_what_is_in_the_place_of_a_picture_is_told(name, scenes, tmp_path):
+    (tmp_path / "out").mkdir()
+    write_gains_for_scenes(scenes, tmp_path / "out", progress=False)
+    (tmp_path / "out" / name).unlink()
+    (tmp_path / "out" / name).mkdir()
+    with pytest.raises(UserError, match=f"{name} should be a file, but it is in the way as something else .a folder."):
+        write_gains_for_scenes(scenes, tmp_path / "out", progress=False)
+    (tmp_path / "out" / name).rmdir()
+    (tmp_path / "out" / name).touch()
+    write_gains_for_scenes(scenes, tmp_path / "out", progress=False)
+    assert (tmp_path / "out" / name).stat().st_size > 0
+
+
+def test_a_refused_simulation_leaves_no_record(tmp_path):
+    arguments = {"maps": 1, "size": (32, 32), "seed": 0, "progress": False}
+    with pytest.raises(UserError, match="too few for 2000 transmitters"):
+        write_simulated_folder(tmp_path / "out", transmitters=2000, **arguments)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match="gain cannot be written: it is a file"):
+        (tmp_path / "gain").write_text("x")
+        write_simulated_folder(tmp_path, transmitters=1, **arguments)

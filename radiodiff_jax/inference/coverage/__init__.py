@@ -4,6 +4,7 @@
     sites.py          who sends: positions, powers, antennas, from CSV or JSON
     antennas.py       horizontal patterns
     gains.py          path gain of every site over the area, by a model or by the simulator
+    parts.py          the same, made by several processes or machines
     powers.py         received power, best server, SINR, shares, distributions
     plan.py           all of it for one area
     placement.py      which of many candidates to choose

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from radiodiff_jax.errors import UserError
+from radiodiff_jax.errors import UserError, shown
 from radiodiff_jax.images import read_grey
 from radiodiff_jax.reading import read_bytes, read_text
 from radiodiff_jax.simulation.cities.footprint_files import Polygon, is_geographic, read_footprints
 from radiodiff_jax.simulation.cities.footprint_windows import footprint_mask, load_library, to_metres, utm_zone
 
+UTM_SOUTH, UTM_NORTH = -80, 84
+"""Degrees of latitude between which UTM zones are."""
 LONGEST = 2048
 """Metres: the longest side of an area."""
 MARGIN = 32
@@ -105,7 +107,20 @@ def read_area(
         area = _footprint_area(path, near, bounds, system)
     if area.buildings.all():
         raise UserError(f"{path} is building everywhere; a map needs pixels outdoors, which are 0")
+    if area.system:
+        _check_degrees(area, path)
     return area
+
+
+def _check_degrees(area: Area, path: Path) -> None:
+    """Raise UserError where an area has no sound longitudes and latitudes: beyond its coordinate system, or across 180 degrees."""
+    height, width = area.size
+    corners = np.array(area.degrees(np.array([0, 0, height, height]), np.array([0, width, 0, width])))
+    if not np.isfinite(corners).all():
+        system = shown(area.system)
+        raise UserError(f"{path} lies where its coordinate system {system} has no longitudes and latitudes; name another")
+    if np.ptp(corners[0]) > 180:
+        raise UserError(f"{path} lies across the meridian of 180 degrees, which maps of degrees cannot; plan each side by itself")
 
 
 def _mask_area(path: Path, origin: Degrees | None) -> Area:
@@ -115,6 +130,11 @@ def _mask_area(path: Path, origin: Degrees | None) -> Area:
         raise UserError(f"{path} is {height} x {width} pixels, but an area has at most {LONGEST} m a side; cut it")
     if origin is None:
         return Area(buildings, 0.0, float(height), None, path.name, _digest(path))
+    if not (abs(origin[0]) <= 180 and UTM_SOUTH <= origin[1] <= UTM_NORTH):
+        raise UserError(
+            f"--origin {origin[0]:g},{origin[1]:g} is no place that UTM has; give a longitude of -180 to 180 and a latitude of "
+            f"{UTM_SOUTH} to {UTM_NORTH} degrees"
+        )
     system = utm_zone(*origin)
     left, top = _project(system, [origin])[0]
     return Area(buildings, float(left), float(top), system, path.name, _digest(path))
@@ -124,14 +144,14 @@ def _footprint_area(
     path: Path, near: Sequence[Degrees], bounds: tuple[float, float, float, float] | None, system: str | None
 ) -> Area:
     polygons = read_footprints(path)
-    named = system or _named_system(path)
-    if named and not _check_system(named, path, "--crs" if system else None):  # metres, also where numbers are small
+    named = _named_system(path) if system is None else system
+    if named is not None and not _check_system(named, path, None if system is None else "--crs"):
         system = named
     elif is_geographic(polygons):
         polygons, system = to_metres(polygons, path, "--buildings with footprints")
     else:
-        if named:
-            raise UserError(f"{path} says that it is in degrees ({named}), but has larger numbers; name its system by --crs")
+        if named is not None:
+            raise UserError(f"{path} says that it is in degrees ({shown(named)}), but has larger numbers; name its system by --crs")
         system = None
     west, south, east, north = _extent(polygons)
     if bounds is not None:
@@ -177,12 +197,12 @@ def _check_system(name: str, path: Path, option: str | None) -> bool:
     where = f"{option} names" if option else f"line {_line_of_system(path)} of {path} names"
     try:
         found = pyproj.CRS.from_user_input(name)
-    except pyproj.exceptions.CRSError:
-        raise UserError(f"{where} the coordinate system '{name}', which is unknown; name one such as EPSG:32632") from None
+    except (pyproj.exceptions.CRSError, ValueError):  # a ValueError for a zero byte
+        raise UserError(f"{where} the coordinate system {shown(name)}, which is unknown; name one such as EPSG:32632") from None
     if found.is_geographic:
         return True
     if not found.is_projected or any(axis.unit_name != "metre" for axis in found.axis_info):
-        raise UserError(f"{where} the coordinate system '{name}', which is not a plane in metres; project it, or use degrees")
+        raise UserError(f"{where} the coordinate system {shown(name)}, which is not a plane in metres; project it, or use degrees")
     return False
 
 

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int16
 
+from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.coverage import powers
 from radiodiff_jax.inference.coverage.area import Area
 from radiodiff_jax.inference.coverage.gains import GainSource
 from radiodiff_jax.inference.coverage.sites import Site
+from radiodiff_jax.limits import SITE_PIXELS
 
 THRESHOLDS = (-70.0, -80.0, -90.0, -100.0, -110.0)
 """dBm."""
@@ -120,6 +122,16 @@ class Coverage:
         return found | {"best_server_share": share, "share_covered": alone}
 
 
+def check_memory(sites: int, area: Area) -> None:
+    """Raise UserError where the maps of so many sites of an area are more than `limits.SITE_PIXELS`."""
+    pixels = area.outdoors.size
+    if sites * pixels > SITE_PIXELS:
+        raise UserError(
+            f"{sites} sites on {area.size[0]} x {area.size[1]} m are too many for one plan: the most are {SITE_PIXELS // pixels} "
+            "sites on this area, so plan a part of it, or fewer at a time"
+        )
+
+
 def cover(
     area: Area, sites: Sequence[Site], source: GainSource, radio: Radio | None = None,
     thresholds: Iterable[float] = THRESHOLDS, progress: Callable = iter,
@@ -128,6 +140,7 @@ def cover(
 
     Raises UserError where the source refuses the area or a site.
     """
+    check_memory(len(sites), area)
     radio, places = radio or Radio(), [(site.row, site.column) for site in sites]
     source.check(area.buildings, places)
     received = np.full((len(sites), *area.size), -np.inf, np.float32)

@@ -4,25 +4,27 @@ CSV begins with the names of its columns, `name` and either `row,column` or `lon
 with the same names, by itself or as the member "sites". Optional are power_dbm, gain_dbi, azimuth and pattern.
 """
 
-import csv
 import json
+import re
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from radiodiff_jax.errors import UserError, nearest
+from radiodiff_jax.errors import UserError, nearest, shown
 from radiodiff_jax.inference.coverage.antennas import PATTERNS
 from radiodiff_jax.inference.coverage.area import Area, Degrees
-from radiodiff_jax.reading import is_there, read_text
+from radiodiff_jax.limits import NAME_LETTERS, SITES, check_most
+from radiodiff_jax.reading import finite_number, is_there, parse_table, read_text
 
 POWER_DBM = 23.0
 """Sent power where a site names none."""
 PIXEL, EARTH = ("row", "column"), ("longitude", "latitude")
-NUMBERS = ("power_dbm", "gain_dbi", "azimuth")
-COLUMNS = ("name", *PIXEL, *EARTH, *NUMBERS, "pattern")
+RANGES = {"power_dbm": (0, 200, "dBm"), "gain_dbi": (-200, 200, "dBi"), "azimuth": (-360, 360, "degrees from north")}
+COLUMNS = ("name", *PIXEL, *EARTH, *RANGES, "pattern")
+RECORDED = ("best_server_share", "share_covered")
+"""What coverage.json says of a site besides; it can be given as a list of sites."""
 HEADERS = "name,row,column or name,longitude,latitude"
 
 
@@ -81,6 +83,7 @@ def read_entries(path: Path) -> list[Entry]:
             raise UserError(f"{entry.where} names '{name}' a second time (first in line {lines[name]}); give each its own name")
         lines[name] = line
         entries.append(entry)
+        check_most(f"the number of sites in {path}", len(entries), SITES)
     if not entries:
         raise UserError(f"{path} names no transmitter; add lines below the header, {HEADERS}")
     return entries
@@ -96,7 +99,7 @@ def _locate(entry: Entry, area: Area, default_power_dbm: float) -> Site:
     values, (height, width) = dict(entry.values), area.size
     if entry.place is None:
         row, column = values["row"], values["column"]
-        told = f"row {row}, column {column}"
+        told = f"row {shown(row)}, column {shown(column)}"
     else:
         if area.system is None:
             raise UserError(
@@ -117,54 +120,67 @@ def _locate(entry: Entry, area: Area, default_power_dbm: float) -> Site:
 
 
 def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.reader(text.splitlines())
     header: list[str] = []
-    for fields in reader:
-        fields = [field.strip() for field in fields]
-        if not any(fields):
-            continue
-        where = f"line {reader.line_num} of {path}"
+    for line, fields in parse_table(text, path, f"give a CSV file that begins with {HEADERS}"):
+        where = f"line {line} of {path}"
         if not header:
             header = [field.lower() for field in fields]
             _check_header(where, header, fields)
         elif len(fields) != len(header):
             raise UserError(f"{where} has {len(fields)} values, but the header has {len(header)} names; give {','.join(header)}")
         else:
-            yield reader.line_num, {name: value for name, value in zip(header, fields, strict=True) if value}
+            yield line, {name: value for name, value in zip(header, fields, strict=True) if value}
 
 
 def _check_header(where: str, header: list[str], fields: list[str]) -> None:
     if "name" not in header:
-        raise UserError(f"{where} ('{','.join(fields)}') is no header; begin the file with {HEADERS}")
+        raise UserError(f"{where} ({shown(','.join(fields))}) is no header; begin the file with {HEADERS}")
     for name in header:
         if name not in COLUMNS:
-            raise UserError(f"{where} names a column '{name}'{nearest(name, COLUMNS)}; there are {', '.join(COLUMNS)}")
+            raise UserError(f"{where} names a column {shown(name)}{nearest(name, COLUMNS)}; there are {', '.join(COLUMNS)}")
         if header.count(name) > 1:
             raise UserError(f"{where} names the column '{name}' twice; name it once")
     if not any(set(pair) <= set(header) for pair in (PIXEL, EARTH)):
-        raise UserError(f"{where} ('{','.join(fields)}') says not where the sites are; begin the file with {HEADERS}")
+        raise UserError(f"{where} ({shown(','.join(fields))}) says not where the sites are; begin the file with {HEADERS}")
 
 
 def _json_rows(text: str, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line where it begins, object) of every object of the list."""
-    decoder, where = json.JSONDecoder(), f"{path} is no list of sites"
+    places: dict[int, int] = {}
     try:
-        whole = json.loads(text)
+        whole = _with_places(text, places)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no JSON ({str(error)[:100]}); mend it, or give a CSV file") from None
     sites = whole.get("sites") if isinstance(whole, dict) else whole
     if not isinstance(sites, list) or not all(isinstance(site, dict) for site in sites):
-        raise UserError(f'{where}; give [{{"name": "a", "row": 12, "column": 30}}], or the same as the member "sites"')
-    at = text.index("[", text.index('"sites"') if isinstance(whole, dict) else 0) + 1
-    for _ in sites:
-        at = text.index("{", at)
-        row, end = decoder.raw_decode(text, at)
-        yield text.count("\n", 0, at) + 1, {name: value for name, value in row.items() if value is not None}
-        at = end
+        example = '[{"name": "a", "row": 12, "column": 30}]'
+        raise UserError(f'{path} is no list of sites; give {example}, or the same as the member "sites"')
+    breaks = [found.start() for found in re.finditer("\n", text)]
+    for site in sites:
+        line = bisect(breaks, places[id(site)]) + 1
+        for name in site:
+            if name not in (*COLUMNS, *RECORDED):
+                where = f"line {line} of {path}"
+                raise UserError(f"{where} has a member {shown(name)}{nearest(name, COLUMNS)}; there are {', '.join(COLUMNS)}")
+        yield line, {name: site[name] for name in site if site[name] is not None and name in COLUMNS}
+
+
+def _with_places(text: str, places: dict[int, int]) -> Any:
+    """The value of a JSON text; `places` gets where in it each object begins, by the object's identity."""
+    decoder, inner = json.JSONDecoder(), json.decoder.JSONObject
+
+    def parse_object(place: tuple[str, int], *more: Any) -> tuple[Any, int]:
+        found, end = inner(place, *more)
+        places[id(found)] = place[1]
+        return found, end
+
+    decoder.parse_object = parse_object
+    decoder.scan_once = json.scanner.py_make_scanner(decoder)  # the one in C does not call it
+    return decoder.decode(text)
 
 
 def _entry(where: str, row: dict[str, Any]) -> Entry:
-    name = str(row.get("name", "")).strip()
+    name = _text(where, "name", row.get("name", ""))
     if not name:
         raise UserError(f"{where} has no name; name every site")
     values: dict[str, Any] = {"name": name}
@@ -176,26 +192,34 @@ def _entry(where: str, row: dict[str, Any]) -> Entry:
     if "longitude" in values and not (abs(values["longitude"]) <= 180 and abs(values["latitude"]) <= 90):
         told = f"longitude {values['longitude']:g}, latitude {values['latitude']:g}"
         raise UserError(f"{where}: {told} is no place in degrees; give -180 to 180 and -90 to 90")
-    values |= {key: _number(where, key, row[key]) for key in NUMBERS if key in row}
+    values |= {key: _number(where, key, row[key]) for key in RANGES if key in row}
     if values.get("power_dbm", 0) < 0:
         raise UserError(
             f"{where} has a negative power of {values['power_dbm']:g} dBm; sent powers are 0 dBm (1 mW) or more, so check the unit"
         )
-    values["pattern"] = str(row.get("pattern", "omni")).strip().lower()
+    for key, (least, most, unit) in RANGES.items():
+        if not least <= values.get(key, 0) <= most:
+            raise UserError(f"{where}: {key} {values[key]:g} is out of range; give {least} to {most} {unit}")
+    values["pattern"] = _text(where, "pattern", row.get("pattern", "omni")).lower()
     if values["pattern"] not in PATTERNS:
         hint = nearest(values["pattern"], PATTERNS)
-        raise UserError(f"{where} has the pattern '{row['pattern']}'{hint}; choose one of {', '.join(PATTERNS)}")
+        raise UserError(f"{where} has the pattern {shown(row['pattern'])}{hint}; choose one of {', '.join(PATTERNS)}")
     if values["pattern"] != "omni" and "azimuth" not in values:
         raise UserError(f"{where} has the pattern {values['pattern']} but no azimuth; give its direction in degrees from north")
     return Entry(where, values)
 
 
+def _text(where: str, key: str, value: Any) -> str:
+    """A short text of one line, which a map, a table or a file's tag can show."""
+    text = value.strip() if isinstance(value, str) else str(value) if finite_number(value) is not None else None
+    if text is None or len(text) > NAME_LETTERS or not text.isprintable():
+        raise UserError(f"{where}: {key} {shown(value)} is no name; give at most {NAME_LETTERS} letters on one line")
+    return text
+
+
 def _number(where: str, key: str, value: Any, whole: bool = False) -> float | int:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = np.nan
-    if isinstance(value, bool) or not np.isfinite(number) or (whole and number != int(number)):
+    number = finite_number(value)
+    if number is None or (whole and number % 1):
         what, better = ("no whole number", "pixels counted from 0") if whole else ("no number", "one")
-        raise UserError(f"{where}: {key} '{'' if value is None else value}' is {what}; give {better}")
+        raise UserError(f"{where}: {key} {shown('' if value is None else value)} is {what}; give {better}")
     return int(number) if whole else number

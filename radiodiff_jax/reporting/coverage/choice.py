@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from radiodiff_jax.files import write_json
+from radiodiff_jax.files import write_json, written_together
 from radiodiff_jax.inference.coverage import Area, Choice, Radio, Site
 from radiodiff_jax.inference.coverage.placement import GREEDY_SHARE, UNHEARD_DB
 from radiodiff_jax.reporting.coverage.figures import draw_choice, save_white
+
+CHOICE = ("placement.json", "placement.png")
 
 
 def write_choice(
@@ -14,7 +16,6 @@ def write_choice(
 ) -> Path:
     """Write both; the path of the record. A SINR is null where more than 10 % of the pixels hear nobody."""
     unit = "%" if goal == "share" else "dB"
-    save_white(out / "placement.png", lambda: draw_choice(area, candidates, choice, unit))
     heard = [step | {"value": step["value"] if step["value"] > UNHEARD_DB + 1 else None} for step in choice.steps]
     steps = [
         {name: value for name, value in step.items() if name not in ("chosen", "swapped")}
@@ -35,4 +36,8 @@ def write_choice(
         if choice.bound is not None else "no bound is known for a quantile of SINR",
         "frequency": radio.note,
     }  # fmt: skip
-    return write_json(out / "placement.json", record)
+    path, picture = (out / name for name in CHOICE)
+    with written_together([path, picture]) as places:
+        write_json(places[path], record)
+        save_white(places[picture], lambda: draw_choice(area, candidates, choice, unit))
+    return path

@@ -107,6 +107,11 @@ def draw_distributions(axes: Axes, coverage: Coverage) -> None:
 
 def legend_png(name: str, coverage: Coverage) -> bytes:
     """The legend of an overlay: "best_server", "power" or "sinr", as the bytes of a PNG on white."""
+    with plt.rc_context({"text.parse_math": False}):  # a site's name with `$` is no formula
+        return _legend(name, coverage)
+
+
+def _legend(name: str, coverage: Coverage) -> bytes:
     if name == "best_server":
         figure = plt.figure(figsize=(1.9, 0.45 + 0.2 * min(len(coverage.sites), LEGEND_SITES + 1)), facecolor="white")
         figure.legend(handles=_patches(coverage), loc="center", title="best server", fontsize=8, frameon=False)

@@ -12,18 +12,22 @@
 """
 
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from radiodiff_jax.files import working_folder, write_json
+from radiodiff_jax.files import output_folder, output_path, write_json, written_together
 from radiodiff_jax.inference.coverage import Coverage
+from radiodiff_jax.reporting.coverage.choice import CHOICE
 from radiodiff_jax.reporting.coverage.colours import best_server_picture
 from radiodiff_jax.reporting.coverage.figures import save_coverage
 from radiodiff_jax.reporting.coverage.overlay import write_kmz
 from radiodiff_jax.reporting.coverage.rasters import NODATA, tags, write_geotiff, write_placed_png
 from radiodiff_jax.reporting.coverage.vectors import write_contours, write_netcdf
 
+FILES = ("coverage.json", "contours.geojson", "coverage.kmz", "coverage.nc", "coverage.pgw", "coverage.png", "coverage.png.aux.xml",
+         "coverage_labelled.png", "beyond.tif", "best_server.tif", "power.tif", "received.tif", "sinr.tif")  # fmt: skip
 NEEDS = {"rasterio": "GeoTIFF (.tif)", "xarray": "NetCDF (.nc)"}
 """Library -> what is not written without it."""
 
@@ -37,13 +41,20 @@ def missing_formats() -> list[str]:
     ]
 
 
+def check_outputs(out: Path, inputs: Iterable[Path | None] = ()) -> None:
+    """Raise UserError, before work begins, where one of the files cannot be written, or is one of the `inputs`."""
+    inputs = list(inputs)
+    for name in (*FILES, *CHOICE):
+        output_path(output_folder(out) / name, inputs)
+
+
 def write_outputs(coverage: Coverage, out: Path, each: bool = False) -> list[Path]:
     """Write all files that can be written here (see above) into the folder `out`; their paths, coverage.json first.
 
-    They are made in a hidden folder and moved when all are there. `each` adds the power of every site.
+    They are moved there when all are made. `each` adds the power of every site.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with working_folder(out, ".writing-coverage-") as folder:
+    with written_together([out / name for name in FILES]) as places:
+        folder = next(iter(places.values())).parent
         write_json(folder / "coverage.json", coverage.to_json())
         write_placed_png(folder / "coverage.png", best_server_picture(coverage), coverage.area)
         save_coverage(folder / "coverage_labelled.png", coverage)
@@ -53,10 +64,7 @@ def write_outputs(coverage: Coverage, out: Path, each: bool = False) -> list[Pat
             _write_geotiffs(folder, coverage, each)
         if _there("xarray"):
             write_netcdf(folder / "coverage.nc", coverage, each)
-        names = sorted((path.name for path in folder.iterdir()), key=lambda name: (name != "coverage.json", name))
-        for name in names:
-            (folder / name).replace(out / name)
-    return [out / name for name in names]
+        return [path for path, place in places.items() if place.exists()]
 
 
 def _write_geotiffs(folder: Path, coverage: Coverage, each: bool) -> None:

@@ -45,14 +45,14 @@ def write_geotiff(path: Path, bands: np.ndarray, area: Area, names: Sequence[str
         "crs": rasterio.crs.CRS.from_user_input(area.system) if area.system else rasterio.crs.CRS.from_wkt(LOCAL),
     }  # fmt: skip
 
-    def write(temporary: Path) -> None:
-        with rasterio.open(temporary, "w", **profile) as file:
+    # In memory first: GDAL takes no path that is no text in UTF-8, and has its own errors for a full disk.
+    with rasterio.MemoryFile() as memory:
+        with memory.open(**profile) as file:
             file.write(bands)
             file.update_tags(**told)
             for number, name in enumerate(names, 1):
                 file.set_band_description(number, name)
-
-    return write_whole(path, write)
+        return write_whole(path, lambda temporary: temporary.write_bytes(memory.read()))
 
 
 def write_placed_png(path: Path, picture: np.ndarray, area: Area) -> Path:

@@ -27,7 +27,7 @@ def write_contours(path: Path, coverage: Coverage) -> Path:
     area = coverage.area
     heard = np.isfinite(coverage.strongest_dbm)
     features = []
-    if heard.any():
+    if heard.any() and min(heard.shape) > 1:
         nearest = distance_transform_edt(~heard, return_distances=False, return_indices=True)
         smooth = gaussian_filter(coverage.strongest_dbm[tuple(nearest)], SMOOTHING)
         features = [_feature(coverage, level, line) for level in coverage.thresholds for line in find_contours(smooth, level)

@@ -6,7 +6,6 @@ latitude) or metres, that repeats its first point.
 """
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,14 +16,13 @@ import numpy as np
 from jaxtyping import Float
 
 from radiodiff_jax.errors import UserError, shown
-from radiodiff_jax.reading import check_file, is_there
+from radiodiff_jax.reading import check_file, finite_number, is_there
 
 Outline = Float[np.ndarray, "points 2"]
 Polygon = list[Outline]
 
 Tags = dict[str, str]
 FARTHEST = 1e8  # metres, or degrees: more than twice around the Earth
-NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
 
 
 def read_footprints(path: str | Path) -> list[Polygon]:
@@ -148,9 +146,10 @@ def _read_osm(path: Path) -> list[Polygon]:
 
 def _degrees(text: str, most: float) -> float:
     """A longitude or latitude. Raises ValueError for anything else."""
-    if not NUMBER.fullmatch(text) or abs(float(text)) > most:
+    number = finite_number(text)
+    if number is None or abs(number) > most:
         raise ValueError(f"{shown(text)} is not within {most} degrees")
-    return float(text)
+    return number
 
 
 def _tags(element: ElementTree.Element) -> Tags:

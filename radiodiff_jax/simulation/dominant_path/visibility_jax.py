@@ -38,7 +38,7 @@ def depth_maps(
 def visible(
     points: Float[Array, "points 2"], depths: Float[Array, "points bins"], targets: Float[Array, "*shape 2"],
     tolerance: float,
-) -> Bool[Array, "points *shape"]:  # fmt: skip
+) -> Bool[Array, " points *shape"]:  # fmt: skip
     """Which targets are not hidden from each point by more than `tolerance`."""
     bins = depths.shape[1]
 

@@ -46,7 +46,7 @@ def lattice_triangles(
 
 
 def cell_gains(
-    triangle_gains: Float[np.ndarray, "triangles"], buildings: Bool[np.ndarray, "height width"], row: int, column: int
+    triangle_gains: Float[np.ndarray, " triangles"], buildings: Bool[np.ndarray, "height width"], row: int, column: int
 ) -> Float[np.ndarray, "height width"]:
     """Linear path gain of every cell from that of the triangles; 0 in buildings.
 

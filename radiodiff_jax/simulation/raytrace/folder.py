@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from radiodiff_jax import __version__
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_json
+from radiodiff_jax.files import is_written, write_json
 from radiodiff_jax.images import read_grey, write_grey, write_mask
 from radiodiff_jax.limits import MAPS, SIDE, TRANSMITTERS, check_most
 from radiodiff_jax.radiomapseer import antenna_path, buildings_path, gain_path, write_transmitter
@@ -162,7 +162,7 @@ def _trace_window(
     words = np.random.SeedSequence(seeds).generate_state(1 + count)
     write_mask(buildings_path(out, map_id), buildings)
     for number, (row, column) in enumerate(place_transmitters(buildings, count, int(words[0]))):
-        if not paths[number].exists():
+        if not is_written(paths[number]):
             write_transmitter(antenna_path(out, map_id, number), buildings.shape, (row, column))
             gain = window.path_gain(buildings, int(row), int(column), *rays, int(words[1 + number]))
             write_grey(paths[number], grey_levels(gain))

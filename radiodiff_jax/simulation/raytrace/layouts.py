@@ -24,7 +24,7 @@ from jaxtyping import Bool, UInt8
 from tqdm import tqdm
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.files import write_json
+from radiodiff_jax.files import is_written, write_json
 from radiodiff_jax.images import read_grey, write_grey, write_mask
 from radiodiff_jax.radiomapseer import antenna_path, buildings_path, cars_path, gain_path, write_transmitter
 from radiodiff_jax.simulation.cities.generator import city
@@ -38,7 +38,8 @@ from radiodiff_jax.simulation.raytrace.prisms import BUILDING_HEIGHT, CAR_HEIGHT
 from radiodiff_jax.simulation.raytrace.tracing import TracedWindow
 from radiodiff_jax.simulation.scenes import (
     check_outside,
-    copy_tree,
+    copy_files,
+    files_of_tree,
     read_scene_mask,
     read_scene_transmitter,
     transmitters_by_map,
@@ -87,7 +88,8 @@ def write_ray_traced_scenes(
     there = transmitters_by_map(scenes_root, cars)
     arguments = {"scenes": str(scenes_root.resolve()), "maps": len(there), "transmitters": sum(map(len, there.values()))}
     layouts = [_Layout(out, number, tuple(ids), rays, cars) for number, ids in sorted(there.items())]
-    _trace_folder(layouts, arguments, workers, noise_maps, progress, lambda: copy_tree(scenes_root / "png", out / "png", progress))
+    pictures, source = files_of_tree(scenes_root / "png"), scenes_root / "png"
+    _trace_folder(layouts, arguments, workers, noise_maps, progress, lambda: copy_files(pictures, source, out / "png", progress))
 
 
 def write_ray_traced_layouts(
@@ -138,12 +140,12 @@ def _trace_folder(
 
 def _trace(layout: _Layout, threads: int) -> int:
     """All gains of one map that are not there; returns how many it has."""
-    if missing := [tx for tx in layout.transmitters if not all(path.exists() for path in _gains(layout, tx))]:
+    if missing := [tx for tx in layout.transmitters if not all(is_written(path) for path in _gains(layout, tx))]:
         buildings, rings, places, cars = _pictures(layout)
         library = _library(threads)
         for name, met in (("RT", None), ("carsRT", cars)):
             paths = {tx: gain_path(layout.out, name, layout.map_id, tx) for tx in missing}
-            left = [tx for tx in missing if not paths[tx].exists() and (name == "RT" or met is not None)]
+            left = [tx for tx in missing if not is_written(paths[tx]) and (name == "RT" or met is not None)]
             window = _window(library, buildings, rings, met) if left else None
             for tx in left:
                 write_grey(paths[tx], _grey(window, buildings, places[tx], layout, tx))

@@ -110,7 +110,7 @@ class TracedWindow:
             city.scene.remove("transmitter")
         return spread_sparse(cell_gains(gains, buildings, row, column), buildings)
 
-    def _solve(self, **arguments: Any) -> Float[np.ndarray, "triangles"]:
+    def _solve(self, **arguments: Any) -> Float[np.ndarray, " triangles"]:
         return np.array(self.city.solver(self.city.scene, **arguments).path_gain)[0]
 
 
