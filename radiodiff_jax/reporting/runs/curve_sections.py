@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from radiodiff_jax.reporting.markdown import count, counted, decibels, duration, figure, number, percent, plain, table
+from radiodiff_jax.reporting.markdown import count, counted, decibels, duration, figure, number, percent, table
 from radiodiff_jax.reporting.runs.analysis import (
     SKIPPED,
     Continuity,
@@ -19,9 +19,11 @@ from radiodiff_jax.reporting.runs.analysis import (
     is_loss,
     marked_steps,
     meaning,
+    phases,
 )
 from radiodiff_jax.reporting.runs.curves import (
     BUCKETS,
+    PLAIN,
     draw_curve,
     draw_marks,
     grid,
@@ -39,7 +41,8 @@ from radiodiff_jax.reporting.style import BLUE, DASHES, GREEN, SERIES, VERMILION
 
 TOO_SHORT = "There are fewer than two logged values, so there is no curve to draw yet."
 NARROW = 5.0  # times from the lowest to the highest, below which no logarithmic axis is needed for normalised losses
-FIRST = 5  # values whose median a loss is divided by
+FIRST = 5  # values whose median size a loss is divided by
+LINEAR_BELOW = 0.1  # of an axis that is logarithmic to both sides of 0
 AROUND = 25  # logged rows either side of a resume
 MOST_RESUMES = 4  # in the figure
 
@@ -56,12 +59,12 @@ def losses_section(run: Run, folder: Path) -> str:
         )
     ]
     path, link = stem(folder, "losses-normalised")
-    together, left_out = draw_normalised(path, run)
+    together = draw_normalised(path, run)
     if together:
-        without = f" Not drawn, because not all of its values are positive: {plain(_labels(left_out))}." if left_out else ""
+        each = " of its phase" if len(phases(run)) > 1 else ""
         parts.append(figure(link, f"{_labels(together)}, each relative to its start",
-                            "All losses in one picture (medians), each divided by the median of its first "
-                            f"{FIRST} values.{without}"))  # fmt: skip
+                            f"All losses in one picture (medians), each divided by the median of its first {FIRST} "
+                            f"values{each}; one that began below 0 by its size, so that it begins at -1."))  # fmt: skip
     for event, why in zip(SKIPPED, ("a loss or gradient was not finite", "the loss jumped"), strict=True):
         skipped = len(marked_steps(run, event))
         if skipped:
@@ -77,16 +80,13 @@ def draw_losses(stem: Path, run: Run) -> list[str]:
     return list(series)
 
 
-def draw_normalised(stem: Path, run: Run) -> tuple[list[str], list[str]]:
-    """All losses in one picture, each divided by the median of its first values: (shown, left out: not all positive)."""
+def draw_normalised(stem: Path, run: Run) -> list[str]:
+    """All losses in one picture, each divided by the size of its first values in the same phase; returns their names."""
     series = drawable(run, loss_names(run))
-    positive = {name: one for name, one in series.items() if one.values.min() > 0}
-    left_out = [name for name in series if name not in positive]
-    if len(positive) < 2:
-        return [], left_out
-    curves = {
-        name: thin(replace(one, values=one.values / np.median(one.values[:FIRST]))) for name, one in positive.items()
-    }
+    if len(series) < 2:
+        return []
+    curves = {name: thin(relative_to_start(one)) for name, one in series.items()}
+    positive = all(curve.low.min() > 0 for curve in curves.values())
     found = marks(run)
 
     def draw() -> Figure:
@@ -96,7 +96,11 @@ def draw_normalised(stem: Path, run: Run) -> tuple[list[str], list[str]]:
             colour, dashes = SERIES[position % len(SERIES)], DASHES[position % len(DASHES)]
             draw_curve(axes, curve, colour, dashes=dashes, band=False)
             handles.append(Line2D([], [], color=colour, linestyle=dashes, label=meaning(name).label))
-        set_scale(axes, list(curves.values()), ratio=NARROW)
+        if positive:
+            set_scale(axes, list(curves.values()), ratio=NARROW)
+        else:
+            axes.set_yscale("symlog", linthresh=LINEAR_BELOW)
+            axes.yaxis.set_major_formatter(PLAIN)
         axes.set_ylabel("loss relative to its start")
         draw_marks(axes, found)
         tidy(axes, run.last_step)
@@ -104,7 +108,17 @@ def draw_normalised(stem: Path, run: Run) -> tuple[list[str], list[str]]:
         return figure
 
     save_svg_pair(stem, draw)
-    return list(positive), left_out
+    return list(curves)
+
+
+def relative_to_start(series: Series) -> Series:
+    """Values divided by the median size of the first ones of their phase: no phase is measured by another's losses."""
+    values = series.values.copy()
+    for phase in dict.fromkeys(series.phases):
+        mine = series.phases == phase
+        start = float(np.median(np.abs(values[mine][:FIRST])))
+        values[mine] /= start if start > 0 else max(float(np.abs(values[mine]).max()), 1e-12)
+    return replace(series, values=values)
 
 
 def loss_names(run: Run) -> list[str]:
@@ -130,7 +144,7 @@ def validation_section(run: Run, folder: Path) -> str:
     if not shown:
         return "There is one validation so far; its figures are in the table below."
     top = best(run, "validation/rmse")
-    text = f" Best RMSE: {number(top.value)} ({decibels(top.value)}) at step {count(top.step)}." if top else ""
+    text = f" Best RMSE: {decibels(top.value)} ({number(top.value)}) at step {count(top.step)}." if top else ""
     return figure(link, f"Curves of {_labels(shown)} over the training steps",
                   f"On a fixed set of validation maps, raw protocol, all pixels; the best value is ringed.{text}")  # fmt: skip
 
