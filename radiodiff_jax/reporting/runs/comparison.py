@@ -126,8 +126,9 @@ def kind_section(kind: str, runs: list[Summary], folder: Path) -> list[str]:
 def comparison_row(run: Summary) -> list[str]:
     """The cells of a run."""
     return [run_link(run), plain(run.get("verdict") or "-"), state_text(run), count(run["step"]), minutes(run),
-            in_dB(best_value(run, "rmse")), *(number(best_value(run, name)) for name in ("rmse", "nmse", "ssim")), number(run["last_loss"]),
-            number(run["examples_per_s"], 3), count(run["parameters"]) if run["parameters"] else "-"]  # fmt: skip
+            in_dB(best_value(run, "rmse")), *(number(best_value(run, name)) for name in ("rmse", "nmse", "ssim")),
+            number(run["last_loss"]), number(run["examples_per_s"], 3),
+            count(run["parameters"]) if run["parameters"] else "-"]  # fmt: skip
 
 
 def draw_kind(runs: list[Summary]) -> Figure:
