@@ -109,8 +109,8 @@ def save_samples(path: Path, truth: np.ndarray, output: np.ndarray, buildings: n
 def mark_transmitter(axes: Axes, transmitter: tuple[int, int]) -> None:
     """A white cross with a dark rim at the transmitter's pixel centre."""
     x, y = transmitter[1] + 0.5, transmitter[0] + 0.5
-    axes.plot(x, y, "x", color="black", markersize=11, markeredgewidth=4)
-    axes.plot(x, y, "x", color="white", markersize=10, markeredgewidth=2, label="transmitter")
+    axes.plot(x, y, "x", color="black", markersize=11, markeredgewidth=4, label="transmitter")
+    axes.plot(x, y, "x", color="white", markersize=10, markeredgewidth=2)
 
 
 def save(figure: plt.Figure, path: Path) -> Path:
