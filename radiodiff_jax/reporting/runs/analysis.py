@@ -136,7 +136,7 @@ def state(run: Run, now: float | None = None) -> State:
     if word == "followed":
         return State("stopped", f"Stopped {place}: the log goes on with another training.")
     if age < SILENT_AFTER_S:
-        return State("running", f"Running: {place}; last line written on {moment(run.written)}.")
+        return State("running", f"Running: {place}; last update on {moment(run.written)}.")
     return State("silent", f"Silent: {place}; nothing was written since {moment(run.written)}, and no line says that it "
                            "ended.")  # fmt: skip
 

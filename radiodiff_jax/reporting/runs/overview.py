@@ -11,7 +11,7 @@ from radiodiff_jax.reporting.runs.run import KINDS
 from radiodiff_jax.units import DB_PER_GAIN
 
 INDEX_HEAD = ["run", "verdict", "trains", "state", "phase", "steps", "of", "best RMSE (dB)", "best RMSE (gain)", "best SSIM",
-              "last loss", "time (min)", "speed (examples/s)", "last line"]  # fmt: skip
+              "last loss", "time (min)", "speed (examples/s)", "last update"]  # fmt: skip
 
 
 def write_index(runs: list[Summary], folder: Path) -> bool:

@@ -135,7 +135,7 @@ def section_or_note(draw: Callable[[], str]) -> str:
 def recommendations(found: list[Advice]) -> str:
     """Every rule that found something: what it says, what was measured, what may be done."""
     if not found:
-        return "No rule found anything. The rules and their thresholds are in `radiodiff_jax/reporting/runs/rules.py`."
+        return "No issues found. The rules and their thresholds are in `radiodiff_jax/reporting/runs/rules.py`."
     return "\n".join(
         f"- **{plain(capital(one.rule))}.** Found: {plain(one.found)}. {plain(one.advice)}" for one in found
     )
