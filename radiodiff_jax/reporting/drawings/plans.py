@@ -216,7 +216,7 @@ def save_cities(folder: Path, side: int = 220) -> list[Path]:
         picture[max(place[0] - 3, 0) : place[0] + 4, max(place[1] - 3, 0) : place[1] + 4] = 255
         image = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
         path = folder / f"city-{number}.webp"
-        write_whole(path, lambda temporary, image=image: image.save(temporary, format="WEBP", quality=82, method=6))
+        write_whole(path, lambda temporary, image=image: image.save(temporary, format="WEBP", quality=74, method=6))
         written.append(path)
         told = f"RMSE {error:.2f} dB ({error / DB_PER_GAIN:.4f})"
         lines.append(f"{number}  {name}: seed {seed}, transmitter {place[0]},{place[1]}, {told}")
