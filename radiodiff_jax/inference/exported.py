@@ -60,7 +60,7 @@ def predictor_program(
     """
     if importlib.util.find_spec("flatbuffers") is None:
         raise UserError(
-            "compiled predictors need the package flatbuffers; install the extra with pip install 'radiodiff-jax[export]'"
+            "compiled predictors need the package flatbuffers; install the extra with pip install -e '.[export]'"
         )
     data = model.config.data
     if data.cars or data.observed is not None or data.computed:

@@ -20,14 +20,16 @@ MODES = {
     "phone": {"viewport": PHONE, "color_scheme": "light"},
 }
 WITH_DIAGRAMS = (
-    "guide/models.html", "architecture/index.html", "architecture/generator-tiny/index.html", "architecture/generator-pmnet/network.html",
+    "guide/models.html", "architecture/index.html", "architecture/generator-tiny/index.html",
+    "architecture/generator-pmnet/network.html",
     "runs/ldm/index.html",
 )  # fmt: skip
 WITH_FORMULAE = (
     "derivations/straight-paths.html", "derivations/elbo.html", "derivations/metrics.html", "guide/figures-of-merit.html",
 )  # fmt: skip
 OTHERS = (
-    "index.html", "guide/published-figures.html", "runs/vae/index.html", "runs/compare.html", "runs/index.html", "runs/ldm/evaluation-test_steps1.html",
+    "index.html", "guide/published-figures.html", "runs/vae/index.html",
+    "runs/compare.html", "runs/index.html", "runs/ldm/evaluation-test_steps1.html",
     "data/maps/index.html", "reference/objectives.html",
 )  # fmt: skip
 READY_MS = 20_000

@@ -217,7 +217,7 @@ def read_tensorboard(path: Path, name: str) -> Run:
     except ImportError as error:
         raise UserError(
             f"{path} is a TensorBoard file, and the package that reads it is not installed: type "
-            "`pip install 'radiodiff-jax[tensorboard]'`"
+            "`pip install -e '.[tensorboard]'`"
         ) from error
     reader = EventAccumulator(str(path), size_guidance={SCALARS: 0}, purge_orphaned_data=False)
     try:
