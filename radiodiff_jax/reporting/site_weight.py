@@ -26,6 +26,7 @@ DIAGRAMS = (VENDOR + "mermaid/mermaid.min.js", "assets/javascripts/zoom-diagrams
 FORMULAE = (VENDOR + "katex/katex.min.js", VENDOR + "katex/auto-render.min.js", "assets/javascripts/formulae.js")
 SORTING = "assets/javascripts/sort-tables.js"
 SEARCH = "assets/javascripts/search-when-asked.js"  # before Material's own script, which asks for the index
+CURVES, CURVES_STYLE = (VENDOR + "uplot/uPlot.iife.min.js", "assets/javascripts/curves.js"), VENDOR + "uplot/uPlot.min.css"
 FORMULA_STYLE = VENDOR + "katex/katex.min.css"
 REFERENCE, GENERATED = "reference/", ("architecture/",)
 IMAGE = re.compile(r'<img\b(?=[^>]*\bsrc="([^"]+)")(?![^>]*\bwidth=)[^>]*?(?=\s*/?>)')
@@ -55,6 +56,9 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     if 'class="arithmatex"' in output:
         scripts += FORMULAE
         styles.append(FORMULA_STYLE)
+    if 'class="curves"' in output:
+        scripts += CURVES
+        styles.append(CURVES_STYLE)
     here = page.url
     for style in styles:
         output = output.replace("</head>", f'<link rel="stylesheet" href="{get_relative_url(style, here)}"></head>', 1)

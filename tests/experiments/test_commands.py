@@ -315,7 +315,10 @@ def test_several_transmitters_and_a_folder_of_masks_are_one_compilation(ldm_run,
 
 @pytest.mark.parametrize(
     "more,says",
-    [(["--tx", "0,0", "1,1", "--out", "m.png"], "name a folder"), (["--tx", "0,0", "1,1", "--out", "m", "--db", "d.npy"], "name a folder")],
+    [
+        (["--tx", "0,0", "1,1", "--out", "m.png"], "name a folder"),
+        (["--tx", "0,0", "1,1", "--out", "m", "--db", "d.npy"], "name a folder"),
+    ],
 )
 def test_several_maps_are_not_written_into_one_file(scene, more, says, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -44,7 +44,8 @@ def test_check_fails_on_errors_and_writes_all_findings(root, tmp_path, capsys):
     (root / "gain/DPM/1_1.png").unlink()
     assert call("check", "--root", root, "--json", tmp_path / "found.json") == 1
     sentence = "gain/DPM/1_1.png is missing, but needed by png/antennas/1_1.png"
-    assert capsys.readouterr().out.splitlines() == [f"error: {sentence}", f"{root} (DPM): 1 error, 0 warnings; {READ.replace('8', '7')}"]
+    told = f"{root} (DPM): 1 error, 0 warnings; {READ.replace('8', '7')}"
+    assert capsys.readouterr().out.splitlines() == [f"error: {sentence}", told]
     found = json.loads((tmp_path / "found.json").read_text())
     assert found == [{"severity": "error", "file": sentence.split()[0], "sentence": sentence.split(" ", 1)[1]}]
 

@@ -8,9 +8,10 @@ import pytest
 from radiodiff_jax.reporting.evaluation_verdict import sight_sentence, verdict
 from radiodiff_jax.reporting.runs.analysis import continuity, trend
 from radiodiff_jax.reporting.runs.comparison import verdict_of_all
+from radiodiff_jax.reporting.runs.crashes import crash_cause
 from radiodiff_jax.reporting.runs.curve_sections import relative_to_start
 from radiodiff_jax.reporting.runs.logs import read_text_log
-from radiodiff_jax.reporting.runs.opening import crash_cause, few_validations, opening_verdict
+from radiodiff_jax.reporting.runs.opening import few_validations, opening_verdict
 from radiodiff_jax.reporting.runs.refresh import report
 from radiodiff_jax.reporting.runs.rules import advice
 from radiodiff_jax.reporting.runs.run import Series, read_folder
@@ -58,6 +59,7 @@ def test_every_page_opens_with_the_verdict(tmp_path):
     report([worse, two], tmp_path / "site", logs=[log])
     assert first_words(tmp_path / "site", "old") == '!!! danger "Crashed after 200 of 300 steps: out of memory"'
     text = (tmp_path / "site" / "runs" / "old" / "index.md").read_text()
+    assert "- **Crashed: out of memory.** Found: step 200, torch.cuda" in text and "No issues found" not in text
     assert "Finished" not in text and "`training.batch_size`" in text and "`optimizer.accumulate`" in text
     assert first_words(tmp_path / "site", "worse").startswith('!!! danger "6.0 dB worse than the path estimate on 8 unseen')
     assert first_words(tmp_path / "site", "two").startswith('!!! note "Not evaluated yet: nobody knows how good')

@@ -33,7 +33,8 @@ def test_extras_that_are_named_can_be_installed(texts):
 
 def test_presets_that_are_named_exist(texts):
     presets = {path.stem for path in CONFIGS.rglob("*.yaml")}
-    quoted = found(r"`[^`]*--config ([a-z][a-z0-9-]*)[` ]", texts) | found(r"(?m)^python .*--config ([a-z][a-z0-9-]*)(?: |$)", texts)
+    quoted = found(r"`[^`]*--config ([a-z][a-z0-9-]*)[` ]", texts)
+    quoted |= found(r"(?m)^python .*--config ([a-z][a-z0-9-]*)(?: |$)", texts)
     assert len(quoted) > 5 and quoted <= presets, quoted - presets
 
 

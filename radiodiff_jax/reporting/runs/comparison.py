@@ -36,6 +36,7 @@ from radiodiff_jax.reporting.runs.curves import (
     set_title,
     tidy,
 )
+from radiodiff_jax.reporting.runs.interactive import curve, element
 from radiodiff_jax.reporting.runs.overview import best_value, in_dB, minutes, run_link, sortable, state_text, wide
 from radiodiff_jax.reporting.runs.page import CURVES, Summary
 from radiodiff_jax.reporting.runs.run import KINDS
@@ -112,8 +113,9 @@ def kind_section(kind: str, runs: list[Summary], folder: Path) -> list[str]:
         if len({run["phase"] for run in drawn}) > 1:
             what = "objectives" if kind == "generator" else "phases"
             remarks += f" Losses of different {what} are not comparable."
-        parts.append(figure(f"figures/{name}", f"Loss and validation RMSE of {counted(len(drawn), 'run')} over steps and over "
-                            "time", f"Medians of the logged values, over steps and over training time.{remarks}"))  # fmt: skip
+        picture = figure(f"figures/{name}", f"Loss and validation RMSE of {counted(len(drawn), 'run')} over steps and over "
+                            "time", f"Medians of the logged values, over steps and over training time.{remarks}")  # fmt: skip
+        parts.append(asked(drawn, picture))
     known = [run for run in runs if run["settings"]]
     differing = differing_settings(known)
     if differing:
@@ -121,6 +123,22 @@ def kind_section(kind: str, runs: list[Summary], folder: Path) -> list[str]:
     elif len(known) > 1:
         parts.append("All settings that are known are equal.")
     return parts
+
+
+def asked(runs: list[Summary], picture: str) -> str:
+    """Each curve of the comparison, a line a run, over steps, time or the share of each run's own length."""
+    parts = []
+    for name in (name for name in CURVES if any(name in run["curves"] for run in runs)):
+        curves = [kept_curve(run["name"], run["curves"][name]) for run in runs if name in run["curves"]]
+        title = f"{axis_label(name)} of {counted(len(curves), 'run')}"
+        parts.append(element(title, axis_label(name), curves, "" if parts else picture))
+    return "\n\n".join(parts)
+
+
+def kept_curve(label: str, kept: dict[str, list[float | None]]) -> dict[str, Any]:
+    """A curve of a summary, JSON-ready for the page."""
+    held = {key: np.array(values, dtype=float) for key, values in kept.items()}
+    return curve(label, Thin(held["steps"], held["seconds"], *[held["values"]] * 3, False))
 
 
 def comparison_row(run: Summary) -> list[str]:

@@ -4,35 +4,14 @@ A run that crashed is never introduced by its progress, one without evaluation n
 of validations is told that they are too few to say where it goes.
 """
 
-import re
-
 from radiodiff_jax.reporting.markdown import code, count, counted, decibels, number, plain
 from radiodiff_jax.reporting.runs.analysis import of_last_phase, phase_name, state
+from radiodiff_jax.reporting.runs.crashes import crash_cause, last_words
 from radiodiff_jax.reporting.runs.rules import ENOUGH_VALIDATIONS
 from radiodiff_jax.reporting.runs.run import Run
 from radiodiff_jax.reporting.runs.verdict import UNKNOWN, Verdict, run_verdict
 
 OURS = "run folder"
-CAUSES: tuple[tuple[str, re.Pattern, str], ...] = (
-    ("out of memory", re.compile(r"out of memory|OutOfMemory|RESOURCE_EXHAUSTED|oom|MemoryError|^Killed", re.IGNORECASE),
-     "Halve `training.batch_size` and double `optimizer.accumulate`: an update then sees as many maps with half of the memory."),
-    ("numbers that are not finite", re.compile(r"not finite|\bnan\b|infinite", re.IGNORECASE),
-     "Lower `optimizer.learning_rate` or `optimizer.clip_norm`, and start again from the last checkpoint."),
-    ("time limit", re.compile(r"time ?limit|CANCELLED|SIGTERM", re.IGNORECASE),
-     "Give the same command again: it goes on from the last checkpoint."),
-    ("disk full", re.compile(r"No space left|disk quota", re.IGNORECASE),
-     "Make room where the run is written, then give the same command again: it goes on from the last checkpoint."),
-)  # fmt: skip
-"""(what a crash was by its message, the words that tell, what to do about it in our settings)."""
-
-
-def crash_cause(reason: str) -> tuple[str, str]:
-    """(cause in words, what to do) of the message that a training ended with."""
-    found = next(((words, cure) for words, pattern, cure in CAUSES if pattern.search(reason)), None)
-    return found or ("error", "Mend what the message names, then give the same command again: it goes on from the last "
-                              "checkpoint.")  # fmt: skip
-
-
 def opening_verdict(run: Run, now: float | None = None) -> Verdict:
     """The first box of a run's page. `now` is in seconds since 1970."""
     judged, crashed = run_verdict(run), crash_verdict(run, now)
@@ -52,12 +31,11 @@ def crash_verdict(run: Run, now: float | None = None) -> Verdict | None:
     """That the training ended by an error; None where it did not."""
     if state(run, now).word != "failed":
         return None
-    event = next(event for event in reversed(run.events) if event["event"] == "failed")
-    reason = str(event.get("reason", "no reason given"))
+    reason = last_words(run)
     cause, cure = crash_cause(reason)
     planned = f" of {count(run.planned)}" if run.planned else ""
     title = f"Crashed after {count(run.last_step)}{planned} steps: {cause}"
-    return Verdict("danger", title, [f"Its last words: {code(reason[:300])}.", cure], f"crashed: {cause}")
+    return Verdict("danger", title, [f"Its last words: {code(reason)}.", cure], f"crashed: {cause}")
 
 
 def log_verdict(run: Run) -> Verdict:

@@ -21,13 +21,12 @@ from radiodiff_jax.reporting.map_figures import (
     ERROR_MAP,
     ERROR_RANGE_DB,
     GAIN_MAP,
-    MapPair,
     draw_map,
-    save_map_pairs,
 )
 from radiodiff_jax.reporting.markdown import count, counted, decibels, figure, number, plain
 from radiodiff_jax.reporting.runs.curves import grid
 from radiodiff_jax.reporting.runs.run import NO_CURE, Run, Sample, modified
+from radiodiff_jax.reporting.runs.sample_sheets import save_sheet
 from radiodiff_jax.reporting.style import BLUE, MUTED, save_png_pair, save_svg_pair
 from radiodiff_jax.units import DB_PER_GAIN, gain_to_db
 
@@ -90,18 +89,8 @@ def sample_picture(sample: Sample, arrays: Arrays | None, folder: Path) -> tuple
         return "", f'![{alternative}](figures/{target.name}){{ loading="lazy" }}', [target]
     files = [target.with_name(f"{target.stem}.{shade}.png") for shade in ("light", "dark")]
     if not all(is_newer(file, sample.arrays) for file in files):
-        save_map_pairs(panels_of(arrays), "prediction - simulated (dB)", target.with_suffix(""))
+        save_sheet(target.with_suffix(""), *(one[:MOST_MAPS] for one in arrays))
     return "", figure(f"figures/{target.stem}", alternative, kind="png"), files
-
-
-def panels_of(arrays: Arrays) -> list[MapPair]:
-    """The rows of a sample's picture, one a map."""
-    rows = []
-    for truth, output, buildings in zip(*(array[:MOST_MAPS] for array in arrays), strict=True):
-        error = float(np.sqrt(np.mean((output - truth) ** 2)))
-        titles = ("simulated", "prediction", f"error, RMSE {DB_PER_GAIN * error:.2f} dB ({error:.4f})")
-        rows.append(MapPair(truth, output, buildings, None, titles))
-    return rows
 
 
 def is_newer(target: Path, source: Path) -> bool:

@@ -4,14 +4,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from radiodiff_jax.reporting.markdown import count, counted, moment, number, page, plain, table, write_page
-from radiodiff_jax.reporting.runs.analysis import phase_name
+from radiodiff_jax.reporting.runs.analysis import axis_label, phase_name
 from radiodiff_jax.reporting.runs.page import Summary
 from radiodiff_jax.reporting.runs.run import KINDS
 from radiodiff_jax.units import DB_PER_GAIN
 
-INDEX_HEAD = ["run", "verdict", "trains", "state", "phase", "steps", "of", "best RMSE (dB)", "best RMSE (gain)", "best SSIM",
-              "last loss", "time (min)", "speed (examples/s)", "last update"]  # fmt: skip
+INDEX_HEAD = ["run", "verdict", "curve", "trains", "state", "phase", "steps", "of", "best RMSE (dB)", "best RMSE (gain)",
+              "best SSIM", "last loss", "time (min)", "speed (examples/s)", "last update"]  # fmt: skip
 
 
 def write_index(runs: list[Summary], folder: Path) -> bool:
@@ -24,10 +26,10 @@ def write_index(runs: list[Summary], folder: Path) -> bool:
         f"{counted(len(runs), 'run')}: {states}. Every page is made from the files of its run; "
         "`python -m experiments.report` makes those anew whose files have changed.",
         "[All runs side by side](compare.md): curves, settings, quality against cost." if len(runs) > 1 else "",
-        sortable(table(INDEX_HEAD, [index_row(run) for run in newest], 5)),
+        sortable(table(INDEX_HEAD, [index_row(run) for run in newest], 6)),
         "Verdict: what the newest evaluation found, against the best formula that needs no training. RMSE and SSIM are the "
-        "best of the validations in the run: raw protocol, all pixels, mean over a fixed set of validation maps. Click a "
-        "head to sort.",
+        "best of the validations in the run, *curve* is its course (logarithmic): raw protocol, all pixels, mean over a fixed set of "
+        "validation maps. Click a head to sort.",
     ]
     if any(run["gone"] for run in runs):
         parts.append("*Folder gone*: the run's folder is no longer where it was; its page stays until you delete it.")
@@ -71,11 +73,33 @@ def in_dB(gain: float | None) -> str:  # noqa: N802
     return "-" if gain is None else f"{DB_PER_GAIN * gain:.2f}"
 
 
+SPARK = (72, 20, 40)  # width and height in pixels, most points
+
+
+def sparkline(run: Summary) -> str:
+    """The validation RMSE, else the loss, over the run as a small drawing; "-" without a curve."""
+    name = next((name for name in ("validation/rmse", "loss") if name in run["curves"]), None)
+    if name is None:
+        return "-"
+    width, height, most = SPARK
+    kept = run["curves"][name]
+    places = [round(i) for i in np.linspace(0, len(kept["values"]) - 1, min(most, len(kept["values"])))]
+    steps, values = (np.array([kept[key][i] for i in places], float) for key in ("steps", "values"))
+    values = np.log(values) if (values > 0).all() else values
+    x, y = (one - one.min() for one in (steps, values))
+    points = " ".join(
+        f"{1 + (width - 2) * a:.1f},{height - 1 - (height - 2) * b:.1f}"
+        for a, b in zip(x / max(x.max(), 1e-12), y / max(y.max(), 1e-12), strict=True)
+    )
+    return (f'<svg class="spark" width="{width}" height="{height}" role="img" aria-label="{axis_label(name)} over the run">'
+            f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="1.5"/></svg>')  # fmt: skip
+
+
 def index_row(run: Summary) -> list[str]:
     """The cells of a run."""
     return [
-        run_link(run), plain(run.get("verdict") or "-"), KINDS.get(run["kind"], plain(run["kind"])), state_text(run),
-        plain(phase_name(run["phase"], short=True)), count(run["step"]),
+        run_link(run), plain(run.get("verdict") or "-"), sparkline(run), KINDS.get(run["kind"], plain(run["kind"])),
+        state_text(run), plain(phase_name(run["phase"], short=True)), count(run["step"]),
         count(run["planned"]) if run["planned"] else "-", in_dB(best_value(run, "rmse")),
         number(best_value(run, "rmse")), number(best_value(run, "ssim")), number(run["last_loss"]), minutes(run),
         number(run["examples_per_s"], 3), moment(run["written"]).removesuffix(" UTC") if run["written"] else "-",

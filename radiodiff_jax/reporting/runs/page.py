@@ -23,7 +23,7 @@ from radiodiff_jax.reporting.markdown import (
     table,
     write_page,
 )
-from radiodiff_jax.reporting.runs import curve_sections, settings
+from radiodiff_jax.reporting.runs import curve_sections, resumes, settings
 from radiodiff_jax.reporting.runs.analysis import (
     ENDINGS,
     GAIN,
@@ -101,7 +101,7 @@ def write_run_page(
         ("All logged figures", lambda: metrics_section(run)),
         ("Optimizer", lambda: curve_sections.optimizer_section(run, folder)),
         ("Speed", lambda: curve_sections.speed_section(run, folder)),
-        ("Resumes", lambda: curve_sections.continuity_section(run, folder)),
+        ("Resumes", lambda: resumes.continuity_section(run, folder)),
         ("Architecture", lambda: settings.architecture_section(run, folder)),
         ("Settings", lambda: settings.settings_section(run, presets)),
         ("Environment", lambda: settings.environment_section(run)),

@@ -10,6 +10,7 @@ import numpy as np
 
 from radiodiff_jax.reporting.markdown import count, counted, number, percent
 from radiodiff_jax.reporting.runs.analysis import counting, marked_steps, of_last_phase
+from radiodiff_jax.reporting.runs.crashes import crash_cause, last_words
 from radiodiff_jax.reporting.runs.run import Run, is_number
 
 ENOUGH_VALIDATIONS = 8
@@ -191,8 +192,17 @@ def non_finite_steps(run: Run) -> Advice | None:
     )
 
 
+def crashed(run: Run) -> Advice | None:
+    """The training was ended by an error that no resume came after."""
+    last = next((event["event"] for event in reversed(run.events) if event["event"] in ("failed", "resumed", "finished")), "")
+    if last != "failed":
+        return None
+    cause, cure = crash_cause(last_words(run))
+    return Advice(f"crashed: {cause}", f"step {count(run.last_step)}, {last_words(run)}", cure)
+
+
 RULES: tuple[Callable[[Run], Advice | None], ...] = (
-    non_finite_steps, overfitting, plateau, kl_collapse, discriminator_winning, input_bound, uneven_speed,
+    crashed, non_finite_steps, overfitting, plateau, kl_collapse, discriminator_winning, input_bound, uneven_speed,
     always_clipped,
 )  # fmt: skip
 
