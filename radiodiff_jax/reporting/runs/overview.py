@@ -28,8 +28,8 @@ def write_index(runs: list[Summary], folder: Path) -> bool:
         "[All runs side by side](compare.md): curves, settings, quality against cost." if len(runs) > 1 else "",
         sortable(table(INDEX_HEAD, [index_row(run) for run in newest], 6)),
         "Verdict: what the newest evaluation found, against the best formula that needs no training. RMSE and SSIM are the "
-        "best of the validations in the run, *curve* is its course (logarithmic): raw protocol, all pixels, mean over a fixed set of "
-        "validation maps. Click a head to sort.",
+        "best of the validations in the run, *curve* is its course (logarithmic): raw protocol, all pixels, mean over a fixed "
+        "set of validation maps. Click a head to sort.",
     ]
     if any(run["gone"] for run in runs):
         parts.append("*Folder gone*: the run's folder is no longer where it was; its page stays until you delete it.")
