@@ -67,6 +67,7 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     output = f"{head}{tags}{found}{tail}" if found else output
     sortable = "" if 'class="sortable"' in output else f'<script src="{get_relative_url(SORTING, here)}"></script>'
     output = output.replace(sortable, "") if sortable else output
+    output = output.replace('role="dialog"', 'role="dialog" aria-label="Search"', 1)  # the theme's search has no name
     search = f'<script src="{get_relative_url(SEARCH, here)}"></script>'
     output = without_indents(output.replace("</head>", f"{search}</head>", 1))
     folder = (Path(config.docs_dir) / page.file.src_uri).parent
