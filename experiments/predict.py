@@ -56,8 +56,8 @@ def jobs_of(arguments: argparse.Namespace) -> list[argparse.Namespace]:
 
 
 def is_many(arguments: argparse.Namespace) -> bool:
-    """Whether more than one map is asked for, so that `--out` and `--db` are folders."""
-    return len(arguments.tx) > 1 or arguments.buildings.is_dir()
+    """Whether more than one map is asked for, so that `--out` and `--db` are folders; a name without ending is a folder."""
+    return len(arguments.tx) > 1 or not arguments.buildings.suffix or arguments.buildings.is_dir()
 
 
 def predict_one(arguments: argparse.Namespace, model: "Generator | None") -> tuple["Generator", list[str]]:
@@ -172,7 +172,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             given = getattr(arguments, option)
             if given is not None and given.suffix.lower() in (".png", ".npy"):
                 parser.error(f"--{option} {given} is one file, and several maps are asked for; name a folder")
-        if arguments.buildings.is_dir() and (arguments.cars or arguments.measurements):
+        if len(arguments.tx) == 1 and (arguments.cars or arguments.measurements):
             parser.error("--cars and --measurements are of one scene; name one mask as --buildings with them")
         return arguments
     if arguments.out.suffix.lower() != ".png":

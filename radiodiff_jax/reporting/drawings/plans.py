@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
@@ -52,6 +53,13 @@ def bare(axes: Axes) -> None:
     axes.set_ylabel("")
 
 
+def draw_plan(axes: Axes, buildings: np.ndarray) -> None:
+    """Buildings in grey on the ground of the page, light or dark."""
+    height, width = buildings.shape
+    shown = np.ma.masked_where(~buildings, buildings)
+    axes.imshow(shown, cmap=ListedColormap([BUILDINGS]), interpolation="nearest", extent=(0, width, height, 0))
+
+
 def draw_gain(axes: Axes, gain: np.ndarray, buildings: np.ndarray | None, title: str, place: tuple[int, int] | None = None):
     """A radio map in dB on bare axes."""
     shown = draw_map(axes, gain_to_db(gain), buildings, title, GAIN_MAP, WEAKEST_DB, STRONGEST_DB)
@@ -66,7 +74,7 @@ def scene() -> Figure:
     buildings, place, gain = example()
     figure, (walls, sender, map_) = row_of(3)
     for axes, title in ((walls, "buildings (mask)"), (sender, "transmitter (row, column)")):
-        axes.imshow(buildings, cmap="Greys", vmin=0, vmax=1.6, interpolation="nearest")
+        draw_plan(axes, buildings)
         axes.set_title(title, fontsize=10)
         bare(axes)
     mark_transmitter(sender, place)
@@ -108,7 +116,7 @@ def dominant_paths() -> Figure:
     prepared = prepare(layout.buildings, layout.polygons)
     bends = last_bends(prepared, row, column)
     figure, axes = plt.subplots(figsize=(4.6, 4.4), layout="constrained")
-    axes.imshow(layout.buildings, cmap="Greys", vmin=0, vmax=1.6, interpolation="nearest", extent=(0, 256, 256, 0))
+    draw_plan(axes, layout.buildings)
     bare(axes)
     seen: set[str] = set()
     for receiver in receivers_of(layout.buildings, bends, (row, column)):
@@ -177,7 +185,7 @@ def prediction_windows() -> Figure:
     layout = city(CITY_SEEDS["a grid"], 512, 512)
     place = tuple(int(one) for one in place_transmitters(layout.buildings, 1, 1)[0])
     figure, axes = plt.subplots(figsize=(4.4, 4.1), layout="constrained")
-    axes.imshow(layout.buildings, cmap="Greys", vmin=0, vmax=1.6, interpolation="nearest", extent=(0, 512, 512, 0))
+    draw_plan(axes, layout.buildings)
     axes.grid(False)
     for number, (rows, columns) in enumerate(windows((512, 512), (256, 256), place, 3)):
         colour, corner = (BLUE, VERMILION, GREEN)[number % 3], (columns.start + 1, rows.start + 1)

@@ -24,7 +24,7 @@ def write_index(runs: list[Summary], folder: Path) -> bool:
     states = ", ".join(f"{number} {word}" for word, number in Counter(run["state"] for run in runs).items())
     parts = [
         f"{counted(len(runs), 'run')}: {states}. Every page is made from the files of its run; "
-        "`python -m experiments.report` makes those anew whose files have changed.",
+        "`python -m experiments.report` updates those whose files have changed.",
         "[All runs side by side](compare.md): curves, settings, quality against cost." if len(runs) > 1 else "",
         sortable(table(INDEX_HEAD, [index_row(run) for run in newest], 6)),
         "Verdict: what the newest evaluation found, against the best formula that needs no training. RMSE and SSIM are the "
