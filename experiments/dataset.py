@@ -4,15 +4,17 @@ import argparse
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from experiments.command import a_path, command_help, run_command, seed_number, shard, text_table, whole_number
-from radiodiff_jax.data.checks.inventory import counted
+from radiodiff_jax.data.checks.inventory import Inventory, counted
 from radiodiff_jax.data.splits import RULES
 from radiodiff_jax.errors import UserError, shown
 from radiodiff_jax.files import output_folder, output_path, write_json
 from radiodiff_jax.limits import MAPS, SIDE, TRANSMITTERS, WORKERS
 from radiodiff_jax.radiomapseer import COMPUTED, MISSING, SIMULATIONS, SIZE_MULTIPLE, RadioMapFolder, simulations_in
 from radiodiff_jax.simulation.raytrace.library import CITIES
+from radiodiff_jax.units import DB_PER_GAIN
 
 SHOWN = 50  # lines of a long list that are printed; --json has them all
 
@@ -246,9 +248,9 @@ def run_compare(arguments: argparse.Namespace) -> None:
 
     check_outputs(arguments)
     result = compare_folders(arguments.truth, arguments.other, arguments.simulation, arguments.other_simulation)
-    rows = [[f"{row['map']}_{row['transmitter']}", *(row[name] for name in FIGURES)] for row in result["maps"]]
-    summary = [[name, *(result[name][figure] for figure in FIGURES)] for name in ("mean", "median")]
-    head = ["map", "RMSE", "NMSE", "SSIM", "PSNR (dB)", "within 1", "within 2", "within 5 grey levels"]
+    rows = [[f"{row['map']}_{row['transmitter']}", in_decibels(row), *(row[name] for name in FIGURES)] for row in result["maps"]]
+    summary = [[name, in_decibels(result[name]), *(result[name][figure] for figure in FIGURES)] for name in ("mean", "median")]
+    head = ["map", "RMSE (dB)", "RMSE", "NMSE", "SSIM", "PSNR (dB)", "within 1", "within 2", "within 5 grey levels"]
     print(text_table(head, rows[:SHOWN] + summary))
     print(f"{len(rows)} radio maps, raw protocol, all pixels{_more(rows, '; the mean and the median are of all')}")
     for side in ("truth", "other"):
@@ -267,6 +269,11 @@ def run_compare(arguments: argparse.Namespace) -> None:
         written = save_differences(truth, other, chosen, arguments.figures / "differences", ("truth", "other"))
         for path in written + save_difference_curves(counts, arguments.figures / "errors"):
             print(f"figure: {path}")
+
+
+def in_decibels(row: dict[str, Any]) -> str:
+    """The raw RMSE of a row in dB."""
+    return f"{DB_PER_GAIN * row['rmse']:.2f}"
 
 
 def run_build(arguments: argparse.Namespace) -> None:
@@ -306,14 +313,26 @@ def run_check(arguments: argparse.Namespace) -> int:
         print(f"... and {len(findings) - SHOWN} more (all of them with --json FILE)")
     inventory = take_inventory(root)
     if arguments.complete or inventory.is_real:
-        rows = [[f"gain/{name}", len(pairs), len(real_pairs(name))] for name, pairs in inventory.gains.items()]
-        print(text_table(["RadioMapSeer", "here", "in the whole set"], rows))
+        rows = [[f"gain/{name}", len(pairs), len(real_pairs(name)), len(real_pairs(name) - pairs)]
+                for name, pairs in inventory.gains.items()]  # fmt: skip
+        print(text_table(["RadioMapSeer", "here", "in the whole set", "lacking"], rows))
     errors = sum(finding.severity == "error" for finding in findings)
     print(f"{root} ({', '.join(simulations_in(root)) or 'no simulations'}): "
-          f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'warning')}")  # fmt: skip
+          f"{counted(errors, 'error')}, {counted(len(findings) - errors, 'warning')}; "
+          f"{what_was_read(root, inventory, arguments.quick, arguments.complete)}")  # fmt: skip
     if arguments.json:
         write_json(arguments.json, [finding.to_json() for finding in findings])
     return 1 if errors else 0
+
+
+def what_was_read(root: Path, inventory: Inventory, quick: bool, complete: bool) -> str:
+    """How much was looked at, and how a part of RadioMapSeer is held against the whole set."""
+    gains = sum(map(len, inventory.gains.values()))
+    said = "looked at the names of" if quick else "read"
+    text = f"{said} {counted(gains, 'radio map')} of {counted(len(inventory.maps), 'layout')}"
+    if complete or (root / "simulation.json").is_file() or inventory.is_real:
+        return text
+    return f"{text}; --complete tells what it lacks of the whole RadioMapSeer"
 
 
 def run_explore(arguments: argparse.Namespace) -> None:

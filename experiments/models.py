@@ -79,9 +79,9 @@ def picture(arguments: argparse.Namespace) -> int:
     buildings, place, truth = simulated_scene(size=model.config.image_size)
     found = model.predict(buildings, place).gain
     error = float(np.sqrt(np.mean((found - grey_to_gain(truth)) ** 2)))
-    titles = "simulated", "predicted", f"error: RMSE {error:.4f} = {DB_PER_GAIN * error:.2f} dB"
+    titles = "simulated", "prediction", f"error, RMSE {DB_PER_GAIN * error:.2f} dB ({error:.4f})"
     shown = MapPair(truth, gain_to_grey(found), buildings, place, titles)
-    for path in save_map_pairs([shown], "predicted - simulated (dB)", arguments.out):
+    for path in save_map_pairs([shown], "prediction - simulated (dB)", arguments.out):
         print(path)
     return 0
 

@@ -1,15 +1,19 @@
-"""Predict the radio map of one scene: an 8-bit grey PNG, a labelled picture beside it, decibels if asked for."""
+"""Predict radio maps: of each an 8-bit grey PNG, a labelled picture beside it, decibels if asked for.
+
+Several transmitters, or a folder of masks, are predicted one after the other by one compiled model."""
 
 import argparse
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from experiments.command import a_path, add_model, command_help, run_command, seed_number, whole_number
-from radiodiff_jax.errors import shown
+from radiodiff_jax.errors import UserError, shown
 from radiodiff_jax.limits import SAMPLES, STEPS
+from radiodiff_jax.reporting.markdown import duration
 
 if TYPE_CHECKING:
     from radiodiff_jax.inference.generator import Generator
@@ -17,10 +21,48 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "dpm-regression"
 
+
 def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
+    jobs, model, begun = jobs_of(arguments), None, time.monotonic()
+    for number, job in enumerate(jobs, start=1):
+        model, lines = predict_one(job, model)
+        if len(jobs) == 1:
+            print("\n".join(lines))
+            continue
+        pace = (time.monotonic() - begun) / number
+        left = f", about {duration(pace * (len(jobs) - number))} left" if number < len(jobs) else ""
+        print(f"{number} of {len(jobs)}: {job.out} ({pace:.1f} s a map{left})", flush=True)
+    return 0
 
+
+def jobs_of(arguments: argparse.Namespace) -> list[argparse.Namespace]:
+    """The arguments of each single map: every transmitter in every mask, named MASK_ROW_COL.png in the folder `--out`."""
+    masks = [arguments.buildings]
+    if arguments.buildings.is_dir():
+        masks = sorted(path for path in arguments.buildings.iterdir() if path.suffix.lower() == ".png")
+        if not masks:
+            raise UserError(f"{arguments.buildings} holds no PNG; name a mask of buildings, or a folder of them, as --buildings")
+    if not is_many(arguments):
+        return [argparse.Namespace(**vars(arguments) | {"tx": arguments.tx[0]})]
+    jobs = []
+    for mask in masks:
+        for row, column in arguments.tx:
+            name = f"{mask.stem}_{row}_{column}"
+            db = {} if arguments.db is None else {"db": arguments.db / f"{name}.npy"}
+            one = {"buildings": mask, "tx": (row, column), "out": arguments.out / f"{name}.png"} | db
+            jobs.append(argparse.Namespace(**vars(arguments) | one))
+    return jobs
+
+
+def is_many(arguments: argparse.Namespace) -> bool:
+    """Whether more than one map is asked for, so that `--out` and `--db` are folders; a name without ending is a folder."""
+    return len(arguments.tx) > 1 or not arguments.buildings.suffix or arguments.buildings.is_dir()
+
+
+def predict_one(arguments: argparse.Namespace, model: "Generator | None") -> tuple["Generator", list[str]]:
+    """Predict one map and write its files, all or none; returns the model, loaded once, and what to say of the files."""
     from radiodiff_jax.files import written_together
     from radiodiff_jax.inference.loading import load_generator
     from radiodiff_jax.inference.scene import read_scene
@@ -31,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     places += [arguments.db] if arguments.db is not None else []
     with written_together(places, (arguments.buildings, arguments.cars, arguments.measurements)) as temporary:
         scene = read_scene(arguments.buildings, arguments.cars, arguments.measurements)
-        model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
+        model = model or load_generator(arguments.run or arguments.model, arguments.checkpoint)
         if arguments.interval:
             model.check_spread(arguments.samples)
         steps = arguments.steps or model.config.objective.sampling_steps
@@ -40,8 +82,7 @@ def main(argv: list[str] | None = None) -> int:
             seed=arguments.seed,
         )  # fmt: skip
         lines = write_all(arguments, model, found, steps, beside, temporary)
-    print("\n".join(lines))
-    return 0
+    return model, lines
 
 
 def write_all(
@@ -107,13 +148,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     example = "python -m experiments.predict --buildings city.png --tx 128,90 --out map.png"
     parser = argparse.ArgumentParser(prog="python -m experiments.predict", **command_help(__doc__, example))
     add_model(parser, DEFAULT_MODEL)
-    parser.add_argument("--buildings", type=a_path, required=True, metavar="B.png", help="mask, 255 = building")
-    parser.add_argument("--tx", type=row_and_column, required=True, metavar="ROW,COL", help="pixel of the transmitter")
+    parser.add_argument("--buildings", type=a_path, required=True, metavar="B.png|DIR",
+                        help="mask, 255 = building; or a folder of masks")  # fmt: skip
+    parser.add_argument("--tx", type=row_and_column, nargs="+", required=True, metavar="ROW,COL",
+                        help="pixel of the transmitter; several are predicted one after the other")  # fmt: skip
     parser.add_argument("--cars", type=a_path, metavar="C.png", help="mask, 255 = car; for models trained with cars")
     parser.add_argument("--measurements", type=a_path, metavar="FILE.csv",
                         help="lines of row, column, path gain in dB; for models trained with measured pixels "
                         "(data.observed_range=[0,K] takes any number, and none without this)")  # fmt: skip
-    parser.add_argument("--out", type=a_path, required=True, metavar="MAP.png", help="grey PNG to write")
+    parser.add_argument("--out", type=a_path, required=True, metavar="MAP.png|DIR",
+                        help="grey PNG to write; of several maps a folder, for MASK_ROW_COL.png")  # fmt: skip
     parser.add_argument("--steps", type=whole_number(1, STEPS), metavar="N", help="sampling steps (default: as in the settings)")
     parser.add_argument("--samples", type=whole_number(1, SAMPLES), default=1, metavar="N",
                         help="samples to draw; --out is their mean")  # fmt: skip
@@ -122,8 +166,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=seed_number, default=0, help="seed of the first sample")
     parser.add_argument("--interval", action="store_true",
                         help="also draw how sure the model is: half the width of the 90 %% interval in dB")  # fmt: skip
-    parser.add_argument("--db", type=a_path, metavar="MAP.npy", help="also write path gain in dB")
+    parser.add_argument("--db", type=a_path, metavar="MAP.npy|DIR", help="also write path gain in dB")
     arguments = parser.parse_args(argv)
+    if is_many(arguments):
+        for option in ("out", "db"):
+            given = getattr(arguments, option)
+            if given is not None and given.suffix.lower() in (".png", ".npy"):
+                parser.error(f"--{option} {given} is one file, and several maps are asked for; name a folder")
+        if len(arguments.tx) == 1 and (arguments.cars or arguments.measurements):
+            parser.error("--cars and --measurements are of one scene; name one mask as --buildings with them")
+        return arguments
     if arguments.out.suffix.lower() != ".png":
         parser.error(f"--out {arguments.out} must end in .png")
     if arguments.db is not None and arguments.db.suffix != ".npy":

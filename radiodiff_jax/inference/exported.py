@@ -63,7 +63,7 @@ def predictor_program(
     """
     if importlib.util.find_spec("flatbuffers") is None:
         raise UserError(
-            "compiled predictors need the package flatbuffers; install the extra with pip install 'radiodiff-jax[export]'"
+            "compiled predictors need the package flatbuffers; install the extra with pip install -e '.[export]'"
         )
     _check_told(model, "a compiled predictor")
     check_batch(batch, size)

@@ -188,22 +188,24 @@ def errors(result: dict[str, Any], rows: list[Row], folder: Path) -> list[str]:
     for place, row in enumerate(rows, start=1):
         paired = row.paired
         ends = f"{paired.interval[0]:+.4f} to {paired.interval[1]:+.4f}" if paired and paired.interval else "-"
-        lines.append([str(place), plain(row.name), f"{row.mean:.4f}", "-" if row.deviation is None else f"{row.deviation:.4f}",
-                      f"{DB_PER_GAIN * row.mean:.2f}", f"{paired.mean:+.4f}" if paired else "-", ends, row.word])  # fmt: skip
-    lines += [["", f"*{plain(name)}*", f"{error:.4f}", "-", f"{DB_PER_GAIN * error:.2f}", "-", "-", "no training"]
+        lines.append([str(place), plain(row.name), f"{DB_PER_GAIN * row.mean:.2f}", f"{row.mean:.4f}",
+                      "-" if row.deviation is None else f"{row.deviation:.4f}", f"{paired.mean:+.4f}" if paired else "-",
+                      ends, row.word])  # fmt: skip
+    lines += [["", f"*{plain(name)}*", f"{DB_PER_GAIN * error:.2f}", f"{error:.4f}", "-", "-", "-", "no training"]
               for name, error in baselines_of(result).items()]  # fmt: skip
     floor = floor_of(rows)
     if floor is not None:
         told = f"{DB_PER_GAIN * floor:.2f}"
-        lines.append(["", "*autoencoder, given the true map*", f"{floor:.4f}", "-", told, "-", "-", "floor"])
+        lines.append(["", "*autoencoder, given the true map*", told, f"{floor:.4f}", "-", "-", "-", "floor"])
     data = json.dumps([[row.name, row.errors, row.word] for row in rows] + [baselines_of(result), floor])
     figures(folder).write("errors", data, lambda stem: drawing().save_errors(rows, baselines_of(result), floor, stem))
     compared = sum(row.word not in ("reference", UNKNOWN) for row in rows)
     by_chance = (f" Of {compared} such comparisons about {(1 - CONFIDENCE) * compared:.1f} would leave 0 by chance alone."
                  if compared > 4 else "")  # fmt: skip
     return [
-        "Test split, raw protocol, all pixels: RMSE in units of gain (0.01 is 0.99 dB), mean over maps, then over seeds.",
-        table(["", "variant", "RMSE", "± over seeds", "dB", "difference", f"{100 * CONFIDENCE:.0f} % interval", "is"], lines, 2),
+        "Test split, raw protocol, all pixels: RMSE in dB and in units of gain (0.01 is 0.99 dB), mean over maps, then over seeds.",
+        table(["", "variant", "RMSE (dB)", "RMSE (gain)", "± over seeds", "difference", f"{100 * CONFIDENCE:.0f} % interval",
+               "is"], lines, 2),
         f"*±*: standard deviation over seeds. *Difference*: to {plain(result['reference'])}, seed by seed, so that what a seed "
         "does to both cancels; the interval is Student's over seeds. *Within noise*: it holds 0." + by_chance,
         figure("figures/errors", "RMSE on the test split by variant, with the standard deviation over seeds, beside the "

@@ -233,9 +233,9 @@ def rank_lines(result: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     """Head and rows of a table for the terminal, the best variant first."""
     head = [
         "test split",
+        "RMSE (dB)",
         "RMSE raw",
         "+- over seeds",
-        "dB",
         "difference",
         "90 % interval",
         "is",
@@ -248,9 +248,9 @@ def rank_lines(result: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
         paired = row.paired
         ends = f"{paired.interval[0]:+.4f} to {paired.interval[1]:+.4f}" if paired and paired.interval else "-"
         rows.append([
-            row.name, row.mean, row.deviation, f"{DB_PER_GAIN * row.mean:.2f}", f"{paired.mean:+.4f}" if paired else "-", ends,
+            row.name, f"{DB_PER_GAIN * row.mean:.2f}", row.mean, row.deviation, f"{paired.mean:+.4f}" if paired else "-", ends,
             row.word, f"{row.ms_per_map:.1f}", f"{row.seconds:.0f}", f"{row.flops / 1e12:.3g}",
         ])  # fmt: skip
-    rows += [[name, error, None, f"{DB_PER_GAIN * error:.2f}", "-", "-", "no training", "-", "-", "-"]
+    rows += [[name, f"{DB_PER_GAIN * error:.2f}", error, None, "-", "-", "no training", "-", "-", "-"]
              for name, error in baselines_of(result).items()]  # fmt: skip
     return head, rows

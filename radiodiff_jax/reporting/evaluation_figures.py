@@ -167,15 +167,18 @@ def _bins(errors: dict[str, Any], sight: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def save_maps(arrays: dict[str, np.ndarray], rows: Sequence[int], titles: Sequence[str], stem: Path) -> list[Path]:
-    """PNG pair: a row a map, truth, output and error in dB; `rows` are places in the arrays, `titles` those of the third panels."""
+    """PNG pair: a row a map, simulated, prediction and error in dB.
+
+    `rows` are places in the arrays, `titles` those of the third panels.
+    """
     shown = [
         MapPair(
             arrays["truth"][row], arrays["output"][row], arrays["buildings"][row].astype(bool), tuple(arrays["position"][row]),
-            (f"truth: map {arrays['map'][row]}, transmitter {arrays['transmitter'][row]}", "output", title),
+            (f"simulated: map {arrays['map'][row]}, transmitter {arrays['transmitter'][row]}", "prediction", title),
         )
         for row, title in zip(rows, titles, strict=True)
     ]  # fmt: skip
-    return save_map_pairs(shown, "output - truth (dB)", stem)
+    return save_map_pairs(shown, "prediction - simulated (dB)", stem)
 
 
 def save_steps(rows: Sequence[dict[str, float]], floor: float | None, stem: Path) -> list[Path]:

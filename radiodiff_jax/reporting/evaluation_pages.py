@@ -36,6 +36,7 @@ from radiodiff_jax.reporting.evaluation_verdict import (
     own_name,
     point,
     verdict,
+    with_decibels,
 )
 from radiodiff_jax.reporting.markdown import code, counted, figure, note, page, plain, table, write_page
 from radiodiff_jax.reporting.style import FigureCache, digest
@@ -48,8 +49,8 @@ PROTOCOL_TEXTS = {
     "thresholded": "**thresholded** protocol: max(gain - 0.2, 0) / 0.8, one unit is 79.33 dB, from -127 dB up (RadioUNet, "
     "RadioFlow, RMDM)",
 }
-COLUMNS = {"RMSE": "{}/all/rmse", "NMSE": "{}/all/nmse", "SSIM": "{}/all/ssim", "PSNR (dB)": "{}/all/psnr_db",
-           "MAE (dB)": "{}/mae_db", "within 3 dB": "{}/share_within_3_db"}  # fmt: skip
+COLUMNS = {"RMSE (dB)": "{}/rmse_db", "RMSE": "{}/all/rmse", "NMSE": "{}/all/nmse", "SSIM": "{}/all/ssim",
+           "PSNR (dB)": "{}/all/psnr_db", "MAE (dB)": "{}/mae_db", "within 3 dB": "{}/share_within_3_db"}  # fmt: skip
 
 
 def write_evaluation_page(json_path: Path, folder: Path) -> Path:
@@ -148,8 +149,9 @@ def figures_of_merit(result: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
     return [
         *parts,
-        "RMSE and NMSE: lower is better, 0 is exact. SSIM: 1 is equal. MAE (mean absolute error) and *within 3 dB* count "
-        "outdoor pixels with signal. The two protocols are **not comparable** with each other.",
+        "RMSE and NMSE: lower is better, 0 is exact. SSIM: 1 is equal. *RMSE (dB)*, MAE (mean absolute error) and *within "
+        "3 dB* count outdoor pixels with signal; RMSE, NMSE, SSIM and PSNR all pixels. The two "
+        "protocols are **not comparable** with each other.",
         "How certain the mean RMSE is, and what it is over outdoor pixels alone:",
         table(
             ["RMSE", *(f"{protocol}{what}" for protocol in PROTOCOLS for what in (", 90 % interval", ", outdoors"))],
@@ -180,7 +182,7 @@ def distributions(result: dict[str, Any], data: str, figures: FigureCache, stem:
 
 
 def example_maps(json_path: Path, result: dict[str, Any], data: str, figures: FigureCache, stem: str) -> list[str]:
-    """Truth, output and error of a few maps."""
+    """Simulated map, prediction and error of a few maps."""
     try:
         arrays = read_extremes(json_path, result)
     except UserError as error:
@@ -192,18 +194,19 @@ def example_maps(json_path: Path, result: dict[str, Any], data: str, figures: Fi
     place = {pair: row for row, pair in enumerate(zip(columns["map"], columns["transmitter"], strict=True))}
     parts = [
         "Chosen by raw RMSE over all pixels, of different city maps where possible. Buildings are grey, the cross is the "
-        f"transmitter. Error = output - truth in dB: violet means that the {own} says too much, orange too little."
+        f"transmitter. Error = prediction - simulated map in dB: violet means that the {own} says too much, orange "
+        "too little."
     ]
     for number, kind in enumerate(KINDS):
         rows = np.flatnonzero(arrays["kind"] == number).tolist()
         if not rows:
             continue
         pairs = [(int(arrays["map"][row]), int(arrays["transmitter"][row])) for row in rows]
-        titles = [f"error, RMSE {columns[HEADLINE][place[pair]]:.4f} raw" for pair in pairs]
+        titles = [f"error, RMSE {with_decibels(columns[HEADLINE][place[pair]])}" for pair in pairs]
         name = f"{stem}-{kind}"
         figures.write(name, data, partial(save_maps, arrays, rows, titles))
         parts += [f"### {kind.capitalize()}",
-                  figure(f"figures/{name}", f"The {kind} maps: truth, output and error in dB", kind="png"),
+                  figure(f"figures/{name}", f"The {kind} maps: simulated, prediction and error in dB", kind="png"),
                   beside(result, pairs, place)]  # fmt: skip
     return parts
 
@@ -213,9 +216,9 @@ def beside(result: dict[str, Any], pairs: Sequence[tuple[int, int]], place: dict
     rows = []
     for pair in pairs:
         errors = (result["results"][name]["maps"].get(HEADLINE) for name in ordered(result))
-        cells = ("-" if column is None else f"{column[place[pair]]:.4f}" for column in errors)
+        cells = ("-" if column is None else with_decibels(column[place[pair]]) for column in errors)
         rows.append([f"map {pair[0]}, transmitter {pair[1]}", *cells])
-    return table(["raw RMSE", *map(plain, ordered(result))], rows)
+    return table(["RMSE in dB (gain)", *map(plain, ordered(result))], rows)
 
 
 def errors(result: dict[str, Any], data: str, figures: FigureCache, stem: str) -> list[str]:
@@ -246,7 +249,7 @@ def errors(result: dict[str, Any], data: str, figures: FigureCache, stem: str) -
         "line of sight if the straight line from the transmitter to it crosses no building. In sight, path gain follows "
         "from the distance; out of sight it comes around corners and over roofs, which is what a model has to learn.",
         table(["pixels", "predictor", "share of pixels", "bias (dB)", "MAE (dB)", "RMSE (dB)", "within 3 dB"], rows, 2),
-        "Bias: mean of output - truth; above 0 means too much.",
+        "Bias: mean of prediction - truth; above 0 means too much.",
         shown["distance"],
         f"Distances are in bins of {results[own]['errors']['bin_metres']} m.",
         shown["bias"],

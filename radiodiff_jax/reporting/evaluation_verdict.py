@@ -136,7 +136,7 @@ def verdict(result: dict[str, Any]) -> tuple[str, str, list[str]]:
     sentences = [f"RMSE of the {said}: {with_decibels(error)} (raw protocol, all pixels, mean over "
                  f"{result['radio_maps']:,} radio maps)."]  # fmt: skip
     sentences += [sentence(said, one, result["radio_maps"]) for one in found]
-    sentences += floor_sentences(result)
+    sentences += [one for one in (sight_sentence(result),) if one] + floor_sentences(result)
     worse = [one.other for one in found if one.difference >= 0]
     if worse:
         need = "need" if worse[1:] else "needs"
@@ -145,6 +145,8 @@ def verdict(result: dict[str, Any]) -> tuple[str, str, list[str]]:
         return "warning", "No baseline was evaluated beside it", sentences
     if any(one.better_in for one in found):
         return "warning", f"The {own} is better than the baselines in RMSE, but not in every figure", sentences
+    if sight_sentence(result):
+        return "warning", f"The {own} is better than the baselines, but not in line of sight", sentences
     if any(one.interval is None or one.interval[1] >= 0 for one in found):
         return "warning", f"The {own} is better than the baselines, but it is not certain", sentences
     return "success", f"The {own} is better than the baselines", sentences
@@ -160,7 +162,8 @@ def sentence(own: str, one: Comparison, maps: int) -> str:
     if one.interval is not None:
         low, high = one.interval
         text += (
-            f". Difference of the means {one.difference:+.4f}, 90 % interval {low:+.4f} to {high:+.4f} over city maps"
+            f". Difference of the means {DB_PER_GAIN * one.difference:+.2f} dB, 90 % interval {DB_PER_GAIN * low:+.2f} to "
+            f"{DB_PER_GAIN * high:+.2f} dB over city maps"
         )
         if low < 0 < high:
             text += ", which holds 0: with other cities the order may turn"
@@ -195,6 +198,25 @@ def floor_sentences(result: dict[str, Any]) -> list[str]:
     return [text]
 
 
+WORSE_IN_SIGHT_DB = 0.1  # a quarter of a grey level; less is rounding
+DISTANCE_LAW = "distance law"
+
+
+def sight_sentence(result: dict[str, Any]) -> str:
+    """That the distance law is better in line of sight, where it is nearly exact, with both numbers; "" where it is not."""
+    errors = [result["results"].get(name, {}).get("errors") for name in (MODEL, DISTANCE_LAW)]
+    if not all(errors) or not all(one["in_sight"]["pixels"] for one in errors):
+        return ""
+    error, law = (one["in_sight"]["rmse_db"] for one in errors)
+    if error - law < WORSE_IN_SIGHT_DB:
+        return ""
+    return (
+        f"In line of sight it is worse than the distance law: {error:.2f} dB against {law:.2f} dB, "
+        f"{error - law:.2f} dB more, where the distance alone says nearly all. Let it start from the formula "
+        "(`estimate=path`), or give it the feature `line_of_sight`."
+    )
+
+
 def has_steps(result: dict[str, Any]) -> bool:
     """Whether the model samples in steps, rather than predicting by a single evaluation of its network."""
     return result["steps"] > 0 and (result["steps"], result.get("network_evaluations")) != (1, 1)
@@ -224,5 +246,5 @@ def listed(names: list[str]) -> str:
 
 
 def with_decibels(error: float) -> str:
-    """An error in gain, and in dB."""
-    return f"{error:.4f} ({error * DB_PER_GAIN:.2f} dB)"
+    """An error in dB, and in gain."""
+    return f"{error * DB_PER_GAIN:.2f} dB ({error:.4f})"

@@ -26,6 +26,6 @@ def save_interval(path: Path, found: RadioMap, level: float = LEVEL) -> Path:
     image = draw_map(axes, values, found.buildings, f"half-width of the {100 * level:.0f} % interval ({known})", COLOURS, 0.0,
                      high)  # fmt: skip
     mark_transmitter(axes, found.transmitter)
-    axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
     figure.colorbar(image, ax=axes, label="half-width (dB)", extend="max")
+    figure.legend(loc="outside lower right", fontsize=8, frameon=False)
     return save(figure, path)

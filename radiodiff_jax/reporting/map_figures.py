@@ -52,8 +52,8 @@ def save_labelled_map(
     figure, axes = plt.subplots(figsize=(6.0, 5.2), layout="constrained")
     image = draw_map(axes, gain_to_db(gain), buildings, title, GAIN_MAP, gain_to_db(0.0), gain_to_db(1.0))
     mark_transmitter(axes, transmitter)
-    axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
     figure.colorbar(image, ax=axes, label="path gain (dB)")
+    figure.legend(loc="outside lower right", fontsize=8, frameon=False)
     return save(figure, path)
 
 
@@ -72,7 +72,7 @@ def save_comparison(
     path: Path, truth: Float[np.ndarray, "maps height width"], output: Float[np.ndarray, "maps height width"],
     buildings: Bool[np.ndarray, "maps height width"] | None = None, title: str = "",
 ) -> Path:  # fmt: skip
-    """PNG with one row a map: truth, output (both path gain in dB) and output - truth in dB."""
+    """PNG with one row a map: simulated map, prediction (both path gain in dB) and prediction - simulated in dB."""
     count, height, width = truth.shape
     figure, grid = plt.subplots(
         count, 3, figsize=(9.6, 0.5 + 2.7 * count * height / width), squeeze=False, sharex=True, sharey=True,
@@ -85,9 +85,9 @@ def save_comparison(
         walls = None if buildings is None else buildings[i]
         error = gain_to_db(output[i]) - gain_to_db(truth[i])
         rmse = float(np.sqrt(np.mean((output[i] - truth[i]) ** 2)))
-        shown = draw_map(row[0], gain_to_db(truth[i]), walls, "truth", GAIN_MAP, low, high)
-        draw_map(row[1], gain_to_db(output[i]), walls, "output", GAIN_MAP, low, high)
-        wrong = draw_map(row[2], error, walls, f"output - truth (RMSE {rmse:.4f} raw)", ERROR_MAP, -ERROR_RANGE_DB,
+        shown = draw_map(row[0], gain_to_db(truth[i]), walls, "simulated", GAIN_MAP, low, high)
+        draw_map(row[1], gain_to_db(output[i]), walls, "prediction", GAIN_MAP, low, high)
+        wrong = draw_map(row[2], error, walls, f"error, RMSE {DB_PER_GAIN * rmse:.2f} dB ({rmse:.4f})", ERROR_MAP, -ERROR_RANGE_DB,
                          ERROR_RANGE_DB)  # fmt: skip
         for axes in row[1:]:
             axes.set_ylabel("")
@@ -95,7 +95,7 @@ def save_comparison(
         for axes in row:
             axes.set_xlabel("")
     figure.colorbar(shown, ax=grid[:, :2], label="path gain (dB)", shrink=0.9, aspect=40)
-    figure.colorbar(wrong, ax=grid[:, 2], label="error (dB)", shrink=0.9, aspect=40, extend="both")
+    figure.colorbar(wrong, ax=grid[:, 2], label="prediction - simulated (dB)", shrink=0.9, aspect=40, extend="both")
     return save(figure, path)
 
 
@@ -109,8 +109,8 @@ def save_samples(path: Path, truth: np.ndarray, output: np.ndarray, buildings: n
 def mark_transmitter(axes: Axes, transmitter: tuple[int, int]) -> None:
     """A white cross with a dark rim at the transmitter's pixel centre."""
     x, y = transmitter[1] + 0.5, transmitter[0] + 0.5
-    axes.plot(x, y, "x", color="black", markersize=11, markeredgewidth=4)
-    axes.plot(x, y, "x", color="white", markersize=10, markeredgewidth=2, label="transmitter")
+    axes.plot(x, y, "x", color="black", markersize=11, markeredgewidth=4, label="transmitter")
+    axes.plot(x, y, "x", color="white", markersize=10, markeredgewidth=2)
 
 
 def save(figure: plt.Figure, path: Path) -> Path:
@@ -167,12 +167,13 @@ LEFT, PANEL, GAP, BAR_GAP, BAR, BAR_TEXT, TITLE, BOTTOM = 0.65, 2.2, 0.2, 0.12, 
 
 
 class MapPair(NamedTuple):
-    """Two radio maps of one scene: grey levels, building mask, (row, column) of the transmitter, a title a panel."""
+    """Two radio maps of one scene (grey levels, or gain in [0, 1]), building mask, (row, column) of the transmitter or None
+    where it is not known, a title a panel."""
 
-    first: UInt8[ndarray, "height width"]
-    second: UInt8[ndarray, "height width"]
+    first: UInt8[ndarray, "height width"] | Float[ndarray, "height width"]
+    second: UInt8[ndarray, "height width"] | Float[ndarray, "height width"]
     buildings: Bool[ndarray, "height width"]
-    transmitter: tuple[int, int]
+    transmitter: tuple[int, int] | None
     titles: tuple[str, str, str]
 
 
@@ -192,14 +193,15 @@ def save_map_pairs(rows: Sequence[MapPair], difference: str, stem: Path) -> list
         for line, row in enumerate(rows):
             bottom = BOTTOM + (len(rows) - 1 - line) * (TITLE + height)
             panels = [place(left, bottom, PANEL, height) for left in lefts]
-            gains = [grey_to_gain(grey) for grey in (row.first, row.second)]
+            gains = [grey_to_gain(one) if one.dtype == np.uint8 else one for one in (row.first, row.second)]
             for panel, gain, title in zip(panels, gains, row.titles, strict=False):
                 shown = draw_map(panel, gain_to_db(gain), row.buildings, title, GAIN_MAP, WEAKEST_DB, STRONGEST_DB)
             error = DB_PER_GAIN * (gains[1] - gains[0])
             wrong = draw_map(panels[2], error, row.buildings, row.titles[2], ERROR_MAP, -ERROR_RANGE_DB, ERROR_RANGE_DB)
             for column, panel in enumerate(panels):
                 panel.grid(False)
-                mark_transmitter(panel, row.transmitter)
+                if row.transmitter is not None:
+                    mark_transmitter(panel, row.transmitter)
                 panel.tick_params(labelbottom=line == len(rows) - 1, labelleft=column == 0)
                 panel.set_xlabel("column (m)" if line == len(rows) - 1 else "")
                 panel.set_ylabel("row (m)" if column == 0 else "")
@@ -224,7 +226,7 @@ def save_differences(truth: RadioMapFolder, other: RadioMapFolder, rows: Sequenc
     for row in rows:
         first, second = (folder.record(row["map"], row["transmitter"], cars=False) for folder in (truth, other))
         titles = (f"{labels[0]}: map {row['map']}, transmitter {row['transmitter']}", labels[1],
-                  f"{row['title']}: RMSE {row['rmse']:.4f} raw")  # fmt: skip
+                  f"{row['title']}: RMSE {DB_PER_GAIN * row['rmse']:.2f} dB ({row['rmse']:.4f})")  # fmt: skip
         walls, place = first["buildings"], tuple(first["position"].tolist())
         shown.append(MapPair(first["gain"], second["gain"], walls, place, titles))
     return save_map_pairs(shown, f"{labels[1]} - {labels[0]} (dB)", stem)

@@ -6,6 +6,7 @@
 import html
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,6 +14,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from radiodiff_jax.reporting.architecture import write_architecture_pages
+from radiodiff_jax.reporting.kept_pages import make_unless_kept, package_files, sources_below
 from radiodiff_jax.reporting.markdown import note, page
 
 PLACEHOLDERS = {
@@ -43,24 +45,32 @@ PLACEHOLDERS = {
 def fence_mermaid_custom(
     source: str, language: str, css_class: str, options: dict[str, Any], md: Any, **others: Any
 ) -> str:
-    """A fence ```` ```mermaid ```` as HTML. The mermaid2 plugin knows the function by this name.
-
-    Its own function does not escape, and the browser then takes `<br/>` inside a label away.
-    """
+    """A fence ```` ```mermaid ```` as HTML, escaped: else the browser takes `<br/>` inside a label away."""
     return f'<pre class="{css_class}"><code>{html.escape(source)}</code></pre>'
 
 
 def on_pre_build(config: MkDocsConfig) -> None:
     """Write the pages of networks, shipped models and comparisons, and what the page "Try it" loads; nothing is written where
     nothing changed, so that a watching server rests."""
-    from radiodiff_jax.reporting.ablation_pages import write_ablation_pages
-    from radiodiff_jax.reporting.model_card import write_model_pages
     from radiodiff_jax.reporting.try_it import write_try_it
 
-    write_architecture_pages(Path(config.docs_dir))
-    write_model_pages(Path(config.docs_dir))
-    write_ablation_pages(Path(config.docs_dir))
-    write_try_it(Path(config.docs_dir))
+    site, code = Path(config.docs_dir), package_files()
+    write_architecture_pages(site)
+    for name, make in (("models", _model_pages), ("ablations", _ablation_pages)):
+        make_unless_kept(site / name, [*code, *sources_below(site / name)], partial(make, site))
+    write_try_it(site)
+
+
+def _model_pages(site: Path) -> None:
+    from radiodiff_jax.reporting.model_card import write_model_pages  # here, since it loads JAX
+
+    write_model_pages(site)
+
+
+def _ablation_pages(site: Path) -> None:
+    from radiodiff_jax.reporting.ablation_pages import write_ablation_pages  # here, since it loads SciPy's statistics
+
+    write_ablation_pages(site)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

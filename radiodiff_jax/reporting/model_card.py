@@ -25,8 +25,10 @@ from radiodiff_jax.reporting.evaluation_pages import DRAWING_CODE, write_evaluat
 from radiodiff_jax.reporting.evaluation_verdict import HEADLINE, compare, mean, own_name
 from radiodiff_jax.reporting.markdown import code, count, decibels, figure, note, page, plain, table, write_page
 from radiodiff_jax.reporting.style import FigureCache, digest
+from radiodiff_jax.units import DB_PER_GAIN
 
 FIGURES = {
+    "RMSE (dB)": HEADLINE,
     "RMSE raw": HEADLINE,
     "NMSE raw": "raw/all/nmse",
     "SSIM raw": "raw/all/ssim",
@@ -104,8 +106,9 @@ def card_page(name: str, model: Generator, told: dict[str, Any], judged: list[Ju
         told.get("introduction", ""),
         note(*headline(judged[0])),
         "## How well it does",
-        "Means over maps. The first four columns are in units of gain (1 is 99.16 dB) or have none; the two protocols are "
-        "[not comparable](../../guide/figures-of-merit.md) with each other.",
+        "Means over maps. *RMSE raw* is the first column in units of gain (1 is 99.16 dB), over all pixels; MAE and *within "
+        "3 dB* are of outdoor pixels with signal. The two protocols are [not comparable](../../guide/figures-of-merit.md) with "
+        "each other.",
         *figures_table(judged),
         *(f"**{plain(one.title)}**: {one.about} [Every figure and the worst maps](evaluation-{one.stem}.md)."
           for one in judged),
@@ -204,4 +207,6 @@ def index_page(names: list[str]) -> str:
 
 
 def _cell(value: float, figure: str) -> str:
+    if figure == "RMSE (dB)":
+        value *= DB_PER_GAIN
     return f"{100 * value:.0f} %" if figure == "within 3 dB" else f"{value:.2f}" if "dB" in figure else f"{value:.4f}"

@@ -292,3 +292,35 @@ def test_errors_reach_the_user_as_one_line(tmp_path):
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_several_transmitters_and_a_folder_of_masks_are_one_compilation(ldm_run, scene, tmp_path, capsys, monkeypatch):
+    from radiodiff_jax.inference.generator import Generator
+
+    traced, original = [], Generator.traced
+    monkeypatch.setattr(Generator, "traced", lambda self, *given: traced.append(1) or original(self, *given))
+    (tmp_path / "masks").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "masks" / f"{name}.png").write_bytes(scene.read_bytes())
+    words = ["--run", str(ldm_run), "--buildings", str(tmp_path / "masks"), "--tx", "0,0", "20,20"]
+    assert predict.main([*words, "--out", str(tmp_path / "maps"), "--db", str(tmp_path / "maps")]) == 0
+    names = [f"{mask}_{place}" for mask in "ab" for place in ("0_0", "20_20")]
+    assert sorted(path.name for path in (tmp_path / "maps").glob("*.npy")) == [f"{name}.npy" for name in names]
+    assert all((tmp_path / "maps" / f"{name}_labelled.png").is_file() for name in names)
+    assert len(traced) == 1 and "4 of 4: " in capsys.readouterr().out
+    alone = tmp_path / "alone.png"
+    assert predict.main(["--run", str(ldm_run), "--buildings", str(scene), "--tx", "20,20", "--out", str(alone)]) == 0
+    assert np.array_equal(read_grey(alone), read_grey(tmp_path / "maps" / "b_20_20.png"))
+
+
+@pytest.mark.parametrize(
+    "more,says",
+    [
+        (["--tx", "0,0", "1,1", "--out", "m.png"], "name a folder"),
+        (["--tx", "0,0", "1,1", "--out", "m", "--db", "d.npy"], "name a folder"),
+    ],
+)
+def test_several_maps_are_not_written_into_one_file(scene, more, says, capsys):
+    with pytest.raises(SystemExit) as caught:
+        predict.main(["--buildings", str(scene), *more])
+    assert caught.value.code == 2 and says in capsys.readouterr().err

@@ -195,7 +195,7 @@ def test_without_libraries_the_rest_is_written(mask, tmp_path, model, capsys, mo
     words = ["--buildings", str(mask), "--sites", str(tmp_path / "sites.json"), "--out", str(out)]
     assert coverage.main(["--model", str(model), *words]) == 0
     said = capsys.readouterr().out
-    assert "GeoTIFF (.tif) will not be written, since rasterio is not installed: pip install 'radiodiff-jax[geo]'" in said
+    assert "GeoTIFF (.tif) will not be written, since rasterio is not installed: pip install -e '.[geo]'" in said
     assert "NetCDF (.nc) will not be written, since xarray is not installed" in said
     assert sorted(path.name for path in out.iterdir()) == [
         "contours.geojson", "coverage.json", "coverage.kmz", "coverage.pgw", "coverage.png", "coverage_labelled.png",

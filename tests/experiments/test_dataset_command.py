@@ -24,6 +24,9 @@ def root(tmp_path):
     return write_example_folder(tmp_path / "maps", maps=4)
 
 
+READ = "read 8 radio maps of 4 layouts; --complete tells what it lacks of the whole RadioMapSeer"
+
+
 def call(*words):
     """Exit code of `python -m experiments.dataset words...`, within this process."""
     with pytest.raises(SystemExit) as left:
@@ -34,14 +37,15 @@ def call(*words):
 def test_runs_as_a_module_from_the_repository_root(root):
     words = [sys.executable, "-m", "experiments.dataset", "check", "--root", str(root)]
     done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and done.stdout == f"{root} (DPM): 0 errors, 0 warnings\n"
+    assert done.returncode == 0 and done.stdout == f"{root} (DPM): 0 errors, 0 warnings; {READ}\n"
 
 
 def test_check_fails_on_errors_and_writes_all_findings(root, tmp_path, capsys):
     (root / "gain/DPM/1_1.png").unlink()
     assert call("check", "--root", root, "--json", tmp_path / "found.json") == 1
     sentence = "gain/DPM/1_1.png is missing, but needed by png/antennas/1_1.png"
-    assert capsys.readouterr().out.splitlines() == [f"error: {sentence}", f"{root} (DPM): 1 error, 0 warnings"]
+    told = f"{root} (DPM): 1 error, 0 warnings; {READ.replace('8', '7')}"
+    assert capsys.readouterr().out.splitlines() == [f"error: {sentence}", told]
     found = json.loads((tmp_path / "found.json").read_text())
     assert found == [{"severity": "error", "file": sentence.split()[0], "sentence": sentence.split(" ", 1)[1]}]
 
@@ -61,7 +65,8 @@ def test_check_may_look_at_names_only_and_hold_a_folder_against_the_whole_set(ro
     lines = capsys.readouterr().out.splitlines()
     assert "error: gain/DPM lacks 697 of 701 maps: 4-700" in lines
     assert "error: gain/DPM/3_*.png lacks transmitters 2-79" in lines
-    assert lines[-2].split() == ["gain/DPM", "8", "56080"]
+    assert lines[-2].split() == ["gain/DPM", "8", "56080", "56072"]
+    assert lines[-1].endswith("; looked at the names of 8 radio maps of 4 layouts")
 
 
 def test_build_tells_what_it_packed(root, tmp_path, capsys):

@@ -55,8 +55,8 @@ def test_the_verdict_names_winner_losers_and_noise(result):
     assert (kind, title) == ("success", "wide has 9.1 % less error than plain")
     assert "Better than **plain**: wide (-9.1 %, 90 % interval -16.8 to -1.4 %)" in text
     assert "Worse than **plain**: flow" in text and "Not to be told from **plain**: noisy" in text
-    assert "path estimate, which needs no training, has 0.0230 (2.28 dB); no better than that: flow, single" in text
-    assert "0.0120 (1.19 dB): latent variants can hardly be better" in text
+    assert "path estimate, which needs no training, has 2.28 dB (0.0230); no better than that: flow, single" in text
+    assert "1.19 dB (0.0120): latent variants can hardly be better" in text
     assert "One seed, so not certain, beside **plain**: single" in text
 
 

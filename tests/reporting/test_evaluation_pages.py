@@ -17,7 +17,7 @@ from radiodiff_jax.radiomapseer import RadioMapFolder
 from radiodiff_jax.reporting.evaluation_figures import line_of
 from radiodiff_jax.reporting.evaluation_pages import write_evaluation_page
 from radiodiff_jax.reporting.evaluation_verdict import DESCRIPTIONS, comparisons, ordered, verdict
-from radiodiff_jax.units import grey_to_gain
+from radiodiff_jax.units import DB_PER_GAIN, grey_to_gain
 from tests.data.example_folder import write_example_folder
 
 
@@ -86,7 +86,7 @@ def test_steps_are_compared_by_quality_and_time(page, evaluated):
     assert "| **1** (this page) | 2 | 6 |" in section and "| [5](evaluation-test_steps5.md) | 6 | 18 |" in section
     rmse = [load(evaluated, steps)["results"]["model"]["figures"]["raw/all/rmse"]["mean"] for steps in (5, 1)]
     assert (
-        f"The smallest RMSE is that of 5 steps, {rmse[0]:.4f}" in section
+        f"The smallest RMSE is that of 5 steps, {DB_PER_GAIN * rmse[0]:.2f} dB ({rmse[0]:.4f})" in section
         and "at 3.0 times the time of 1 step" in section
     )
 

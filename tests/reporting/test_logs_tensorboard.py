@@ -48,7 +48,7 @@ def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     path = tmp_path / "events.out.tfevents.1.host"
     path.write_bytes(b"")
     monkeypatch.setitem(sys.modules, "tensorboard.backend.event_processing.event_accumulator", None)
-    with pytest.raises(UserError, match=r"radiodiff-jax\[tensorboard\]"):
+    with pytest.raises(UserError, match=r"install -e .\.\[tensorboard\]"):
         read_tensorboard(path, "x")
 
 

@@ -28,6 +28,7 @@ BROKEN = {
     "input-bound": (rules.input_bound, {"input_wait_share": 0.97}),
     "uneven speed": (rules.uneven_speed, {"examples_per_s": np.where(np.arange(40) % 5, 50.0, 10.0)}),
     "always clipped": (rules.always_clipped, {"grad_norm": 9.0, "settings": {"optimizer": {"clip_norm": 1.0}}}),
+    "crashed": (rules.crashed, {"events": [{"event": "failed", "step": 400, "reason": "CUDA out of memory"}]}),
     "non-finite steps": (rules.non_finite_steps, {"events": [{"event": "skipped_nonfinite", "step": 7}]}),
 }
 HEALTHY = {
@@ -48,7 +49,7 @@ def test_a_rule_speaks_with_its_numbers(name):
 def test_a_rule_is_silent_without_enough_data(name):
     rule, metrics = BROKEN[name]
     few = {key: values[:5] if isinstance(values, np.ndarray) else values for key, values in metrics.items()}
-    if name != "non-finite steps":  # one is enough
+    if name not in ("non-finite steps", "crashed"):  # one is enough
         assert rule(run_of(count=5, **few)) is None
     assert rule(Run("x", None, "run folder")) is None
 

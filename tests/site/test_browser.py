@@ -20,14 +20,16 @@ MODES = {
     "phone": {"viewport": PHONE, "color_scheme": "light"},
 }
 WITH_DIAGRAMS = (
-    "index.html", "architecture/index.html", "architecture/generator-tiny/index.html", "architecture/generator-pmnet/network.html",
+    "guide/models.html", "architecture/index.html", "architecture/generator-tiny/index.html",
+    "architecture/generator-pmnet/network.html",
     "runs/ldm/index.html",
 )  # fmt: skip
 WITH_FORMULAE = (
     "derivations/straight-paths.html", "derivations/elbo.html", "derivations/metrics.html", "guide/figures-of-merit.html",
 )  # fmt: skip
 OTHERS = (
-    "runs/vae/index.html", "runs/compare.html", "runs/index.html", "runs/ldm/evaluation-test_steps1.html",
+    "index.html", "guide/published-figures.html", "runs/vae/index.html",
+    "runs/compare.html", "runs/index.html", "runs/ldm/evaluation-test_steps1.html",
     "data/maps/index.html", "reference/objectives.html",
 )  # fmt: skip
 READY_MS = 20_000
@@ -151,7 +153,7 @@ def test_pages_and_search_work_from_the_disk(desk, full_site):
 
 
 def test_diagrams_zoom_move_and_reset(desk, address):
-    page = desk.open(f"{address}/index.html")
+    page = desk.open(f"{address}/guide/models.html")
     transform = "document.querySelector('div.mermaid').style.transform"
     page.click(".diagram__button[title='Zoom in']")
     assert "scale(1.25)" in page.evaluate(transform)

@@ -42,7 +42,7 @@ def beam_writer(options: Sequence[str] = (), store: str | None = None) -> WriteS
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise UserError(
-            f"Apache Beam cannot be loaded ({error}); install it with `pip install 'radiodiff-jax[beam]'`, or leave out --beam"
+            f"Apache Beam cannot be loaded ({error}); install it with `pip install -e '.[beam]'`, or leave out --beam"
         ) from error
     # Functions and values travel by Python's own pickle: everything here is importable where the package is installed.
     words = [f"--{option}" for option in (QUIET, *options)]  # of two values for one option the last counts

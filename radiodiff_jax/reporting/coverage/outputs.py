@@ -35,7 +35,7 @@ NEEDS = {"rasterio": "GeoTIFF (.tif)", "xarray": "NetCDF (.nc)"}
 def missing_formats() -> list[str]:
     """A sentence for each format that cannot be written here."""
     return [
-        f"{formats} will not be written, since {library} is not installed: pip install 'radiodiff-jax[geo]'"
+        f"{formats} will not be written, since {library} is not installed: pip install -e '.[geo]'"
         for library, formats in NEEDS.items()
         if not _there(library)
     ]

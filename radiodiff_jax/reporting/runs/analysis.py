@@ -136,7 +136,7 @@ def state(run: Run, now: float | None = None) -> State:
     if word == "followed":
         return State("stopped", f"Stopped {place}: the log goes on with another training.")
     if age < SILENT_AFTER_S:
-        return State("running", f"Running: {place}; last line written on {moment(run.written)}.")
+        return State("running", f"Running: {place}; last update on {moment(run.written)}.")
     return State("silent", f"Silent: {place}; nothing was written since {moment(run.written)}, and no line says that it "
                            "ended.")  # fmt: skip
 
@@ -231,6 +231,11 @@ def counting(run: Run, name: str) -> Series:
     return series.where(series.phases == phase) if phase and phase in set(series.phases) else series
 
 
+def of_last_phase(series: Series) -> Series:
+    """The entries of the newest phase: what was measured before it is another training's."""
+    return series.where(series.phases == series.phases[-1]) if len(series) else series
+
+
 class Best(NamedTuple):
     """The best value of a metric and its step."""
 
@@ -240,7 +245,11 @@ class Best(NamedTuple):
 
 def best(run: Run, name: str) -> Best | None:
     """By the metric's own sense of better; None without values or sense."""
-    series, better = counting(run, name), meaning(name).better
+    return best_of(counting(run, name), meaning(name).better)
+
+
+def best_of(series: Series, better: str) -> Best | None:
+    """The best value where "lower" or "higher" is better; None without values or sense."""
     if not len(series) or not better:
         return None
     place = int(np.argmin(series.values) if better == "lower" else np.argmax(series.values))
@@ -248,8 +257,8 @@ def best(run: Run, name: str) -> Best | None:
 
 
 def trend(run: Run, name: str) -> str:
-    """One sentence: the median of the last quarter of a metric's values against the quarter before."""
-    series = counting(run, name)
+    """One sentence: the median of the last quarter of a metric's values against the quarter before, in the newest phase."""
+    series = of_last_phase(counting(run, name))
     label, size = meaning(name).label, len(series) // QUARTERS
     if len(series) < 2:
         return ""
@@ -270,7 +279,7 @@ class Continuity:
     step: int
     before: Best
     after: Best
-    typical: float  # median |difference| of neighbouring logged values of the whole run
+    typical: float  # median |difference| of neighbouring logged values of its phase
     same_step: tuple[int, float, float] | None  # a step that was logged by both sessions: (step, old, new)
 
     @property
@@ -280,15 +289,17 @@ class Continuity:
 
 
 def continuity(run: Run, name: str = "loss") -> list[Continuity]:
-    """Every resume that has a logged value on either side."""
+    """Every resume that has a logged value of the same phase on either side."""
     series = run.metric(name)
-    typical = float(np.median(np.abs(np.diff(series.values)))) if len(series) > 1 else 0.0
+    same_phase = series.phases[1:] == series.phases[:-1]
     found = []
     for event in run.events:
         if event["event"] != "resumed" or not is_number(event.get("step")):
             continue
         place = int(np.searchsorted(series.steps, event["step"], side="right"))
-        if 0 < place < len(series):
+        if 0 < place < len(series) and same_phase[place - 1]:
+            changes = np.abs(np.diff(series.values))[same_phase & (series.phases[1:] == series.phases[place])]
+            typical = float(np.median(changes))
             sides = (Best(float(series.values[i]), int(series.steps[i])) for i in (place - 1, place))
             again = event.get("repeated", {})
             same = (int(again["step"]), *again[name]) if name in again else None

@@ -8,20 +8,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from radiodiff_jax.reporting.markdown import count, counted, decibels, duration, figure, number, percent, plain, table
+from radiodiff_jax.reporting.markdown import count, counted, decibels, duration, figure, number, percent
 from radiodiff_jax.reporting.runs.analysis import (
     SKIPPED,
-    Continuity,
     axis_label,
     best,
-    continuity,
     counting,
     is_loss,
     marked_steps,
     meaning,
+    phases,
 )
 from radiodiff_jax.reporting.runs.curves import (
     BUCKETS,
+    PLAIN,
     draw_curve,
     draw_marks,
     grid,
@@ -30,18 +30,17 @@ from radiodiff_jax.reporting.runs.curves import (
     panels,
     reference_line,
     set_scale,
-    set_title,
     thin,
     tidy,
 )
+from radiodiff_jax.reporting.runs.interactive import block
 from radiodiff_jax.reporting.runs.run import Run, Series, is_number
-from radiodiff_jax.reporting.style import BLUE, DASHES, GREEN, SERIES, VERMILION, save_svg_pair
+from radiodiff_jax.reporting.style import DASHES, GREEN, SERIES, VERMILION, save_svg_pair
 
 TOO_SHORT = "There are fewer than two logged values, so there is no curve to draw yet."
 NARROW = 5.0  # times from the lowest to the highest, below which no logarithmic axis is needed for normalised losses
-FIRST = 5  # values whose median a loss is divided by
-AROUND = 25  # logged rows either side of a resume
-MOST_RESUMES = 4  # in the figure
+FIRST = 5  # values whose median size a loss is divided by
+LINEAR_BELOW = 0.1  # of an axis that is logarithmic to both sides of 0
 
 
 def losses_section(run: Run, folder: Path) -> str:
@@ -50,23 +49,26 @@ def losses_section(run: Run, folder: Path) -> str:
     shown = draw_losses(path, run)
     if not shown:
         return TOO_SHORT if run.series else ""
-    parts = [
-        figure(
-            link, f"Curves of {_labels(shown)} over the training steps", f"Each loss on its own axis.{_thinned(run)}"
-        )
-    ]
+    picture = figure(link, f"Curves of {_labels(shown)} over the training steps", f"Each loss on its own axis.{_thinned(run)}")
+    parts = [curves_of(run, shown, "Losses", "loss", picture)]
     path, link = stem(folder, "losses-normalised")
-    together, left_out = draw_normalised(path, run)
+    together = draw_normalised(path, run)
     if together:
-        without = f" Not drawn, because not all of its values are positive: {plain(_labels(left_out))}." if left_out else ""
+        each = " of its phase" if len(phases(run)) > 1 else ""
         parts.append(figure(link, f"{_labels(together)}, each relative to its start",
-                            "All losses in one picture (medians), each divided by the median of its first "
-                            f"{FIRST} values.{without}"))  # fmt: skip
+                            f"All losses in one picture (medians), each divided by the median of its first {FIRST} "
+                            f"values{each}; one that began below 0 by its size, so that it begins at -1."))  # fmt: skip
     for event, why in zip(SKIPPED, ("a loss or gradient was not finite", "the loss jumped"), strict=True):
         skipped = len(marked_steps(run, event))
         if skipped:
             parts.append(f"{counted(skipped, 'step was', 'steps were')} skipped, because {why}.")
     return "\n\n".join(parts)
+
+
+def curves_of(run: Run, names: list[str], title: str, unit: str, picture: str) -> str:
+    """Metrics as curves that can be asked, with their picture for readers without scripts."""
+    series = {axis_label(name): counting(run, name) for name in names}
+    return block(f"{title} of {run.name}", unit, series, picture, marks(run))
 
 
 def draw_losses(stem: Path, run: Run) -> list[str]:
@@ -77,16 +79,13 @@ def draw_losses(stem: Path, run: Run) -> list[str]:
     return list(series)
 
 
-def draw_normalised(stem: Path, run: Run) -> tuple[list[str], list[str]]:
-    """All losses in one picture, each divided by the median of its first values: (shown, left out: not all positive)."""
+def draw_normalised(stem: Path, run: Run) -> list[str]:
+    """All losses in one picture, each divided by the size of its first values in the same phase; returns their names."""
     series = drawable(run, loss_names(run))
-    positive = {name: one for name, one in series.items() if one.values.min() > 0}
-    left_out = [name for name in series if name not in positive]
-    if len(positive) < 2:
-        return [], left_out
-    curves = {
-        name: thin(replace(one, values=one.values / np.median(one.values[:FIRST]))) for name, one in positive.items()
-    }
+    if len(series) < 2:
+        return []
+    curves = {name: thin(relative_to_start(one)) for name, one in series.items()}
+    positive = all(curve.low.min() > 0 for curve in curves.values())
     found = marks(run)
 
     def draw() -> Figure:
@@ -96,7 +95,11 @@ def draw_normalised(stem: Path, run: Run) -> tuple[list[str], list[str]]:
             colour, dashes = SERIES[position % len(SERIES)], DASHES[position % len(DASHES)]
             draw_curve(axes, curve, colour, dashes=dashes, band=False)
             handles.append(Line2D([], [], color=colour, linestyle=dashes, label=meaning(name).label))
-        set_scale(axes, list(curves.values()), ratio=NARROW)
+        if positive:
+            set_scale(axes, list(curves.values()), ratio=NARROW)
+        else:
+            axes.set_yscale("symlog", linthresh=LINEAR_BELOW)
+            axes.yaxis.set_major_formatter(PLAIN)
         axes.set_ylabel("loss relative to its start")
         draw_marks(axes, found)
         tidy(axes, run.last_step)
@@ -104,7 +107,17 @@ def draw_normalised(stem: Path, run: Run) -> tuple[list[str], list[str]]:
         return figure
 
     save_svg_pair(stem, draw)
-    return list(positive), left_out
+    return list(curves)
+
+
+def relative_to_start(series: Series) -> Series:
+    """Values divided by the median size of the first ones of their phase: no phase is measured by another's losses."""
+    values = series.values.copy()
+    for phase in dict.fromkeys(series.phases):
+        mine = series.phases == phase
+        start = float(np.median(np.abs(values[mine][:FIRST])))
+        values[mine] /= start if start > 0 else max(float(np.abs(values[mine]).max()), 1e-12)
+    return replace(series, values=values)
 
 
 def loss_names(run: Run) -> list[str]:
@@ -130,9 +143,10 @@ def validation_section(run: Run, folder: Path) -> str:
     if not shown:
         return "There is one validation so far; its figures are in the table below."
     top = best(run, "validation/rmse")
-    text = f" Best RMSE: {number(top.value)} ({decibels(top.value)}) at step {count(top.step)}." if top else ""
-    return figure(link, f"Curves of {_labels(shown)} over the training steps",
-                  f"On a fixed set of validation maps, raw protocol, all pixels; the best value is ringed.{text}")  # fmt: skip
+    text = f"Best RMSE: {decibels(top.value)} ({number(top.value)}) at step {count(top.step)}." if top else ""
+    picture = figure(link, f"Curves of {_labels(shown)} over the training steps",
+                     "On a fixed set of validation maps, raw protocol, all pixels; the best value is ringed.")  # fmt: skip
+    return f"{text}\n\n" * bool(text) + curves_of(run, shown, "Validation", "figure of merit", picture)
 
 
 def draw_validation(stem: Path, run: Run) -> list[str]:
@@ -232,64 +246,6 @@ def _flop_sentences(run: Run) -> str:
         text += f", {percent(float(np.median(share)))} of the limit in the device's data sheet"
     text += f". Compiling it took {duration(last['seconds'])}."
     return text + (f" At most {number(float(memory.max()), 3)} GB of a device were in use." if len(memory) else "")
-
-
-def continuity_section(run: Run, folder: Path) -> str:
-    """The loss either side of each resume, with the exact difference."""
-    resumes = continuity(run)
-    missing = len(marked_steps(run, "resumed")) - len(resumes)
-    if not resumes and not missing:
-        return "This run was never interrupted and resumed." if run.origin == "run folder" else ""
-    parts = []
-    if resumes:
-        rows = [
-            [count(one.step), f"{one.before.value!r} ({count(one.before.step)})", f"{one.after.value!r} ({count(one.after.step)})",
-             f"{one.difference:+.7g}", f"{one.typical:.4g}"]
-            for one in resumes
-        ]  # fmt: skip
-        head = ["resumed after step", "last loss before (step)", "first loss after (step)", "difference",
-                "usual difference"]  # fmt: skip
-        parts += [
-            "The total loss either side of each resume. The usual difference is the median change between neighbouring "
-            "logged values of the whole run; a resume that goes on exactly stays in its order of size.",
-            table(head, rows, 0),
-        ]
-        again = [
-            f"- Step {count(one.same_step[0])} was logged by both sessions: {one.same_step[1]!r} before, "
-            f"{one.same_step[2]!r} after, difference {one.same_step[2] - one.same_step[1]:+.7g}."
-            for one in resumes
-            if one.same_step
-        ]
-        parts.append("\n".join(again))
-        path, link = stem(folder, "resumes")
-        draw_continuity(path, run, resumes)
-        parts.append(figure(link, "Total loss around the resumes", "The logged values around the newest resumes."))
-    if missing:
-        parts.append(f"{counted(missing, 'resume has', 'resumes have')} no logged loss on both sides yet.")
-    return "\n\n".join(part for part in parts if part)
-
-
-def draw_continuity(stem: Path, run: Run, resumes: list[Continuity], name: str = "loss") -> None:
-    """The logged values around the newest resumes."""
-    series, shown = run.metric(name), resumes[-MOST_RESUMES:]
-
-    def draw() -> Figure:
-        figure, axes = grid(len(shown), columns=2, shared=False)
-        for one, resume in zip(axes, shown, strict=True):
-            place = int(np.searchsorted(series.steps, resume.step, side="right"))
-            near = series.where(slice(max(place - AROUND, 0), place + AROUND))
-            one.plot(near.steps, near.values, color=BLUE, marker="o", markersize=3, linewidth=1.0)
-            one.plot([resume.before.step, resume.after.step], [resume.before.value, resume.after.value], color=VERMILION,
-                     linewidth=2.0, marker="o", markersize=5)  # fmt: skip
-            set_scale(one, [thin(near)])
-            draw_marks(one, {"resumed": [resume.step]})
-            set_title(one, f"{meaning(name).label} around step {resume.step:,}")
-            tidy(one)
-        either = Line2D([], [], color=VERMILION, linewidth=2.0, marker="o", markersize=5, label="either side")
-        legend(figure, [Line2D([], [], color=BLUE, label="logged value"), either], {"resumed": [0]})
-        return figure
-
-    save_svg_pair(stem, draw)
 
 
 def drawable(run: Run, names: list[str]) -> dict[str, Series]:

@@ -25,6 +25,13 @@ NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf)"
 PAIR = re.compile(rf"([A-Za-z_][\w/.]*)\s*[:=]\s*(?:tensor\(\s*)?({NUMBER})(?![\w%.])")
 TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})(?:[.,](\d{1,6}))?")
 ERROR = re.compile(r"^(\w+(?:\.\w+)*(?:Error|Exception|Interrupt)\b.*)$")
+RANK = re.compile(r"^\[?rank ?\d+\]?:\s*", re.IGNORECASE)  # what a launcher of several processes sets before a line
+TRACEBACK = "Traceback (most recent call last)"
+KILLED = re.compile(
+    r"out of memory|OutOfMemory|RESOURCE_EXHAUSTED|oom[-_]kill|Segmentation fault|core dumped|Bus error|No space left on device|"
+    r"DUE TO TIME LIMIT|CANCELLED AT|^Killed\b", re.IGNORECASE,
+)  # fmt: skip
+"""What a training is ended by without an exception of its own, or whatever stands before it."""
 BAR = "%|"  # what a progress bar has behind its description
 NAMES = {"total_loss": "loss", "lr": "learning_rate", "Learning_Rate": "learning_rate"}
 LONGEST_PAUSE_S = 3600.0  # between two logged lines; a longer one is no training time
@@ -79,8 +86,8 @@ def parse_lines(lines: list[str]) -> list[Training]:
             if not trainings or starts_anew(trainings[-1].rows, entry):
                 trainings.append(Training([]))
             add_row(trainings[-1], entry)
-        elif trainings:
-            trainings[-1].error = entry
+        elif trainings and not (trainings[-1].error and KILLED.search(trainings[-1].error)):
+            trainings[-1].error = entry  # a killed training's launcher prints errors of its own after it
     return trainings
 
 
@@ -88,8 +95,8 @@ def parse_line(line: str) -> list[Row | str]:
     """The rows in a line, or the exception that it names, or nothing."""
     found = list(STEP.finditer(line))
     if not found:
-        error = ERROR.match(line.strip())
-        return [error[1]] if error else []
+        told = RANK.sub("", line.strip())
+        return [told] if ERROR.match(told) or KILLED.search(told) or TRACEBACK in told else []
     when, rows = _seconds(TIME.search(line[: found[0].start()])), []
     for one, following in pairwise([*found, None]):
         text = line[one.end() : following.start() if following else None]
@@ -210,7 +217,7 @@ def read_tensorboard(path: Path, name: str) -> Run:
     except ImportError as error:
         raise UserError(
             f"{path} is a TensorBoard file, and the package that reads it is not installed: type "
-            "`pip install 'radiodiff-jax[tensorboard]'`"
+            "`pip install -e '.[tensorboard]'`"
         ) from error
     reader = EventAccumulator(str(path), size_guidance={SCALARS: 0}, purge_orphaned_data=False)
     try:

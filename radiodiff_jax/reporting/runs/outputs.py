@@ -1,7 +1,8 @@
 """What a run makes of maps: fixed validation maps over the training, and its evaluations.
 
-A run keeps `samples/STEP.png` (truth | output | error in dB). Where `samples/STEP.npz` lies beside it, with `truth`,
-`output` [maps, height, width] (gain) and `buildings` [maps, height, width], error maps and histograms are drawn too.
+A run keeps `samples/STEP.png` (simulated | prediction | error in dB). Where `samples/STEP.npz` lies beside it, with `truth`,
+`output` [maps, height, width] (gain) and `buildings` [maps, height, width], the page draws them itself, light and dark, with
+error maps and histograms; else it shows a copy of the picture.
 """
 
 from pathlib import Path
@@ -16,16 +17,22 @@ from radiodiff_jax.files import write_whole
 from radiodiff_jax.images import open_png
 from radiodiff_jax.reading import AnyObject, read_arrays, read_bytes, read_json
 from radiodiff_jax.reporting.evaluation_verdict import OWN, has_steps
-from radiodiff_jax.reporting.map_figures import ERROR_MAP, ERROR_RANGE_DB, GAIN_MAP, draw_map
+from radiodiff_jax.reporting.map_figures import (
+    ERROR_MAP,
+    ERROR_RANGE_DB,
+    GAIN_MAP,
+    draw_map,
+)
 from radiodiff_jax.reporting.markdown import count, counted, decibels, figure, number, plain
 from radiodiff_jax.reporting.runs.curves import grid
 from radiodiff_jax.reporting.runs.run import NO_CURE, Run, Sample, modified
+from radiodiff_jax.reporting.runs.sample_sheets import save_sheet
 from radiodiff_jax.reporting.style import BLUE, MUTED, save_png_pair, save_svg_pair
 from radiodiff_jax.units import DB_PER_GAIN, gain_to_db
 
 MOST_SHOWN = 6
 WIDEST = 760  # pixels
-COLOURS = 256
+MOST_MAPS = 4  # of a sample that are drawn
 MAP_INCHES, LEFT, TOP, BOTTOM, BAR = 1.45, 0.62, 0.32, 0.5, 0.85
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -42,19 +49,17 @@ def samples_section(run: Run, folder: Path) -> str:
     if not run.samples:
         return "There are no sample pictures yet." if run.origin == "run folder" else ""
     chosen, problems = spread(run.samples), []
-    parts = [figures_of_arrays(chosen, folder, problems)]
+    arrays = {sample.step: held for sample in chosen if (held := arrays_of(sample, problems)) is not None}
+    parts = [figures_of_arrays([*arrays.items()], folder)]
     tabs, kept = [], set()
     for sample in reversed(chosen):
-        target = folder / "figures" / f"sample-{sample.step}.png"
-        sentence = small_copy(sample.picture, target)
+        sentence, shown, files = sample_picture(sample, arrays.get(sample.step), folder)
         if sentence:
             problems.append(sentence)
             continue
-        kept.add(target)
-        alternative = f"Truth, output and error in dB of the fixed validation maps after {count(sample.step)} updates"
-        tabs.append(
-            f'=== "step {count(sample.step)}"\n\n    ![{alternative}](figures/{target.name}){{ loading="lazy" }}\n'
-        )
+        kept.update(files)
+        indented = "\n".join(f"    {line}".rstrip() for line in shown.splitlines())
+        tabs.append(f'=== "step {count(sample.step)}"\n\n{indented}\n')
     for old in set((folder / "figures").glob("sample-*.png")) - kept:
         old.unlink(missing_ok=True)
     text = f"{counted(len(run.samples), 'sample')} in the run folder, {len(tabs)} shown; the newest comes first."
@@ -63,18 +68,51 @@ def samples_section(run: Run, folder: Path) -> str:
     return "\n\n".join(part for part in [text, *parts[:1], "\n".join(tabs), *map(plain, problems)] if part)
 
 
-def small_copy(source: Path, target: Path) -> str:
-    """Write a smaller PNG with few colours, unless one newer than the source is there; returns a sentence on failure."""
+def arrays_of(sample: Sample, problems: list[str]) -> Arrays | None:
+    """The arrays beside a sample's picture; None, and a sentence in `problems` where they are damaged, without them."""
     try:
-        if target.is_file() and target.stat().st_mtime >= source.stat().st_mtime:
+        return None if sample.arrays is None else read_sample(sample.arrays)
+    except ValueError as error:
+        problems.append(str(error))
+        return None
+
+
+def sample_picture(sample: Sample, arrays: Arrays | None, folder: Path) -> tuple[str, str, list[Path]]:
+    """(a sentence on failure, Markdown, files): drawn from the arrays, light and dark, else a copy of the run's picture."""
+    alternative = (f"Simulated map, prediction and error in dB of the fixed validation maps after {count(sample.step)} "
+                   "updates")  # fmt: skip
+    target = folder / "figures" / f"sample-{sample.step}.png"
+    sentence = small_copy(sample.picture, target if arrays is None else None)
+    if sentence:
+        return sentence, "", []
+    if arrays is None:
+        return "", f'![{alternative}](figures/{target.name}){{ loading="lazy" }}', [target]
+    files = [target.with_name(f"{target.stem}.{shade}.png") for shade in ("light", "dark")]
+    if not all(is_newer(file, sample.arrays) for file in files):
+        save_sheet(target.with_suffix(""), *(one[:MOST_MAPS] for one in arrays))
+    return "", figure(f"figures/{target.stem}", alternative, kind="png"), files
+
+
+def is_newer(target: Path, source: Path) -> bool:
+    """Whether a file is there and not older than another."""
+    return target.is_file() and target.stat().st_mtime >= source.stat().st_mtime
+
+
+def small_copy(source: Path, target: Path | None) -> str:
+    """Write a smaller PNG in its own colours, unless one newer than the source is there; returns a sentence on failure.
+
+    Without a target it is only looked whether the picture is whole."""
+    try:
+        if target is not None and is_newer(target, source):
             return ""
         picture = open_png(read_bytes(source, NO_CURE)).convert("RGB")
     except Exception as error:  # of a picture that is damaged, or is none
         return f"The picture samples/{source.name} cannot be read ({' '.join(str(error).split())[:200]})."
+    if target is None:
+        return ""
     if picture.width > WIDEST:
         picture = picture.resize((WIDEST, round(picture.height * WIDEST / picture.width)), Image.Resampling.LANCZOS)
-    small = picture.quantize(COLOURS, dither=Image.Dither.NONE)
-    write_whole(target, lambda temporary: small.save(temporary, format="PNG", optimize=True))
+    write_whole(target, lambda temporary: picture.save(temporary, format="PNG", optimize=True))
     return ""
 
 
@@ -91,15 +129,8 @@ def read_sample(path: Path) -> Arrays:
     return truth.astype(np.float32), output.astype(np.float32), buildings.astype(bool)
 
 
-def figures_of_arrays(chosen: list[Sample], folder: Path, problems: list[str]) -> str:
+def figures_of_arrays(found: list[tuple[int, Arrays]], folder: Path) -> str:
     """One map over the training with its error, and the histogram of the newest errors; nothing without arrays."""
-    found: list[tuple[int, Arrays]] = []
-    for sample in chosen:
-        if sample.arrays is not None:
-            try:
-                found.append((sample.step, read_sample(sample.arrays)))
-            except ValueError as error:
-                problems.append(str(error))
     if not found:
         return ""
     step, (truth, output, buildings) = found[-1]
@@ -113,8 +144,9 @@ def figures_of_arrays(chosen: list[Sample], folder: Path, problems: list[str]) -
         f"{errors.mean():+.2f} dB, root mean square {np.sqrt(np.mean(errors**2)):.2f} dB; {within}."
     ).replace("%", " %")
     return "\n\n".join([
-        figure("figures/samples-over-time", "One validation map: truth, outputs over the training, and their errors in dB",
-               "Above: path gain in dB, first the truth, then the output over the training. Below: output minus truth.",
+        figure("figures/samples-over-time", "One validation map: simulated, predictions over the training, and their errors in dB",
+               "Above: path gain in dB, first the simulated map, then the predictions over the training. Below: prediction - "
+               "simulated.",
                "png"),
         text,
         figure("figures/error-histogram", "Histogram of the newest sample's errors in dB",
@@ -123,7 +155,7 @@ def figures_of_arrays(chosen: list[Sample], folder: Path, problems: list[str]) -
 
 
 def map_over_time(found: list[tuple[int, Arrays]]) -> Figure:
-    """The first map: truth and outputs above, errors below."""
+    """The first map: simulated and predictions above, errors below."""
     truth, _, buildings = (array[0] for array in found[-1][1])
     columns, aspect = len(found) + 1, truth.shape[0] / truth.shape[1]
     high = MAP_INCHES * aspect
@@ -139,7 +171,7 @@ def map_over_time(found: list[tuple[int, Arrays]]) -> Figure:
         step, arrays = found[column - 1] if column else (0, found[-1][1])
         axes = drawing.add_axes(place(0, column))
         values = gain_to_db(arrays[1][0] if column else truth)
-        title = f"step {step:,}" if column else "truth"
+        title = f"prediction, step {step:,}" if column else "simulated"
         shown = draw_map(axes, values, buildings, title, GAIN_MAP, low, top)
         trim(axes, column == 0, not column)
         if column:
@@ -147,7 +179,7 @@ def map_over_time(found: list[tuple[int, Arrays]]) -> Figure:
             error = DB_PER_GAIN * (arrays[1][0] - truth)
             rms = float(np.sqrt(np.mean(error[~buildings] ** 2)))
             wrong = draw_map(
-                axes, error, buildings, f"error, {rms:.1f} dB rms", ERROR_MAP, -ERROR_RANGE_DB, ERROR_RANGE_DB
+                axes, error, buildings, f"error, RMSE {rms:.1f} dB", ERROR_MAP, -ERROR_RANGE_DB, ERROR_RANGE_DB
             )
             trim(axes, column == 1, True)
     for row, (picture, label) in enumerate(((shown, "path gain (dB)"), (wrong, "error (dB)"))):
@@ -168,7 +200,7 @@ def trim(axes, with_rows: bool, with_columns: bool) -> None:
 
 
 def draw_error_histogram(stem: Path, errors_db: np.ndarray, step: int) -> None:
-    """Histogram of output minus truth in dB, buildings left out, clipped at 40 dB."""
+    """Histogram of prediction minus simulated map in dB, buildings left out, clipped at 40 dB."""
     limit = 40.0
     counts, edges = np.histogram(np.clip(errors_db, -limit, limit), bins=80, range=(-limit, limit))
     share = 100 * counts / max(counts.sum(), 1)
@@ -178,7 +210,7 @@ def draw_error_histogram(stem: Path, errors_db: np.ndarray, step: int) -> None:
         axes.stairs(share, edges, fill=True, color=BLUE, alpha=0.35)
         axes.stairs(share, edges, color=BLUE, linewidth=1.2)
         axes.axvline(0.0, color=MUTED, linewidth=1.0)
-        axes.set_xlabel(f"output - truth (dB) at step {step:,}")
+        axes.set_xlabel(f"prediction - simulated (dB) at step {step:,}")
         axes.set_ylabel("pixels (%)")
         return figure
 
@@ -264,6 +296,6 @@ def evaluation_line(one: Evaluation) -> str:
     steps = f"{sampling(found)}, " if found["steps"] else ""
     return (
         f"{link}: {plain(found['predictor'])}, {steps}{count(found['radio_maps'])} maps of the {plain(found['split'])} "
-        f"split: RMSE {number(found['rmse'])} ({decibels(found['rmse'])}), SSIM {number(found['ssim'])}, "
+        f"split: RMSE {decibels(found['rmse'])} ({number(found['rmse'])}), SSIM {number(found['ssim'])}, "
         f"{number(found['ms_per_map'], 3)} ms a map"
     )

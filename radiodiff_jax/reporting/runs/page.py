@@ -23,15 +23,18 @@ from radiodiff_jax.reporting.markdown import (
     table,
     write_page,
 )
-from radiodiff_jax.reporting.runs import curve_sections, settings
+from radiodiff_jax.reporting.runs import curve_sections, resumes, settings
 from radiodiff_jax.reporting.runs.analysis import (
     ENDINGS,
     GAIN,
     SKIPPED,
     best,
+    best_of,
     counting,
+    is_loss,
     longest,
     meaning,
+    of_last_phase,
     phase_name,
     phases,
     sessions,
@@ -39,10 +42,11 @@ from radiodiff_jax.reporting.runs.analysis import (
     trend,
 )
 from radiodiff_jax.reporting.runs.curves import thin
+from radiodiff_jax.reporting.runs.opening import opening_verdict
 from radiodiff_jax.reporting.runs.outputs import Evaluation, evaluations_section, samples_section
 from radiodiff_jax.reporting.runs.rules import Advice, advice
 from radiodiff_jax.reporting.runs.run import Run
-from radiodiff_jax.reporting.runs.verdict import Verdict, run_verdict, verdict_box
+from radiodiff_jax.reporting.runs.verdict import Verdict, verdict_box
 
 INTRODUCTIONS = {
     "vae": "This run trains the autoencoder: it learns to compress radio maps to a small latent and to restore them.",
@@ -86,7 +90,7 @@ def write_run_page(
     `presets` holds KIND/NAME.yaml; `now` is in seconds since 1970.
     """
     now = time.time() if now is None else now
-    found, judged = advice(run), run_verdict(run)
+    found, judged = advice(run), opening_verdict(run, now)
     headed: list[tuple[str, Callable[[], str]]] = [
         ("Progress", lambda: progress_section(run, now)),
         ("Recommendations", lambda: recommendations(found)),
@@ -97,7 +101,7 @@ def write_run_page(
         ("All logged figures", lambda: metrics_section(run)),
         ("Optimizer", lambda: curve_sections.optimizer_section(run, folder)),
         ("Speed", lambda: curve_sections.speed_section(run, folder)),
-        ("Resumes", lambda: curve_sections.continuity_section(run, folder)),
+        ("Resumes", lambda: resumes.continuity_section(run, folder)),
         ("Architecture", lambda: settings.architecture_section(run, folder)),
         ("Settings", lambda: settings.settings_section(run, presets)),
         ("Environment", lambda: settings.environment_section(run)),
@@ -131,7 +135,7 @@ def section_or_note(draw: Callable[[], str]) -> str:
 def recommendations(found: list[Advice]) -> str:
     """Every rule that found something: what it says, what was measured, what may be done."""
     if not found:
-        return "No rule found anything. The rules and their thresholds are in `radiodiff_jax/reporting/runs/rules.py`."
+        return "No issues found. The rules and their thresholds are in `radiodiff_jax/reporting/runs/rules.py`."
     return "\n".join(
         f"- **{plain(capital(one.rule))}.** Found: {plain(one.found)}. {plain(one.advice)}" for one in found
     )
@@ -170,7 +174,7 @@ def summary_rows(run: Run) -> list[tuple[str, str]]:
     loss, speed = counting(run, "loss"), run.metric("examples_per_s")
     devices = run.details.get("devices")
     return [
-        ("best validation RMSE", f"{number(rmse.value)} in gain, which is {decibels(rmse.value)}, at step "
+        ("best validation RMSE", f"{decibels(rmse.value)} ({number(rmse.value)} in gain) at step "
                                  f"{count(rmse.step)}" if rmse else ""),
         ("best validation SSIM", f"{number(ssim.value)} at step {count(ssim.step)}" if ssim else ""),
         ("last total loss", f"{number(float(loss.values[-1]))} at step {count(loss.steps[-1])}" if len(loss) else ""),
@@ -223,12 +227,14 @@ def facts(event: dict[str, Any]) -> str:
 
 
 def metrics_section(run: Run) -> str:
-    """A row a metric: first, best, last, and what it is."""
-    rows = []
+    """A row a metric: first, best, last, and what it is; losses of the newest phase alone."""
+    rows, one_phase = [], len(phases(run)) < 2
     for name in run.series:
-        series, known, top = counting(run, name), meaning(name), best(run, name)
+        series, known = counting(run, name), meaning(name)
+        series = of_last_phase(series) if is_loss(name) else series
         if not len(series):
             continue
+        top = best_of(series, known.better)
         shown = f"{number(top.value)} ({count(top.step)})" if top else "-"
         sense = f"; {known.better} is better" if known.better else ""
         first, last = (number(float(series.values[place])) for place in (0, -1))
@@ -238,6 +244,8 @@ def metrics_section(run: Run) -> str:
     if not rows:
         return "Nothing has been logged yet."
     text = "Best is the lowest or highest value with its step in brackets; `-` where neither is better. Unit 1: a pure number."
+    if not one_phase:
+        text += " Losses are those of the newest phase: others are not comparable with them."
     if any(meaning(name).unit == GAIN for name in run.series):
         text += f" A gain of 0.01 is {decibels(0.01)}."
     return f"{text}\n\n" + table(["metric", "meaning", "unit", "first", "best (step)", "last"], rows, 3)
@@ -276,7 +284,7 @@ Summary = dict[str, Any]
 
 def summarise(run: Run, slug: str, evaluations: list[Evaluation] = (), now: float | None = None) -> Summary:
     """What the table of all runs and the comparison need of a run, JSON-ready: it is kept beside the run's page."""
-    entered, judged = phases(run), run_verdict(run)
+    entered, judged = phases(run), opening_verdict(run, now)
     return {
         "slug": slug,
         "name": run.name,
@@ -284,7 +292,8 @@ def summarise(run: Run, slug: str, evaluations: list[Evaluation] = (), now: floa
         "origin": run.origin,
         "kind": run.kind,
         "state": state(run, now).word,
-        "verdict": judged.short if judged else "",
+        "verdict": judged.short,
+        "verdict_kind": judged.kind,
         "written": run.written,
         "phase": entered[-1].name if entered else "",
         "step": run.last_step,

@@ -274,7 +274,8 @@ def write_overviews(settings: ReportSettings) -> None:
     digest_file = settings.folder / KEPT
     if (settings.folder / "index.md").is_file() and digest_file.is_file() and digest_file.read_bytes() == digest.encode():
         return
-    from radiodiff_jax.reporting.runs.overview import write_comparison, write_index
+    from radiodiff_jax.reporting.runs.comparison import write_comparison
+    from radiodiff_jax.reporting.runs.overview import write_index
 
     write_index(summaries, settings.folder)
     write_comparison(summaries, settings.folder)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from radiodiff_jax.reporting.markdown import count, counted, number, percent
-from radiodiff_jax.reporting.runs.analysis import counting, marked_steps
+from radiodiff_jax.reporting.runs.analysis import counting, marked_steps, of_last_phase
+from radiodiff_jax.reporting.runs.crashes import crash_cause, last_words
 from radiodiff_jax.reporting.runs.run import Run, is_number
 
 ENOUGH_VALIDATIONS = 8
@@ -28,8 +29,8 @@ PLATEAU_GAIN = 0.01  # relative improvement of the best validation RMSE in the l
 
 
 def plateau(run: Run) -> Advice | None:
-    """The best validation RMSE has hardly improved in the last third of the validations."""
-    series = run.metric("validation/rmse")
+    """The best validation RMSE has hardly improved in the last third of the validations of the newest phase."""
+    series = of_last_phase(run.metric("validation/rmse"))
     if len(series) < ENOUGH_VALIDATIONS:
         return None
     cut = len(series) - len(series) // 3
@@ -52,8 +53,8 @@ OVERFITTING_VALIDATIONS = 3  # that must lie behind the best one
 
 
 def overfitting(run: Run) -> Advice | None:
-    """The validation RMSE has risen from its best while the training loss went on falling."""
-    series, loss = run.metric("validation/rmse"), run.metric("loss")
+    """The validation RMSE has risen from its best while the training loss went on falling, both in the newest phase."""
+    series, loss = (of_last_phase(run.metric(name)) for name in ("validation/rmse", "loss"))
     if len(series) < ENOUGH_VALIDATIONS or len(loss) < ENOUGH_ROWS:
         return None
     lowest = int(np.argmin(series.values))
@@ -191,8 +192,17 @@ def non_finite_steps(run: Run) -> Advice | None:
     )
 
 
+def crashed(run: Run) -> Advice | None:
+    """The training was ended by an error that no resume came after."""
+    last = next((event["event"] for event in reversed(run.events) if event["event"] in ("failed", "resumed", "finished")), "")
+    if last != "failed":
+        return None
+    cause, cure = crash_cause(last_words(run))
+    return Advice(f"crashed: {cause}", f"step {count(run.last_step)}, {last_words(run)}", cure)
+
+
 RULES: tuple[Callable[[Run], Advice | None], ...] = (
-    non_finite_steps, overfitting, plateau, kl_collapse, discriminator_winning, input_bound, uneven_speed,
+    crashed, non_finite_steps, overfitting, plateau, kl_collapse, discriminator_winning, input_bound, uneven_speed,
     always_clipped,
 )  # fmt: skip
 

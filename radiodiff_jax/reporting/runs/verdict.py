@@ -23,6 +23,7 @@ from radiodiff_jax.reporting.evaluation_verdict import (
     has_steps,
     mean,
     own_name,
+    sight_sentence,
 )
 from radiodiff_jax.reporting.markdown import capital, code, counted, note, plain
 from radiodiff_jax.reporting.runs.run import Run
@@ -136,8 +137,10 @@ def result_verdict(result: dict[str, Any]) -> Verdict:
     rest = [one for one in found if one is not best]
     sentences += [f"The {best.name}, the best formula without training, has {decibels(best.other_db)}."]
     sentences += [f"The {one.name} has {decibels(one.other_db)}: {one.text}{one.between}." for one in rest]
-    sentences += [one for one in (floor_sentence(result), sureness_sentence(result, own)) if one]
+    sight = sight_sentence(result)
+    sentences += [one for one in (sight, floor_sentence(result), sureness_sentence(result, own)) if one]
     kind = kind_of(result, found)
+    kind = "warning" if sight and kind == "success" else kind
     sentences += what_to_do(result, own, best, kind)
     title = f"{capital(best.text)} {where}{best.between}"
     if own == AUTOENCODER:

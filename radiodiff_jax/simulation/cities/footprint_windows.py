@@ -159,7 +159,7 @@ def load_library(name: str, purpose: str, who: str = "--footprints", extra: str 
         return importlib.import_module(name)
     except ImportError as error:
         raise UserError(
-            f"{who} needs {name} {purpose} ({error}); install it with pip install 'radiodiff-jax[{extra}]'"
+            f"{who} needs {name} {purpose} ({error}); install it with pip install -e '.[{extra}]'"
         ) from None
 
 

@@ -33,7 +33,7 @@ def load_ray_tracer() -> ModuleType:
     where the package is missing, or the trial fails.
     """
     if importlib.util.find_spec("sionna") is None:  # looking for sionna.rt would import it
-        raise UserError("ray tracing needs the package sionna-rt; install the extra with pip install 'radiodiff-jax[raytrace]'")
+        raise UserError("ray tracing needs the package sionna-rt; install the extra with pip install -e '.[raytrace]'")
     newest = newest_llvm(path for pattern in LLVM_FILES for path in glob.glob(pattern))
     if newest:
         os.environ.setdefault(LLVM_VARIABLE, newest)

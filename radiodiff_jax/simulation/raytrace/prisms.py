@@ -104,7 +104,7 @@ def _load_shapely() -> ModuleType:
         import shapely
     except ImportError:
         raise UserError(
-            "ray tracing of layouts needs the package shapely; install the extra with pip install 'radiodiff-jax[raytrace]'"
+            "ray tracing of layouts needs the package shapely; install the extra with pip install -e '.[raytrace]'"
         ) from None
     return shapely
 

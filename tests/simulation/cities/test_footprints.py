@@ -150,7 +150,7 @@ def test_an_extent_without_a_window_is_refused(tmp_path):
 
 def test_missing_libraries_are_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "shapely", None)
-    with pytest.raises(UserError, match=r"needs shapely .*radiodiff-jax\[footprints\]"):
+    with pytest.raises(UserError, match=r"needs shapely .*install -e .\.\[footprints\]"):
         footprint_masks(write_geojson(tmp_path / "town.json", town()), 1, (64, 64), seed=0)
 
 
