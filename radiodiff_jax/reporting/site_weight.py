@@ -22,7 +22,7 @@ from PIL import Image
 from radiodiff_jax.reporting.reference_pages import write_out
 
 VENDOR = "assets/vendor/"
-DIAGRAMS = (VENDOR + "mermaid/mermaid.min.js", "assets/javascripts/zoom-diagrams.js")
+DIAGRAMS = ("assets/javascripts/zoom-diagrams.js",)  # Mermaid itself is added by its plugin, on the same pages
 FORMULAE = (VENDOR + "katex/katex.min.js", VENDOR + "katex/auto-render.min.js", "assets/javascripts/formulae.js")
 SORTING = "assets/javascripts/sort-tables.js"
 SEARCH = "assets/javascripts/search-when-asked.js"  # before Material's own script, which asks for the index
