@@ -112,7 +112,7 @@ def onnx_model(model: Generator, size: tuple[int, int], weights: str = "float32"
     the package onnx is missing.
     """
     if importlib.util.find_spec("onnx") is None:
-        raise UserError("ONNX models need the package onnx; install the extra with pip install 'radiodiff-jax[export]'")
+        raise UserError("ONNX models need the package onnx; install the extra with pip install -e '.[export]'")
     from radiodiff_jax.inference.onnx_graph import onnx_bytes
     from radiodiff_jax.inference.onnx_graph.rays import GraphScene
 
