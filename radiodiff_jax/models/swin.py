@@ -4,18 +4,23 @@ Liu et al., arXiv 2103.14030; the variant of RadioDiff (arXiv 2408.08593). State
 depends on the size of the map alone, where the original remembers the last small map it saw.
 """
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax import lax
 from jaxtyping import Array, Float
 
 from radiodiff_jax.models.attention import softmax
 from radiodiff_jax.models.initialisers import normal, xavier_uniform, zeros
-from radiodiff_jax.models.layers import Convolution, Dense, DType, rematerialised
+from radiodiff_jax.models.layers import Convolution, Dense, DType, loops_pay, rematerialised
 from radiodiff_jax.models.normalisation import LayerNorm
 from radiodiff_jax.settings import PrecisionConfig, SwinConfig
 
 small_normal = normal(0.02)
+LOOPED = 4  # blocks of a stage from which on they are a loop
 
 
 def relative_position_index(window: int) -> np.ndarray:
@@ -86,7 +91,10 @@ class WindowAttention(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """x + drop(attention(norm(x))), then x + drop(MLP(norm(x))); drop removes the branch of whole examples."""
+    """x + drop(attention(norm(x))), then x + drop(MLP(norm(x))); drop removes the branch of whole examples.
+
+    It does so at the rate `stochastic_depth`, or at the one that the call is given, a number that need not be known in tracing.
+    """
 
     window: int
     heads: int
@@ -97,16 +105,24 @@ class SwinBlock(nn.Module):
     param_dtype: DType = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch height width channels"], train: bool = False) -> Array:
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], train: bool = False, rate: Float[Array, ""] | None = None
+    ) -> Array:
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         channels = x.shape[-1]
         dense = types | {"kernel_init": xavier_uniform, "bias_init": normal(1e-6)}
         drop = nn.Dropout(self.stochastic_depth, broadcast_dims=(1, 2, 3), deterministic=not train)
+        if rate is not None and train:
+            drop = partial(self._drop, rate=rate)
         attention = WindowAttention(self.window, self.heads, self.shifted, **types, name="attention")
         x = x + drop(attention(LayerNorm(**types, name="norm1")(x)))
         h = Dense(self.mlp_ratio * channels, **dense, name="hidden")(LayerNorm(**types, name="norm2")(x))
         h = Dense(channels, **dense, name="output")(nn.gelu(h, approximate=False))
         return x + drop(h)
+
+    def _drop(self, branch: Array, rate: Float[Array, ""]) -> Array:
+        kept = jax.random.bernoulli(self.make_rng("dropout"), 1 - rate, (branch.shape[0], 1, 1, 1))
+        return jnp.where(kept, branch / (1 - rate).astype(branch.dtype), 0)
 
 
 class PatchMerging(nn.Module):
@@ -146,11 +162,31 @@ class SwinEncoder(nn.Module):
         for stage, (depth, heads) in enumerate(zip(config.depths, config.heads, strict=True)):
             if stage:
                 x = PatchMerging(**types, name=f"merging_{stage - 1}")(x)
-            for block in range(depth):
-                rate = config.stochastic_depth * index / max(total - 1, 1)
-                shifted = block % 2 == 1
-                name = f"stage_{stage}_block_{block}"
-                x = transform(config.window, heads, shifted, config.mlp_ratio, rate, **types, name=name)(x, train)
-                index += 1
+            rates = config.stochastic_depth * (index + np.arange(depth)) / max(total - 1, 1)
+            names = [f"stage_{stage}_block_{block}" for block in range(depth)]
+            kinds = [partial(transform, config.window, heads, shifted, config.mlp_ratio, **types) for shifted in (False, True)]
+            looped = depth // 2 * 2 if depth >= LOOPED and loops_pay(self) else 0
+            if looped:
+                x = self._in_pairs([kind(parent=None) for kind in kinds], names[:looped], rates[:looped], x, train)
+            for block in range(looped, depth):
+                x = kinds[block % 2](float(rates[block]), name=names[block])(x, train)
+            index += depth
             maps.append(x)
         return maps
+
+    def _in_pairs(self, blocks: list[nn.Module], names: list[str], rates: np.ndarray, x: Array, train: bool) -> Array:
+        """Blocks of two kinds in turn, as a loop over pairs: compiled once, and not once each."""
+        weights = [self.variables["params"][name] for name in names]
+        stacked = tuple(jax.tree.map(lambda *leaves: jnp.stack(leaves), *weights[which::2]) for which in range(2))
+        dropping = train and self.config.stochastic_depth > 0
+        keys = jax.random.split(self.make_rng("dropout"), (len(names) // 2, 2)) if dropping else None
+
+        def pair(x: Array, given: tuple) -> tuple[Array, None]:
+            weights, rates, keys = given
+            for which, block in enumerate(blocks):
+                extra = (rates[which],) if dropping else ()
+                rngs = {"dropout": keys[which]} if dropping else None
+                x = block.apply({"params": weights[which]}, x, train, *extra, rngs=rngs)
+            return x, None
+
+        return lax.scan(pair, x, (stacked, jnp.float32(rates).reshape(-1, 2), keys))[0]

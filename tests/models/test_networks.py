@@ -17,7 +17,8 @@ from radiodiff_jax.models.initialisers import first_values
 from radiodiff_jax.models.normalisation import BatchNorm
 from radiodiff_jax.models.perceptual import STAGES, perceptual_distance, perceptual_weights
 from radiodiff_jax.models.radiodiff import RadioDiffNetwork
-from radiodiff_jax.settings import AutoencoderConfig, PrecisionConfig
+from radiodiff_jax.models.swin import SwinEncoder
+from radiodiff_jax.settings import AutoencoderConfig, PrecisionConfig, SwinConfig
 from tests.micro import micro
 from tests.models.comparison import assert_close
 
@@ -148,3 +149,23 @@ def test_perceptual_distance():
     assert float(jnp.abs(distance(first, first)).max()) < 1e-12
     near, far = distance(first, first + 0.05), distance(first, -first)
     assert (near > 0).all() and (far > near).all()
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_swin_blocks_in_a_loop(rate, monkeypatch):
+    """Off the CPU the blocks of a long stage are a loop over pairs: the same maps and gradients, and branches dropped."""
+    swin = SwinEncoder(SwinConfig(embedding_channels=8, depths=(5,), heads=(2,), stochastic_depth=rate))
+    x = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))
+    params = swin.init(jax.random.key(1), x)["params"]
+
+    def loss(params):
+        (last,) = swin.apply({"params": params}, x)
+        return jnp.sin(last).sum(), last
+
+    plain_gradients, plain = jax.jit(lambda params: jax.grad(loss, has_aux=True)(params))(params)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    gradients, last = jax.jit(lambda params: jax.grad(loss, has_aux=True)(params))(params)
+    np.testing.assert_allclose(last, plain, rtol=1e-5, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * np.abs(b).max()), gradients, plain_gradients)
+    drawn = [swin.apply({"params": params}, x, True, rngs={"dropout": jax.random.key(n)})[0] for n in range(2)]
+    assert bool((drawn[0] != drawn[1]).any()) == (rate > 0)
