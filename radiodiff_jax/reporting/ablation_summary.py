@@ -219,8 +219,11 @@ def baseline_sentences(result: dict[str, Any], rows: Sequence[Row]) -> list[str]
         sentences.append(f"The {plain(name)}, which needs no training, has {with_decibels(error)}; {told}.")
     floor = floor_of(rows)
     if floor is not None:
-        sentences.append(f"The autoencoder's reconstruction of the *true* maps has {with_decibels(floor)}: latent variants can "
-                         "hardly be better.")  # fmt: skip
+        latent = {item["name"] for item in result["items"] if item.get("vae")}
+        below = [plain(row.name) for row in rows if row.name in latent and row.mean < floor]
+        sentences.append(f"The autoencoder's reconstruction of the *true* maps has {with_decibels(floor)}: "
+                         + (f"{', '.join(below)} are below it, as they change an estimate and rebuild no map." if below
+                            else "latent variants can hardly be better."))  # fmt: skip
     return sentences
 
 
