@@ -102,12 +102,18 @@ class MeasuredStep:
         """Whether `compile` was called."""
         return self._executable is not None
 
-    def compile(self, state: State, frozen: Tree, batch: Batch) -> float:
-        """Compile for arguments like these; returns how long it took, in seconds."""
+    def compile(self, state: State, frozen: Tree, batch: Batch, tell: Callable[[str], None] = lambda text: None) -> float:
+        """Compile for arguments like these; returns how long it took, in seconds. `tell` is given what is waited for."""
         start = time.perf_counter()
+        tell("tracing")
         traced = self._step.trace(state, frozen, batch)
         self.flops = traced_flops(traced)
-        self._executable = traced.lower().compile()
+        done = f"traced in {time.perf_counter() - start:.0f} s"
+        tell(f"{done}, lowering")
+        before = time.perf_counter()
+        lowered = traced.lower()
+        tell(f"{done}, lowered in {time.perf_counter() - before:.0f} s, compiling")
+        self._executable = lowered.compile()
         return round(time.perf_counter() - start, 3)
 
     def __call__(self, state: State, frozen: Tree, batch: Batch) -> tuple[State, Metrics]:

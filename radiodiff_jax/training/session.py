@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ class Session:
 
     def run(self, interrupts: Interrupts) -> None:
         """Update until all steps are done or somebody asks to stop, and save."""
-        self._show("compiling", refresh=True)
+        self._show("waiting for the first batch", refresh=True)
         last = self.settings.steps if self.options.until is None else self.options.until
         if self.settings.patience is not None and self.checkpoints.latest is None:
             # What a training starts from may be better than all that it makes of it.
@@ -150,8 +151,9 @@ class Session:
         self.profile.before(self.step + 1)
         on_devices = put_batch(batch, self.mesh)
         if not self.measured.compiled:
-            seconds = self.measured.compile(self.state, self.inputs.frozen, on_devices)
+            seconds = self.measured.compile(self.state, self.inputs.frozen, on_devices, partial(self._show, refresh=True))
             self.folder.event(self.step, "compiled", seconds=seconds, flops=self.measured.flops)
+            self._show(f"compiled in {seconds:.0f} s", refresh=True)
             self.throughput.restart()  # compilation is no training speed
         self.state, metrics = self.measured(self.state, self.inputs.frozen, on_devices)
         self.step += 1
