@@ -117,14 +117,14 @@ def read_items(tree: dict[str, Any], words: list[str], budget: Budget, path: Pat
     items: dict[str, Item] = {}
     for part, keys in (("stages", STAGE_KEYS), ("variants", VARIANT_KEYS)):
         for name, value in mapping(tree.get(part, {}), f"{path}: {part}").items():
-            name, where = str(name), f"{path}: {part}.{name}"
+            name, where = str(name), f"{path}: {part}.{name[:60]}"
             value = value if isinstance(value, dict) else {"settings": value}
             check_keys(value, keys, where)
             if name in items:
                 raise UserError(f"{where}: a stage has this name already; give the variant another")
             kind = value.get("kind", "generator")
             if kind not in ("generator", "vae"):
-                raise UserError(f"{where}: kind is {kind!r}, but it must be generator or vae")
+                raise UserError(f"{where}: kind is {shown(kind)}, but it must be generator or vae")
             own = read_words(value.get("settings"), f"{where}.settings")
             if kind == "vae":
                 every: tuple[str, ...] = tuple(word for word in (*common, *words) if word.startswith("image_size="))
@@ -147,7 +147,7 @@ def check_keys(
     """Raise UserError for the first key that is not known, and for the first that is missing."""
     for key in tree:
         if key not in known:
-            raise UserError(f"{where}: there is no key '{key}'{nearest(str(key), known)}; known are {', '.join(known)}")
+            raise UserError(f"{where}: there is no key {shown(key)}{nearest(str(key), known)}; known are {', '.join(known)}")
     for key in needed:
         if key not in tree:
             raise UserError(f"{where}: the key '{key}' is missing; add it")
@@ -156,7 +156,7 @@ def check_keys(
 def mapping(value: Any, where: str) -> dict[str, Any]:
     """The value. Raises UserError if it is no mapping."""
     if not isinstance(value, dict):
-        raise UserError(f"{where} is {value!r}, but it must be a mapping of names")
+        raise UserError(f"{where} is {shown(value)}, but it must be a mapping of names")
     return value
 
 
@@ -165,7 +165,7 @@ def read_words(value: Any, where: str) -> tuple[str, ...]:
     value = [] if value is None else value
     if not isinstance(value, list) or not all(isinstance(word, str) and "=" in word for word in value):
         raise UserError(
-            f"{where} is {value!r}, but it must be a list of words section.key=value; quote words with brackets"
+            f"{where} is {shown(value)}, but it must be a list of words section.key=value; quote words with brackets"
         )
     return tuple(value)
 
@@ -178,7 +178,7 @@ def read_budget(value: Any, where: str) -> Budget:
         raise UserError(f"{where} has {len(value)} keys, but must have exactly one of {', '.join(BUDGETS)}")
     ((kind, amount),) = value.items()
     if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 < amount < MOST_BUDGET:
-        raise UserError(f"{where}.{kind} is {amount!r}, but it must be a number above 0 and below {MOST_BUDGET:g}")
+        raise UserError(f"{where}.{kind} is {shown(amount)}, but it must be a number above 0 and below {MOST_BUDGET:g}")
     return Budget(kind, float(amount))
 
 
@@ -190,14 +190,14 @@ def read_seeds(value: Any, where: str) -> tuple[int, ...]:
         and all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in value)
     )
     if not good or len(set(value)) < len(value):
-        raise UserError(f"{where}: seeds is {value!r}, but it must be a list of different whole numbers")
+        raise UserError(f"{where}: seeds is {shown(value)}, but it must be a list of different whole numbers")
     return tuple(value)
 
 
 def read_share(value: Any, where: str) -> float:
     """A positive number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e6:
-        raise UserError(f"{where}: share is {value!r}, but it is a part of the budget, such as 0.5")
+        raise UserError(f"{where}: share is {shown(value)}, but it is a part of the budget, such as 0.5")
     return float(value)
 
 
@@ -209,14 +209,14 @@ def read_steps(value: Any, where: str) -> tuple[int, ...]:
         or not all(isinstance(one, int) and one > 0 for one in value)
         or len(set(value)) < len(value)
     ):
-        raise UserError(f"{where}: steps is {value!r}, but it must be a list of different numbers of sampling steps")
+        raise UserError(f"{where}: steps is {shown(value)}, but it must be a list of different numbers of sampling steps")
     return tuple(value)
 
 
 def read_count(value: Any, where: str) -> int | None:
     """A positive whole number, or None."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise UserError(f"{where} is {value!r}, but it must be a number of maps, such as 200")
+        raise UserError(f"{where} is {shown(value)}, but it must be a number of maps, such as 200")
     return value
 
 

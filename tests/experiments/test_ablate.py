@@ -71,12 +71,14 @@ def write_plan(folder: Path, **changes) -> str:
         ({"stages": {"s": {"kind": "gan"}}}, "must be generator or vae"),
         ({"profiles": {"gpu": {"seed": [1]}}}, "did you mean 'seeds'"),
         ({"evaluation_maps": 0}, "must be a number of maps"),
+        ({"variants": {"a": {"s" * 5000: []}}}, "there is no key"),
+        ({"variants": {"a": {"share": {"x": "9" * 5000}}}}, "a part of the budget"),
     ],
 )
 def test_a_bad_plan_is_one_sentence(tmp_path, changes, says):
     with pytest.raises(UserError, match=says) as caught:
         read_plan(write_plan(tmp_path, **changes))
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
 
 
 def test_names_of_plans_profiles_and_variants_are_checked(tmp_path):
