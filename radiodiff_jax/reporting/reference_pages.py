@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 DIRECTIVE = re.compile(r"^::: ([\w.]+)\n(?:[ \t]+.*\n)*", re.MULTILINE)
 LINE_LENGTH = 96
+ASSIGNMENTS = tuple(getattr(ast, kind) for kind in ("Assign", "AnnAssign", "TypeAlias") if hasattr(ast, kind))  # the last: 3.12
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -74,9 +75,7 @@ def public(body: list[ast.stmt], path: str, depth: int) -> Iterator[Described]:
             yield from public(node.body, f"{path}.{node.name}", depth + 1)
         elif isinstance(node, Function) and not node.name.startswith("_") and (about := ast.get_docstring(node)):
             yield Described(f"{path}.{node.name}", function_signature(node), about, depth)
-        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.TypeAlias) if hasattr(ast, "TypeAlias") else isinstance(
-            node, ast.Assign | ast.AnnAssign
-        ):
+        elif isinstance(node, ASSIGNMENTS):
             target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", getattr(node, "name", None))
             about = documented(following)
             if isinstance(target, ast.Name) and not target.id.startswith("_") and about:

@@ -35,14 +35,7 @@ from radiodiff_jax.simulation.cities.placement import place_cars, place_transmit
 from radiodiff_jax.simulation.dominant_path.car_loss import MODEL, path_gain_grey_with_cars
 from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, VISIBILITY
 from radiodiff_jax.simulation.dominant_path.field_numba import PreparedMap, path_gain_grey, prepare
-from radiodiff_jax.simulation.scenes import (
-    check_outside,
-    copy_files,
-    files_of_tree,
-    read_scene_mask,
-    read_scene_transmitter,
-    transmitters_by_map,
-)
+from radiodiff_jax.simulation.scenes import given_scenes, read_scene
 from radiodiff_jax.worker_processes import run_in_processes
 
 RECORD = "simulation.json"
@@ -117,15 +110,11 @@ def write_gains_for_scenes(
     `out` that holds something else.
     """
     scenes_root, out = Path(scenes_root), Path(out)
-    check_outside(scenes_root, out, "simulated")
-    transmitters = transmitters_by_map(scenes_root, cars)
-    pictures = files_of_tree(scenes_root / "png")
-    number = sum(len(ids) for ids in transmitters.values())
-    arguments = {"scenes": str(scenes_root.resolve()), "maps": len(transmitters), "transmitters": number}
-    mine = of_shard(sorted(transmitters.items()), shard)
+    scenes = given_scenes(scenes_root, out, "simulated", cars, progress)
+    mine = of_shard(sorted(scenes.transmitters.items()), shard)
     jobs = [partial(_simulate_scene, _Task(out, map_id, cars), ids) for map_id, ids in mine]
-    with _claimed(out, arguments | _cars_record(cars), shard):
-        copy_files(pictures, scenes_root / "png", out / "png", progress)
+    with _claimed(out, scenes.arguments | _cars_record(cars), shard):
+        scenes.copy()
         _run_jobs(jobs, sum(len(ids) for _, ids in mine), workers, progress)
 
 
@@ -260,11 +249,8 @@ def _simulate(task: _Task, buildings: np.ndarray, transmitters: int, seeds: Sequ
 def _simulate_scene(task: _Task, transmitters: Sequence[int]) -> int:
     """All gains of one map whose pictures are in `out` already; returns their number."""
     if missing := task.missing(transmitters):
-        buildings = read_scene_mask(buildings_path(task.out, task.map_id))
-        paths = {tx: antenna_path(task.out, task.map_id, tx) for tx in missing}
-        places = [(tx, read_scene_transmitter(path, buildings.shape)) for tx, path in paths.items()]
-        cars = read_scene_mask(cars_path(task.out, task.map_id), buildings.shape) if task.cars else None
-        _write_gains(task, prepare(buildings), places, cars)
+        buildings, places, cars = read_scene(task.out, task.map_id, missing, task.cars)
+        _write_gains(task, prepare(buildings), list(places.items()), cars)
     return len(transmitters)
 
 

@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from radiodiff_jax.files import is_written, output_folder
 from radiodiff_jax.images import write_grey
-from radiodiff_jax.radiomapseer import antenna_path, buildings_path, gain_path
+from radiodiff_jax.radiomapseer import gain_path
 from radiodiff_jax.simulation.dominant_path.field_numba import PreparedMap, path_gain_grey, prepare
 from radiodiff_jax.simulation.edge_diffraction import diffracted_gain
-from radiodiff_jax.simulation.scenes import read_scene_mask, read_scene_transmitter, transmitters_by_map
+from radiodiff_jax.simulation.scenes import read_scene, transmitters_by_map
 from radiodiff_jax.simulation.wall_reflections import reflected_gain
 from radiodiff_jax.units import grey_levels
 from radiodiff_jax.worker_processes import run_in_processes
@@ -71,9 +71,8 @@ def _write_of_map(root: Path, map_id: int, transmitters: tuple[int, ...], names:
     paths = {(tx, name): gain_path(root, name, map_id, tx) for tx in transmitters for name in names}
     missing = [place for place, path in paths.items() if not is_written(path)]
     if missing:
-        buildings = read_scene_mask(buildings_path(root, map_id))
+        buildings, places, _ = read_scene(root, map_id, sorted({tx for tx, _ in missing}), False)
         prepared = prepare(buildings)
         for tx, name in missing:
-            place = read_scene_transmitter(antenna_path(root, map_id, tx), buildings.shape)
-            write_grey(paths[tx, name], SCENE_MAPS[name](prepared, *place))
+            write_grey(paths[tx, name], SCENE_MAPS[name](prepared, *places[tx]))
     return len(transmitters)

@@ -4,8 +4,9 @@ import os
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -15,6 +16,36 @@ from radiodiff_jax.files import is_written, write_whole
 from radiodiff_jax.images import Mask, Size, read_png
 from radiodiff_jax.radiomapseer import antenna_path, buildings_path, cars_path, single_pixel
 from radiodiff_jax.reading import check_file
+
+
+class GivenScenes(NamedTuple):
+    """The scenes of a folder whose gains are to be made in another one."""
+
+    transmitters: dict[int, list[int]]
+    """by map"""
+    arguments: dict[str, Any]
+    """what the record says of them"""
+    copy: Callable[[], None]
+    """copies their pictures, those that are not yet there"""
+
+
+def given_scenes(root: Path, out: Path, kind: str, cars: bool, progress: bool) -> GivenScenes:
+    """Those below `root`, for gains of a `kind` below `out`. Raises UserError as the functions below."""
+    check_outside(root, out, kind)
+    transmitters = transmitters_by_map(root, cars)
+    number = sum(map(len, transmitters.values()))
+    arguments = {"scenes": str(root.resolve()), "maps": len(transmitters), "transmitters": number}
+    pictures = files_of_tree(root / "png")
+    return GivenScenes(transmitters, arguments, lambda: copy_files(pictures, root / "png", out / "png", progress))
+
+
+def read_scene(
+    root: Path, map_id: int, transmitters: Iterable[int], cars: bool
+) -> tuple[Mask, dict[int, tuple[int, int]], Mask | None]:
+    """(buildings, transmitter id -> (row, column), cars or None) of a map. Raises UserError as below."""
+    buildings = read_scene_mask(buildings_path(root, map_id))
+    places = {tx: read_scene_transmitter(antenna_path(root, map_id, tx), buildings.shape) for tx in transmitters}
+    return buildings, places, read_scene_mask(cars_path(root, map_id), buildings.shape) if cars else None
 
 
 def transmitters_by_map(root: Path, cars: bool) -> dict[int, list[int]]:

@@ -36,14 +36,7 @@ from radiodiff_jax.simulation.raytrace.library import load_ray_tracer
 from radiodiff_jax.simulation.raytrace.noise import AGAIN, NOISE, difference, noise_of, spread
 from radiodiff_jax.simulation.raytrace.prisms import BUILDING_HEIGHT, CAR_HEIGHT, MATERIALS, layout_scene
 from radiodiff_jax.simulation.raytrace.tracing import TracedWindow
-from radiodiff_jax.simulation.scenes import (
-    check_outside,
-    copy_files,
-    files_of_tree,
-    read_scene_mask,
-    read_scene_transmitter,
-    transmitters_by_map,
-)
+from radiodiff_jax.simulation.scenes import given_scenes, read_scene
 from radiodiff_jax.units import grey_levels
 from radiodiff_jax.worker_processes import run_in_processes
 
@@ -84,12 +77,9 @@ def write_ray_traced_scenes(
     for missing, unreadable or odd pictures, a folder `out` that holds something else, and a ray tracer that is not there.
     """
     scenes_root, out = Path(scenes_root), Path(out)
-    check_outside(scenes_root, out, "ray-traced")
-    there = transmitters_by_map(scenes_root, cars)
-    arguments = {"scenes": str(scenes_root.resolve()), "maps": len(there), "transmitters": sum(map(len, there.values()))}
-    layouts = [_Layout(out, number, tuple(ids), rays, cars) for number, ids in sorted(there.items())]
-    pictures, source = files_of_tree(scenes_root / "png"), scenes_root / "png"
-    _trace_folder(layouts, arguments, workers, noise_maps, progress, lambda: copy_files(pictures, source, out / "png", progress))
+    scenes = given_scenes(scenes_root, out, "ray-traced", cars, progress)
+    layouts = [_Layout(out, number, tuple(ids), rays, cars) for number, ids in sorted(scenes.transmitters.items())]
+    _trace_folder(layouts, scenes.arguments, workers, noise_maps, progress, scenes.copy)
 
 
 def write_ray_traced_layouts(
@@ -171,9 +161,7 @@ def _pictures(
     """(buildings, polygons, transmitters, cars) of a map; those of a made-up city are written."""
     out, number = layout.out, layout.map_id
     if layout.size is None:
-        buildings = read_scene_mask(buildings_path(out, number))
-        places = {tx: read_scene_transmitter(antenna_path(out, number, tx), buildings.shape) for tx in layout.transmitters}
-        cars = read_scene_mask(cars_path(out, number), buildings.shape) if layout.cars else None
+        buildings, places, cars = read_scene(out, number, layout.transmitters, layout.cars)
         return buildings, trace(buildings), places, cars
     city_seed, transmitter_seed, car_seed = map_seeds(layout.rays.seed, number)
     drawn = city(city_seed, *layout.size)
