@@ -7,7 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from radiodiff_jax.benchmark.cards import PLATFORM, card_mesh, compiled_counts
-from radiodiff_jax.benchmark.job import Job, random_autoencoder, simplified
+from radiodiff_jax.benchmark.job import Job, random_autoencoder
 from radiodiff_jax.composition import Composition
 from radiodiff_jax.features import feature_channels
 from radiodiff_jax.models.autoencoder import posterior_sample
@@ -24,8 +25,7 @@ from radiodiff_jax.training.compiled import compile_task
 from radiodiff_jax.training.devices import device_mesh
 from radiodiff_jax.training.flat import host_shapes
 from radiodiff_jax.training.task import Batch, Task, Tree
-from radiodiff_jax.training.update import make_update
-from radiodiff_jax.training.vae_update import Networks, make_vae_update
+from radiodiff_jax.training.vae_update import Networks
 
 Counts = dict[str, Any]
 DIFFUSION, AUTOENCODER = "diffusion", "autoencoder"
@@ -43,23 +43,8 @@ class Traceable:
 
 def generator_update(job: Job) -> Traceable:
     """That of the generator, as it trains: on cached latents where its settings say so."""
-    generator, (height, width), count = job.composition, job.config.image_size, job.update_batch(job.config)
-    generator = replace(generator, config=replace(generator.config, data=job.config.data))
-    frozen = jax.eval_shape(lambda: job.frozen)
-    batch = {"position": shape(jnp.int32, count, 2), "buildings": shape(jnp.bool_, count, height, width)}
-    if job.config.data.cars:
-        batch["cars"] = shape(jnp.bool_, count, height, width)
-    batch |= {name: shape(jnp.float32, count, height, width) for name in job.config.data.computed}
-    if job.config.data.observed is not None:
-        batch["observed"] = shape(jnp.bool_, count, height, width)
-    if job.config.data.latents == "cached":
-        rows, columns, channels = generator.shape
-        batch["moments"] = shape(jnp.float32, count, rows, columns, 2 * channels)
-        if generator.starts_at_estimate:
-            batch["estimate"] = shape(jnp.float32, count, rows, columns, channels)
-    else:
-        batch["gain"] = shape(jnp.uint8, count, height, width)
-    return Traceable(make_update(generator), frozen, batch, lambda maps: network_alone(generator, maps))
+    task, _, batch = job.generator_task(job.config.data.latents == "cached")
+    return Traceable(task, jax.eval_shape(job.first_frozen), shapes_of(batch), partial(network_alone, job.composition))
 
 
 def network_alone(generator: Composition, maps: int) -> tuple[Callable, Tree]:
@@ -84,12 +69,8 @@ def network_alone(generator: Composition, maps: int) -> tuple[Callable, Tree]:
 
 def autoencoder_update(job: Job) -> Traceable:
     """That of the autoencoder in its second phase, without the perceptual loss."""
-    config = simplified(job.autoencoder)
-    config = replace(config, objective=replace(config.objective, perceptual_weight=0.0))
-    count, (height, width) = job.update_batch(config), config.image_size
-    batch = {"gain": shape(jnp.uint8, count, height, width), "buildings": shape(jnp.bool_, count, height, width),
-             "position": shape(jnp.int32, count, 2)}  # fmt: skip
-    return Traceable(make_vae_update(config), {}, batch, lambda maps: autoencoder_alone(config, maps))
+    task, config, batch = job.vae_task()
+    return Traceable(task, {}, shapes_of(batch), partial(autoencoder_alone, config))
 
 
 def autoencoder_alone(config: VAEConfig, maps: int) -> tuple[Callable, Tree]:
@@ -106,9 +87,9 @@ def autoencoder_alone(config: VAEConfig, maps: int) -> tuple[Callable, Tree]:
     return answer, jax.eval_shape(lambda: random_autoencoder(config))
 
 
-def shape(dtype: Any, *sides: int) -> jax.ShapeDtypeStruct:
-    """An array that is not there."""
-    return jax.ShapeDtypeStruct(sides, dtype)
+def shapes_of(batch: Batch) -> Batch:
+    """Arrays that are not there in the place of a batch's."""
+    return {name: jax.ShapeDtypeStruct(part.shape, part.dtype) for name, part in batch.items()}
 
 
 def graph(job: Job, card: str | None = None) -> dict[str, Counts]:

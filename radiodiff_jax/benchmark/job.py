@@ -65,6 +65,10 @@ class Job:
     @cached_property
     def frozen(self) -> Tree:
         """What the generator reads and does not train."""
+        return self.first_frozen()
+
+    def first_frozen(self) -> Tree:
+        """`frozen`, made anew."""
         found: dict[str, Any] = {}
         if self.config.space.needs_autoencoder:
             found = {"autoencoder": random_autoencoder(self.autoencoder), "scale": jnp.float32(1)}
@@ -76,21 +80,31 @@ class Job:
         """The generator, ready to predict."""
         return Generator(self.composition, self.composition.first_variables(jax.random.key(0)), self.frozen)
 
-    def generator_update(self, cached: bool = False) -> "Update":
-        """An update of the generator; with `cached` the batch holds latents, and nothing is encoded."""
+    def generator_task(self, cached: bool = False) -> tuple[Task, Config, Batch]:
+        """Training of the generator, its settings, a batch; with `cached` that holds latents, and nothing is encoded."""
         generator, batch = self.composition, self.update_batch(self.config)
         maps = random_batch(self.config, batch)
         if cached:
             data = replace(generator.config.data, latents="cached")
             generator = replace(generator, config=replace(generator.config, data=data))
             maps = with_latents(maps, generator)
-        return Update(make_update(generator), generator.config, self.frozen, maps)
+        return make_update(generator), generator.config, maps
 
-    def vae_update(self) -> "Update":
-        """An update of the autoencoder, without a perceptual loss."""
+    def vae_task(self) -> tuple[Task, VAEConfig, Batch]:
+        """Training of the autoencoder without a perceptual loss, its settings, a batch."""
         config = simplified(self.autoencoder)
         config = replace(config, objective=replace(config.objective, perceptual_weight=0.0))
-        return Update(make_vae_update(config), config, {}, random_batch(config, self.update_batch(config)))
+        return make_vae_update(config), config, random_batch(config, self.update_batch(config))
+
+    def generator_update(self, cached: bool = False) -> "Update":
+        """An update of the generator."""
+        task, config, batch = self.generator_task(cached)
+        return Update(task, config, self.frozen, batch)
+
+    def vae_update(self) -> "Update":
+        """An update of the autoencoder."""
+        task, config, batch = self.vae_task()
+        return Update(task, config, {}, batch)
 
 
 class Update:

@@ -102,7 +102,7 @@ class Checkpoints:
             copy = jax.tree.map(np.array, jax.device_get(state))  # on CPUs what device_get returns is no copy
             self._ending = self._thread.submit(self._save_whole, step, by_name(copy), FrozenPlace(place), meta)
         else:
-            self._begin(step, by_name(on_host(state)), batches, meta)
+            self._begin(step, on_host(state), batches, meta)
             self._ending = self._thread.submit(self._end, step)
 
     def _save_whole(self, step: int, state: State, place: "FrozenPlace", meta: dict[str, Any]) -> None:
@@ -189,12 +189,13 @@ class Checkpoints:
 
 
 def on_host(state: State) -> State:
-    """The state with the vectors of every `Flat` in the host's memory, as copies; all processes must ask for it."""
-    return jax.tree.map(
+    """The state by name; every `Flat` is copied into the host's memory for that. All processes must ask for it."""
+    copied = jax.tree.map(
         lambda node: jax.tree.map(lambda vector: np.array(whole(vector)), node) if is_flat(node) else node,
         state,
         is_leaf=is_flat,
     )
+    return by_name(copied)
 
 
 def placed(state: State, shapes: Tree) -> State:

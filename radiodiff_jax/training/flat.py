@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from radiodiff_jax.training.devices import SMALLEST_SHARDED
 from radiodiff_jax.training.task import Tree
 
-SMALLEST_PADDED = 2**14  # values; a shorter vector is not shared among devices, see devices.py
-MULTIPLE = 2**6 * 3**2 * 5 * 7  # length of a longer one: 1 to 10, 12, 14, 16, 32 or 64 devices can share it evenly
+MULTIPLE = 2**6 * 3**2 * 5 * 7  # of a vector that is shared: 1 to 10, 12, 14, 16, 32 or 64 devices can do so evenly
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,6 @@ class Layout:
             yield dtype, start, shape
             lengths[dtype] = start + math.prod(shape)
 
-    def padding(self) -> dict[str, int]:
-        """Data type -> zeros at the end of its vector."""
-        lengths: dict[str, int] = {}
-        for dtype, shape in self.leaves:
-            lengths[dtype] = lengths.get(dtype, 0) + math.prod(shape)
-        return {name: -length % MULTIPLE if length >= SMALLEST_PADDED else 0 for name, length in lengths.items()}
-
 
 @jax.tree_util.register_pytree_with_keys_class
 class Flat:
@@ -60,9 +53,10 @@ class Flat:
         parts: dict[str, list] = {}
         for leaf in leaves:
             parts.setdefault(leaf.dtype.name, []).append(module.reshape(leaf, -1))
-        for name, zeros in layout.padding().items():
-            if zeros:
-                parts[name].append(module.zeros(zeros, parts[name][0].dtype))
+        for pieces in parts.values():
+            length = sum(piece.size for piece in pieces)
+            if length >= SMALLEST_SHARDED and length % MULTIPLE:
+                pieces.append(module.zeros(-length % MULTIPLE, pieces[0].dtype))
         return cls(layout, {name: module.concatenate(pieces) for name, pieces in parts.items()})
 
     def tree(self) -> Tree:

@@ -16,7 +16,6 @@ from radiodiff_jax.training.checkpoints import Checkpoints, Restored, on_host
 from radiodiff_jax.training.compiled import CompiledTask, MeasuredStep
 from radiodiff_jax.training.devices import describe_devices, put_batch
 from radiodiff_jax.training.digest import parameters_digest
-from radiodiff_jax.training.flat import by_name
 from radiodiff_jax.training.progress import (
     Interrupts,
     MetricAverager,
@@ -265,7 +264,7 @@ class Session:
             self.folder.event(self.step, interrupts.event, seconds=seconds)
             self._print(f"{path}: {interrupts.event} after {self.step} updates, all saved; give the same command to go on")
             return Summary(path, self.step, seconds, False, None)
-        found = parameters_digest(by_name(on_host(self.state)))
+        found = parameters_digest(on_host(self.state))
         stopped = {"stopped_early": True, "best": self.patience.step} if early else {}
         self.folder.event(self.step, "finished", seconds=seconds, digest=found, **stopped)
         self._print(f"{path}: finished {self.step} updates in {seconds:.0f} s; checkpoints, metrics and samples are in there")

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from radiodiff_jax.training.flat import MULTIPLE, SMALLEST_PADDED, Flat, by_name, flatten, host_shapes, like
+from radiodiff_jax.training.devices import SMALLEST_SHARDED
+from radiodiff_jax.training.flat import MULTIPLE, Flat, by_name, flatten, host_shapes, like
 
 
 def tree(module=jnp):
@@ -30,9 +31,9 @@ def test_there_and_back(module):
 
 
 def test_long_vectors_can_be_shared_among_devices():
-    large = {"kernel": jnp.ones(SMALLEST_PADDED + 1), "bias": jnp.ones(3)}
+    large = {"kernel": jnp.ones(SMALLEST_SHARDED + 1), "bias": jnp.ones(3)}
     (vector,) = Flat.of(large).vectors.values()
-    assert vector.shape == (MULTIPLE,) and vector.sum() == SMALLEST_PADDED + 4
+    assert vector.shape == (MULTIPLE,) and vector.sum() == SMALLEST_SHARDED + 4
     same(Flat.of(large).tree(), large)
 
 
