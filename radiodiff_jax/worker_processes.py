@@ -23,6 +23,13 @@ from radiodiff_jax.errors import UserError
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 DEATH = "a worker process died, most likely for want of memory; run again with fewer workers"
+Shard = tuple[int, int]
+"""(K, N): the K-th of N parts, from (1, 1) on."""
+
+
+def of_shard(items: Sequence[Any], shard: Shard) -> Sequence[Any]:
+    """The K-th of N parts of a sequence: every N-th item from the K-th on."""
+    return items[shard[0] - 1 :: shard[1]]
 
 
 class WorkerProcesses:

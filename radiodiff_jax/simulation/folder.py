@@ -36,12 +36,10 @@ from radiodiff_jax.simulation.dominant_path.car_loss import MODEL, path_gain_gre
 from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, VISIBILITY
 from radiodiff_jax.simulation.dominant_path.field_numba import PreparedMap, path_gain_grey, prepare
 from radiodiff_jax.simulation.scenes import given_scenes, read_scene
-from radiodiff_jax.worker_processes import run_in_processes
+from radiodiff_jax.worker_processes import Shard, of_shard, run_in_processes
 
 RECORD = "simulation.json"
 DEATH = "a process that simulates died, most likely for want of memory; run again with fewer --workers, finished maps are kept"
-Shard = tuple[int, int]
-"""(K, N): the K-th of N parts, from (1, 1) on."""
 SMALLEST_SIDE = 32  # metres; smaller windows hold no sensible piece of a city
 
 
@@ -116,11 +114,6 @@ def write_gains_for_scenes(
     with _claimed(out, scenes.arguments | _cars_record(cars), shard):
         scenes.copy()
         _run_jobs(jobs, sum(len(ids) for _, ids in mine), workers, progress)
-
-
-def of_shard(items: Sequence[Any], shard: Shard) -> Sequence[Any]:
-    """The K-th of N parts of a sequence: every N-th item from the K-th on."""
-    return items[shard[0] - 1 :: shard[1]]
 
 
 @contextlib.contextmanager

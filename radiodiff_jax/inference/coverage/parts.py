@@ -21,6 +21,7 @@ from radiodiff_jax.inference.coverage.area import Area
 from radiodiff_jax.inference.coverage.gains import BATCH, Gains, GainSource, Mask, ModelGains, Place
 from radiodiff_jax.reading import AnyObject, is_there, read_arrays, read_json
 from radiodiff_jax.training.digest import digest
+from radiodiff_jax.worker_processes import Shard, of_shard
 
 PARTS = "parts"
 RECORD = "parts.json"
@@ -64,7 +65,7 @@ def groups(count: int) -> list[range]:
 
 
 def store_part(
-    source: GainSource, area: Area, places: Sequence[Place], out: Path, shard: tuple[int, int], progress: Callable = iter
+    source: GainSource, area: Area, places: Sequence[Place], out: Path, shard: Shard, progress: Callable = iter
 ) -> int:
     """Store the maps of the K-th of N parts of the sites, less those that are there; the number of its sites.
 
@@ -72,7 +73,7 @@ def store_part(
     """
     source.check(area.buildings, places)
     claim(out, parts_record(source, area, places))
-    mine = groups(len(places))[shard[0] - 1 :: shard[1]]
+    mine = of_shard(groups(len(places)), shard)
     missing = [group for group in mine if not all(is_written(gain_path(out, site)) for site in group)]
     answers = (gains for group in missing for gains in source(area.buildings, [places[site] for site in group]))
     for site, gains in zip((site for group in missing for site in group), progress(answers), strict=True):
