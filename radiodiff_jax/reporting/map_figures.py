@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from radiodiff_jax.files import write_whole
 from radiodiff_jax.radiomapseer import Pair, RadioMapFolder
-from radiodiff_jax.reporting.style import BLUE, DASHES, MUTED, VERMILION, plt, save_png_pair, save_svg_pair
+from radiodiff_jax.reporting.style import BLUE, DASHES, MUTED, VERMILION, plt, save_pixel_pair, save_svg_pair
 from radiodiff_jax.units import DB_PER_GAIN, STRONGEST_DB, WEAKEST_DB, gain_to_db, grey_to_gain
 
 BUILDINGS = "#8a8a8a"
@@ -145,7 +145,7 @@ def save_sample_maps(folder: RadioMapFolder, pairs: Sequence[Pair], stem: Path) 
         figure.colorbar(image, ax=grid, label="path gain (dB)", aspect=30, pad=0.02)
         return figure
 
-    return save_png_pair(stem, make)
+    return save_pixel_pair(stem, make)
 
 
 def _draw_record(axes: Axes, record: dict[str, Any], title: str) -> AxesImage:
@@ -213,7 +213,7 @@ def save_map_pairs(rows: Sequence[MapPair], difference: str, stem: Path) -> list
             figure.colorbar(image, cax=bar, label=label, extend=ends)
         return figure
 
-    return save_png_pair(stem, make)
+    return save_pixel_pair(stem, make)
 
 
 def save_differences(truth: RadioMapFolder, other: RadioMapFolder, rows: Sequence[dict[str, Any]], stem: Path,

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -73,31 +74,19 @@ def cut_digits(svg: str) -> str:
     return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
 
 
-def save_png_pair(stem: Path, draw: Callable[[], Figure], dpi: int = 110) -> list[Path]:
-    """Write `stem`.light.png and `stem`.dark.png; `draw()` is called once in each variant's settings."""
+PNG = {"format": "png", "dpi": 110}
+WEBP = {"format": "webp", "dpi": 120, "pil_kwargs": {"quality": 88, "method": 6}}  # a third of the size
+
+
+def save_pixel_pair(stem: Path, draw: Callable[[], Figure], form: dict[str, Any] = PNG) -> list[Path]:
+    """Write `stem`.light.png and `stem`.dark.png, or with `WEBP` .webp; `draw()` is called once in each variant's settings."""
     written = []
     for variant in ("light", "dark"):
         with plt.rc_context(settings(variant == "dark")):
             figure = draw()
             try:
-                path = stem.with_name(f"{stem.name}.{variant}.png")
-                write_whole(path, lambda temporary, f=figure: f.savefig(temporary, format="png", dpi=dpi))
-            finally:
-                plt.close(figure)
-        written.append(path)
-    return written
-
-
-def save_picture_pair(stem: Path, draw: Callable[[], Figure], dpi: int = 120) -> list[Path]:
-    """Write `stem`.light.webp and `stem`.dark.webp, a third of the size of PNG; `draw()` is called once in each variant."""
-    written = []
-    for variant in ("light", "dark"):
-        with plt.rc_context(settings(variant == "dark")):
-            figure = draw()
-            try:
-                path = stem.with_name(f"{stem.name}.{variant}.webp")
-                words = {"format": "webp", "dpi": dpi, "pil_kwargs": {"quality": 88, "method": 6}}
-                write_whole(path, lambda temporary, f=figure, words=words: f.savefig(temporary, **words))
+                path = stem.with_name(f"{stem.name}.{variant}.{form['format']}")
+                write_whole(path, lambda temporary, f=figure: f.savefig(temporary, **form))
             finally:
                 plt.close(figure)
         written.append(path)

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from radiodiff_jax.inference.coverage import Area, Choice, Coverage, Site, distribution
 from radiodiff_jax.reporting.coverage.colours import POWER_DBM, SINR_DB, SINR_MAP, best_server_picture, site_colours
 from radiodiff_jax.reporting.map_figures import BUILDINGS, GAIN_MAP, draw_map, save
-from radiodiff_jax.reporting.style import MUTED, plt, save_png_pair, settings
+from radiodiff_jax.reporting.style import MUTED, plt, save_pixel_pair, settings
 
 LEGEND_SITES = 12
 """So many sites have a line of their own in a legend."""
@@ -34,7 +34,7 @@ def save_white(path: Path, draw: Callable[[], Figure]) -> Path:
 
 def save_coverage_pair(stem: Path, coverage: Coverage) -> list[Path]:
     """The same for pages, light and dark."""
-    return save_png_pair(stem, lambda: draw_coverage(coverage))
+    return save_pixel_pair(stem, lambda: draw_coverage(coverage))
 
 
 def draw_coverage(coverage: Coverage) -> Figure:

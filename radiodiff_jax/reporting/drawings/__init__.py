@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from radiodiff_jax.reporting.drawings import curves, plans
-from radiodiff_jax.reporting.style import save_picture_pair, save_svg_pair
+from radiodiff_jax.reporting.style import WEBP, save_pixel_pair, save_svg_pair
 
 LINES: dict[str, Callable[[], Figure]] = {
     "grey-scale": curves.grey_scale, "learning-rates": curves.learning_rates, "moving-average": curves.moving_average,
@@ -29,6 +29,6 @@ def draw_all(folder: Path, names: list[str] | None = None) -> Iterator[Path]:
             yield from save_svg_pair(folder / name, draw)
     for name, draw in MAPS.items():
         if names is None or name in names:
-            yield from save_picture_pair(folder / name, draw)
+            yield from save_pixel_pair(folder / name, draw, WEBP)
     if names is None or "city" in names:
         yield from plans.save_cities(folder)

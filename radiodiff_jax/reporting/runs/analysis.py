@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from radiodiff_jax.reporting.markdown import change, count, moment, number
-from radiodiff_jax.reporting.runs.run import EMPTY, Row, Run, Series, is_number
+from radiodiff_jax.reporting.runs.run import EMPTY, RUN_FOLDER, Row, Run, Series, is_number
 
 
 class Meaning(NamedTuple):
@@ -131,7 +131,7 @@ def state(run: Run, now: float | None = None) -> State:
         return State("stopped", f"Stopped{when} {place} by hand (Ctrl-C); the same command goes on from there.")
     if not run.series and word is None:
         return State("empty", "Nothing has been logged yet.")
-    if run.origin != "run folder" and ends_as_planned(run):
+    if run.origin != RUN_FOLDER and ends_as_planned(run):
         return State("finished", f"Finished {place}.")
     if word == "followed":
         return State("stopped", f"Stopped {place}: the log goes on with another training.")

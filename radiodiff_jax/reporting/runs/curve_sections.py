@@ -34,7 +34,7 @@ from radiodiff_jax.reporting.runs.curves import (
     tidy,
 )
 from radiodiff_jax.reporting.runs.interactive import block
-from radiodiff_jax.reporting.runs.run import Run, Series, is_number
+from radiodiff_jax.reporting.runs.run import RUN_FOLDER, Run, Series, is_number
 from radiodiff_jax.reporting.style import DASHES, GREEN, SERIES, VERMILION, save_svg_pair
 
 TOO_SHORT = "There are fewer than two logged values, so there is no curve to draw yet."
@@ -138,7 +138,7 @@ def validation_section(run: Run, folder: Path) -> str:
     """Figures of merit on the fixed validation maps."""
     path, link = stem(folder, "validation")
     if not any(name.startswith("validation/") for name in run.series):
-        return "No validation has been logged." if run.origin == "run folder" else ""
+        return "No validation has been logged." if run.origin == RUN_FOLDER else ""
     shown = draw_validation(path, run)
     if not shown:
         return "There is one validation so far; its figures are in the table below."
@@ -171,7 +171,7 @@ def optimizer_section(run: Run, folder: Path) -> str:
     path, link = stem(folder, "optimizer")
     shown = draw_optimizer(path, run)
     if not shown:
-        return TOO_SHORT if run.series and run.origin == "run folder" else ""
+        return TOO_SHORT if run.series and run.origin == RUN_FOLDER else ""
     return figure(link, f"Curves of {_labels(shown)} over the training steps",
                   "What the optimizer is given: values are means over the steps since the last logged one.")  # fmt: skip
 
@@ -197,7 +197,7 @@ def speed_section(run: Run, folder: Path) -> str:
     """Examples a second and time over steps."""
     path, link = stem(folder, "speed")
     if not draw_speed(path, run):
-        return TOO_SHORT if run.series and run.origin == "run folder" else ""
+        return TOO_SHORT if run.series and run.origin == RUN_FOLDER else ""
     speed = run.metric("examples_per_s")
     text = ""
     if len(speed) > 1:
@@ -205,7 +205,7 @@ def speed_section(run: Run, folder: Path) -> str:
         text = f"{number(middle, 3)} examples/s (median); 9 of 10 values are between {number(low, 3)} and {number(high, 3)}."
     text += _flop_sentences(run)
     caption = "Speed is measured without validation, saving and compilation; the time includes them."
-    if run.origin != "run folder":
+    if run.origin != RUN_FOLDER:
         caption = "Training time as the stamps in the log add up; pauses of more than an hour do not count."
     return (f"{text}\n\n" if text else "") + figure(link, "Speed and training time over the training steps", caption)
 

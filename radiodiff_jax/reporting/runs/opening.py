@@ -8,10 +8,10 @@ from radiodiff_jax.reporting.markdown import code, count, counted, decibels, num
 from radiodiff_jax.reporting.runs.analysis import of_last_phase, phase_name, state
 from radiodiff_jax.reporting.runs.crashes import crash_cause, last_words
 from radiodiff_jax.reporting.runs.rules import ENOUGH_VALIDATIONS
-from radiodiff_jax.reporting.runs.run import Run
+from radiodiff_jax.reporting.runs.run import RUN_FOLDER, Run
 from radiodiff_jax.reporting.runs.verdict import UNKNOWN, Verdict, run_verdict
 
-OURS = "run folder"
+
 def opening_verdict(run: Run, now: float | None = None) -> Verdict:
     """The first box of a run's page. `now` is in seconds since 1970."""
     judged, crashed = run_verdict(run), crash_verdict(run, now)
@@ -64,5 +64,5 @@ def few_validations(run: Run) -> str:
                 f"still improves or has begun to overfit (at least {ENOUGH_VALIDATIONS}); the newest has an RMSE of "
                 f"{decibels(last)} ({number(last)}).")  # fmt: skip
     often = max(run.last_step // (2 * ENOUGH_VALIDATIONS), 1)
-    how = f" Validate more often next time, say {code(f'training.validate_every={often}')}." if run.origin == OURS else ""
+    how = f" Validate more often next time, say {code(f'training.validate_every={often}')}." if run.origin == RUN_FOLDER else ""
     return said + how

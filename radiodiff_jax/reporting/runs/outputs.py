@@ -25,9 +25,9 @@ from radiodiff_jax.reporting.map_figures import (
 )
 from radiodiff_jax.reporting.markdown import count, counted, decibels, figure, number, plain
 from radiodiff_jax.reporting.runs.curves import grid
-from radiodiff_jax.reporting.runs.run import NO_CURE, Run, Sample, modified
+from radiodiff_jax.reporting.runs.run import NO_CURE, RUN_FOLDER, Run, Sample, modified
 from radiodiff_jax.reporting.runs.sample_sheets import save_sheet
-from radiodiff_jax.reporting.style import BLUE, MUTED, save_png_pair, save_svg_pair
+from radiodiff_jax.reporting.style import BLUE, MUTED, save_pixel_pair, save_svg_pair
 from radiodiff_jax.units import DB_PER_GAIN, gain_to_db
 
 MOST_SHOWN = 6
@@ -47,7 +47,7 @@ def spread(samples: tuple[Sample, ...], most: int = MOST_SHOWN) -> list[Sample]:
 def samples_section(run: Run, folder: Path) -> str:
     """Markdown of the section; writes pictures to folder/figures and drops those of samples not shown any more."""
     if not run.samples:
-        return "There are no sample pictures yet." if run.origin == "run folder" else ""
+        return "There are no sample pictures yet." if run.origin == RUN_FOLDER else ""
     chosen, problems = spread(run.samples), []
     arrays = {sample.step: held for sample in chosen if (held := arrays_of(sample, problems)) is not None}
     parts = [figures_of_arrays([*arrays.items()], folder)]
@@ -136,7 +136,7 @@ def figures_of_arrays(found: list[tuple[int, Arrays]], folder: Path) -> str:
     step, (truth, output, buildings) = found[-1]
     errors = (DB_PER_GAIN * (output - truth))[~buildings]
     same = [(at, arrays) for at, arrays in found if arrays[0].shape == truth.shape]
-    save_png_pair(folder / "figures" / "samples-over-time", lambda: map_over_time(same))
+    save_pixel_pair(folder / "figures" / "samples-over-time", lambda: map_over_time(same))
     draw_error_histogram(folder / "figures" / "error-histogram", errors, step)
     within = ", ".join(f"{np.mean(np.abs(errors) <= limit):.0%} within {limit} dB" for limit in (1, 3, 10))
     text = (
@@ -274,7 +274,7 @@ def evaluation_figures(path: Path) -> dict[str, Any] | None:
 
 def evaluations_section(run: Run, evaluations: list[Evaluation]) -> str:
     """A line for each evaluation, linking to its page."""
-    if run.origin != "run folder":
+    if run.origin != RUN_FOLDER:
         return ""
     if not evaluations:
         return "None yet: `python -m experiments.evaluate --run RUN --data DIR` makes one."

@@ -10,7 +10,7 @@ from radiodiff_jax.reporting.markdown import count, counted, figure, table
 from radiodiff_jax.reporting.runs.analysis import Continuity, continuity, marked_steps, meaning
 from radiodiff_jax.reporting.runs.curve_sections import stem
 from radiodiff_jax.reporting.runs.curves import draw_marks, grid, legend, set_scale, set_title, thin, tidy
-from radiodiff_jax.reporting.runs.run import Run
+from radiodiff_jax.reporting.runs.run import RUN_FOLDER, Run
 from radiodiff_jax.reporting.style import BLUE, VERMILION, save_svg_pair
 
 AROUND = 25  # logged rows either side of a resume
@@ -22,7 +22,7 @@ def continuity_section(run: Run, folder: Path) -> str:
     resumes = continuity(run)
     missing = len(marked_steps(run, "resumed")) - len(resumes)
     if not resumes and not missing:
-        return "This run was never interrupted and resumed." if run.origin == "run folder" else ""
+        return "This run was never interrupted and resumed." if run.origin == RUN_FOLDER else ""
     parts = []
     if resumes:
         rows = [

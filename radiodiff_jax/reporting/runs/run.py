@@ -26,6 +26,7 @@ Row = dict[str, Any]
 KINDS = {"vae": "autoencoder", "generator": "generator", "ldm": "diffusion model", "unknown": "other"}
 """What a run trains; "ldm" is what the first versions called their latent diffusion."""
 KEYS = ("step", "phase", "time_s", "planned", "when", "bar", "after")  # of a row; every other key is a metric
+RUN_FOLDER = "run folder"  # origin of a run of ours
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Run:
 
     name: str
     path: Path
-    origin: str  # "run folder", "text log" or "TensorBoard file"
+    origin: str  # RUN_FOLDER, "text log" or "TensorBoard file"
     kind: str = "unknown"  # one of KINDS
     series: dict[str, Series] = field(default_factory=dict)
     events: tuple[Row, ...] = ()
@@ -206,7 +207,7 @@ def read_folder(path: Path) -> Run:
     return Run(
         name=as_text(path.name),
         path=path,
-        origin="run folder",
+        origin=RUN_FOLDER,
         kind=next((kind for kind in (details.get("kind"), (settings or {}).get("kind")) if kind in KINDS), "unknown"),
         series=series,
         events=tuple(events),

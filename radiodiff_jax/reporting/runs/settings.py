@@ -14,7 +14,7 @@ from radiodiff_jax.config_files import build_config, flatten, load_config, read_
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import write_text
 from radiodiff_jax.reporting.markdown import code, fenced, moment, plain, table
-from radiodiff_jax.reporting.runs.run import Run
+from radiodiff_jax.reporting.runs.run import RUN_FOLDER, Run
 
 ABSENT = object()
 
@@ -78,7 +78,7 @@ def as_cell(value: Any) -> str:
 
 def settings_section(run: Run, presets: Path | None) -> str:
     """Differences from the preset as a table, all settings below, folded away."""
-    if run.origin != "run folder":
+    if run.origin != RUN_FOLDER:
         return ""
     if run.settings is None:
         return "The settings are not known: there is no readable config.yaml."
@@ -122,7 +122,7 @@ def environment_section(run: Run) -> str:
     """Command, versions, devices, commit, parameters, data."""
     details = run.details
     if not details:
-        return "" if run.origin != "run folder" else "Not known: there is no readable run.json."
+        return "" if run.origin != RUN_FOLDER else "Not known: there is no readable run.json."
     rows = [
         ("started", moment(details.get("started"))),
         ("git commit", plain(details.get("git_commit") or "not known (no repository)")),

@@ -26,7 +26,7 @@ from radiodiff_jax.reporting.evaluation_verdict import (
     sight_sentence,
 )
 from radiodiff_jax.reporting.markdown import capital, code, counted, note, plain
-from radiodiff_jax.reporting.runs.run import Run
+from radiodiff_jax.reporting.runs.run import RUN_FOLDER, Run
 from radiodiff_jax.units import DB_PER_GAIN
 
 IN_DB = "raw/rmse_db"
@@ -80,7 +80,7 @@ class Against(NamedTuple):
 
 def run_verdict(run: Run) -> Verdict | None:
     """What the newest evaluation that can be read found; None for what is no run folder, which has no evaluations."""
-    if run.origin != "run folder":
+    if run.origin != RUN_FOLDER:
         return None
     command = code(f"python -m experiments.evaluate --run {run.path} --data DIR")
     result, problems = newest_result(run)
