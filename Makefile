@@ -1,5 +1,6 @@
 # `make demo`, `make model`, `make test` and `make site` build .venv themselves; `make site` serves the documentation and the
-# reports, `make model CONFIG=dpm-tiny` trains a small one of the shipped models on two CPU cores.
+# reports, `make model CONFIG=dpm-tiny` trains a small one of the shipped models on two CPU cores, `make model-diffusion
+# CONFIG=dpm-diffusion-tiny` a small latent diffusion model.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -8,7 +9,7 @@ SITE_STAMP := $(VENV)/.installed-site
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: venv demo model test lint site clean
+.PHONY: venv demo model model-diffusion test lint site clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -28,6 +29,9 @@ demo: $(STAMP)
 
 model: $(STAMP)
 	$(RUN) -m experiments.recipe --config $(or $(CONFIG),dpm) --out model
+
+model-diffusion: $(STAMP)
+	$(RUN) -m experiments.recipe --config $(or $(CONFIG),dpm-diffusion) --out model-diffusion
 
 test: $(SITE_STAMP)
 	$(RUN) -m ruff check .

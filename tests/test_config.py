@@ -23,12 +23,10 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.objectives.flow_matching import FlowMatching
 from radiodiff_jax.settings_words import split_word
 
-PRESETS = ["base", "paper", "small", "tiny"]
+PRESETS = ["base", "dpm-diffusion", "dpm-diffusion-tiny", "paper", "small", "tiny"]
 OTHERS = [
     "flow-tiny", "pixel-base", "pixel-small", "pixel-tiny", "pixel-tiny-interval", "pmnet", "radiounet", "residual-tiny",
-    "sparse-tiny",
-    "dpm",
-    "dpm-tiny",
+    "sparse-tiny", "dpm", "dpm-tiny",
 ]  # fmt: skip
 
 

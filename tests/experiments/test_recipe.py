@@ -1,4 +1,4 @@
-"""The recipe of the shipped model in micro: trained on a growing collection of cities, judged, packed, with its card."""
+"""The recipes of the shipped models in micro: trained on a growing collection of cities, judged, packed, with their cards."""
 
 import numpy as np
 import pytest
@@ -9,18 +9,20 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.evaluation_files import read_evaluation
 from radiodiff_jax.inference.loading import load_generator
 from radiodiff_jax.reporting.model_card import read_judged
-from tests.micro import TRAINING
+from tests.micro import LDM, SHORT, START, TRAINING, VAE
 
+CITIES = ["data.transmitters_per_city=2", "data.cities_at_once=2", "data.simulation_workers=1"]
 WORDS = [
     "image_size=[32,32]", "backbone.widths=[8,16]", *TRAINING, "training.steps=4", "training.checkpoint_every=2",
-    "training.validate_every=4", "training.sample_every=4", "optimizer.warmup_steps=1", "data.transmitters_per_city=2",
-    "data.cities_at_once=2", "data.simulation_workers=1",
+    "training.validate_every=4", "training.sample_every=4", "optimizer.warmup_steps=1", *CITIES,
 ]  # fmt: skip
+STREAM = ["data.source=simulate", "data.reuse=4", *CITIES]
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [(["--name", "../x"], "is no name of a file"), (["--real", "nowhere"], "nowhere"), (["--name", "x" * 300], "too long")],
+    [(["--name", "../x"], "is no name of a file"), (["--real", "nowhere"], "nowhere"), (["--name", "x" * 300], "too long"),
+     (["--vae-config", "tiny"], "without an autoencoder")],
 )
 def test_a_slip_is_told_before_hours_of_work(words, says, tmp_path):
     with pytest.raises(UserError, match=says):
@@ -46,3 +48,17 @@ def test_from_nothing_to_a_model_file_and_a_card(tmp_path, capsys):
     np.testing.assert_allclose(model.predict(buildings, (3, 4)).gain, again.predict(buildings, (3, 4)).gain, atol=0.02)
     assert recipe.main(call) == 0  # finished: nothing is trained again
     assert load_generator(out / "micro.safetensors").record["digest"] == model.record["digest"]
+
+
+def test_a_latent_model_with_its_autoencoder_on_the_same_cities(tmp_path):
+    out = tmp_path / "model"
+    call = ["--config", "tiny", "--vae-config", "tiny", "--out", str(out), "--cities", "2", "--workers", "1", *LDM, *SHORT, *STREAM]
+    assert recipe.main([*call, "--vae", *VAE, *SHORT, *START, *STREAM]) == 0
+    assert (out / "run" / "cities").resolve() == (out / "autoencoder" / "cities").resolve()
+    model = load_generator(out / "dpm-diffusion.safetensors")
+    assert model.config.space.name == "latent" and model.record["updates"] == 4
+    entries = read_yaml(out / "card" / "card.yaml")["evaluations"]
+    judged = {entry["file"]: read_judged(out / "card", entry).result for entry in entries}
+    assert [one["steps"] for one in judged.values()] == [1, 5, 5]
+    assert judged["made-up-samples.json"]["samples"] == 16 and "autoencoder" in judged["made-up.json"]["results"]
+    assert model.predict(np.zeros((32, 32), bool), (3, 4)).gain.shape == (32, 32)
