@@ -35,7 +35,7 @@ model-diffusion: $(STAMP)
 
 test: $(SITE_STAMP)
 	$(RUN) -m ruff check .
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(RUN) -m ruff check .
