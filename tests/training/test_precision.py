@@ -18,7 +18,7 @@ from radiodiff_jax.models.relation import RelationLayer
 from radiodiff_jax.models.swin import SwinBlock
 from radiodiff_jax.training.update import make_update
 from radiodiff_jax.training.vae_update import Networks, make_vae_update
-from tests.micro import micro
+from tests.micro import compiled_step, micro
 
 SMALLER = [  # than micro: one level, which compiles in half the time
     "backbone.channel_multipliers=[1]", "backbone.relation_windows=[2]", "backbone.swin.depths=[1]", "backbone.swin.heads=[2]",
@@ -112,14 +112,14 @@ def losses(step, state, frozen, updates: int) -> list[float]:
 @pytest.fixture(scope="module")
 def exact_vae():
     task, start = vae()
-    return jax.jit(task.step), *start()
+    return compiled_step(task), *start()
 
 
 def test_autoencoder_in_bfloat16_follows_the_float32_loss(exact_vae):
     """Twelve updates, in which the loss falls by a third; every loss within 2 % of the float32 one."""
     exact = losses(*exact_vae, 12)
     task, _ = vae("precision.compute=bfloat16")
-    found = losses(jax.jit(task.step), *exact_vae[1:], 12)
+    found = losses(compiled_step(task), *exact_vae[1:], 12)
     assert exact[-1] < 0.9 * exact[0]
     np.testing.assert_allclose(found, exact, rtol=0.02)
 
@@ -198,7 +198,7 @@ def test_autoencoder_accumulates_the_gradient_of_the_big_batch(exact_vae):
     """Alone, as there is no batch normalisation in the autoencoder: 2 x 2 maps as 4."""
     step, state, frozen = exact_vae
     task, _ = vae("optimizer.accumulate=2")
-    found, metrics = jax.jit(task.step)(state, frozen, batch(4), jax.random.key(1))
+    found, metrics = compiled_step(task)(state, frozen, batch(4), jax.random.key(1))
     whole, expected = step(state, frozen, batch(4), jax.random.key(1))
     for name in ("loss", "kl_loss", "grad_norm"):
         np.testing.assert_allclose(metrics[name], expected[name], rtol=1e-5)
@@ -217,7 +217,7 @@ def test_latent_diffusion_accumulates_the_gradient_of_the_big_batch(monkeypatch)
     run = []
     for parts in (1, 2):
         task, start = ldm(f"optimizer.accumulate={parts}", "backbone.relation_dropout=0.0")
-        run.append(gradients(jax.jit(task.step), *start(), 4))
+        run.append(gradients(compiled_step(task), *start(), 4))
     (whole, expected), (found, metrics) = run
     np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=1e-5)
     assert_equal_to_rounding(found, whole, 1e-4)

@@ -11,7 +11,7 @@ from radiodiff_jax.models.autoencoder import posterior_sample
 from radiodiff_jax.objectives import vae_gan
 from radiodiff_jax.training.update import make_update
 from radiodiff_jax.training.vae_update import Networks, make_vae_update, vae_gradients
-from tests.micro import micro
+from tests.micro import compiled_step, micro
 
 SIZE = (32, 32)
 
@@ -30,7 +30,7 @@ def batch():
 def vae():
     config = micro("vae", "objective.discriminator_start=1", "objective.kl_weight=0.01")
     task = make_vae_update(config)
-    return config, task, task.initialise(jax.random.key(0)), jax.jit(task.step)
+    return config, task, task.initialise(jax.random.key(0)), compiled_step(task)
 
 
 def same(first, second) -> bool:
@@ -97,7 +97,7 @@ def ldm(vae):
     config = micro("radiodiff", "optimizer.accumulate=2")
     task = make_update(compose(config, vae[0]))
     frozen = {"autoencoder": vae[2]["params"]["autoencoder"], "scale": jnp.float32(0.5)}
-    return task, frozen, task.initialise(jax.random.key(0)), jax.jit(task.step), jax.jit(task.predict)
+    return task, frozen, task.initialise(jax.random.key(0)), compiled_step(task), jax.jit(task.predict)
 
 
 def test_latent_diffusion_step(ldm, batch):
