@@ -18,11 +18,8 @@ from radiodiff_jax.models.relation import RelationLayer
 from radiodiff_jax.models.swin import SwinBlock
 from radiodiff_jax.training.update import make_update
 from radiodiff_jax.training.vae_update import Networks, make_vae_update
-from tests.micro import compiled_step, micro
+from tests.micro import ONE_LEVEL, compiled_step, micro
 
-SMALLER = [  # than micro: one level, which compiles in half the time
-    "backbone.channel_multipliers=[1]", "backbone.relation_windows=[2]", "backbone.swin.depths=[1]", "backbone.swin.heads=[2]",
-]  # fmt: skip
 GAN = "objective.discriminator_start=0"
 
 
@@ -44,7 +41,7 @@ def vae(*settings: str):
 def ldm(*settings: str, autoencoder: tuple[str, ...] = ()):
     """As `vae`."""
     config = micro("vae", *autoencoder)
-    task = make_update(compose(micro("radiodiff", *SMALLER, *settings), config))
+    task = make_update(compose(micro("radiodiff", *ONE_LEVEL, *settings), config))
 
     def start():
         weights = make_vae_update(config).initialise(jax.random.key(1))["params"]["autoencoder"]
@@ -141,7 +138,7 @@ def test_latent_diffusion_in_bfloat16_has_the_float32_outputs():
     z, t = jnp.asarray(rng.normal(size=(4, 8, 8, 3)), jnp.float32), jnp.array([0.1, 0.4, 0.7, 1.0])
     found = []
     for compute in ("float32", "bfloat16"):
-        generator = compose(micro("radiodiff", *SMALLER, f"precision.compute={compute}"), micro("vae"))
+        generator = compose(micro("radiodiff", *ONE_LEVEL, f"precision.compute={compute}"), micro("vae"))
         network, features = generator.network, generator.features(scene_of(batch(4)))
         variables = generator.first_variables(jax.random.key(0))
         for decoder in ("attenuation_decoder", "noise_decoder"):

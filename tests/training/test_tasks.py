@@ -11,7 +11,7 @@ from radiodiff_jax.models.autoencoder import posterior_sample
 from radiodiff_jax.objectives import vae_gan
 from radiodiff_jax.training.update import make_update
 from radiodiff_jax.training.vae_update import Networks, make_vae_update, vae_gradients
-from tests.micro import compiled_step, micro
+from tests.micro import ONE_LEVEL, compiled_step, micro
 
 SIZE = (32, 32)
 
@@ -94,7 +94,7 @@ def test_one_backward_pass_gives_the_plain_gradients(vae, batch):
 
 @pytest.fixture(scope="module")
 def ldm(vae):
-    config = micro("radiodiff", "optimizer.accumulate=2")
+    config = micro("radiodiff", *ONE_LEVEL, "optimizer.accumulate=2")
     task = make_update(compose(config, vae[0]))
     frozen = {"autoencoder": vae[2]["params"]["autoencoder"], "scale": jnp.float32(0.5)}
     return task, frozen, task.initialise(jax.random.key(0)), compiled_step(task), jax.jit(task.predict)
