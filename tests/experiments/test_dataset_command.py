@@ -78,7 +78,7 @@ def test_build_tells_what_it_packed(root, tmp_path, capsys):
     assert lines[4] == f"{out}/radio_maps/DPM/1.0.0: 3 files, split rule by_map"
     assert lines[-1] == f"train with --data {out}"
     assert call("build", "--root", root, "--out", out, "--beam-option", "runner=DirectRunner") == 2
-    assert "have a meaning with --beam only" in capsys.readouterr().err
+    assert "--beam-option has a meaning with --beam only" in capsys.readouterr().err
 
 
 def test_compare(root, tmp_path, capsys):
