@@ -184,9 +184,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--noise-figure", type=number(0, 200), default=9.0, metavar="DB", help="of the receiver")
     parser.add_argument("--thresholds", type=number(-1000, 1000), nargs="+", default=[-70.0, -80.0, -90.0, -100.0, -110.0],
                         metavar="DBM", help="powers whose share of the area is told")  # fmt: skip
-    parser.add_argument("--windows", type=whole_number(1, 16), default=2, metavar="N",
-                        help="N x N windows of the model around each site; 1 reaches half as far in a quarter of "
-                        "the time")  # fmt: skip
+    parser.add_argument("--windows", type=whole_number(1, 2), default=2, metavar="1|2",
+                        help="how large the window of the model around each site is, in sides of its training; 1 reaches half as "
+                        "far in a quarter of the time")  # fmt: skip
     parser.add_argument("--steps", type=whole_number(1, STEPS), metavar="N", help="sampling steps (default: as in the settings)")
     parser.add_argument("--shard", type=shard, metavar="K/N",
                         help="make only the maps of the K-th of N parts of the sites, as the tasks of a Slurm array do; the same "

@@ -18,7 +18,8 @@ class NamedSource:
     model: str | Path | None = None
     """A run, a model file or the name of a model that comes with the package; None for the simulator."""
     checkpoint: str | int = LATEST
-    windows_a_side: int = 2
+    sides: int = 2
+    """Of the window around a site, see `ModelGains`."""
     steps: int | None = None
     weights: str | None = None
     """`weights_digest` of the weights that there must be; None for any."""
@@ -27,7 +28,7 @@ class NamedSource:
         """The source. Raises UserError where there is no such model, or one of other weights."""
         if self.model is None:
             return ExactGains()
-        source = ModelGains(load_generator(self.model, self.checkpoint), self.windows_a_side, self.steps)
+        source = ModelGains(load_generator(self.model, self.checkpoint), self.sides, self.steps)
         if self.weights not in (None, weights_digest(source)):
             raise UserError(f"{self.model} has other weights where the work is done than where it was given; bring the same files")
         return source

@@ -130,7 +130,7 @@ def parts_record(source: GainSource, area: Area, places: Sequence[Place]) -> dic
     """What maps of sites depend on."""
     asked = {}
     if isinstance(source, ModelGains):
-        asked = {"weights": weights_digest(source), "windows": source.windows_a_side, "steps": source.steps, "seed": source.seed}
+        asked = {"weights": weights_digest(source), "sides": source.sides, "steps": source.steps, "seed": source.seed}
     where = {"sha256": area.digest, "size": list(area.size), "left": area.left, "top": area.top, "crs": area.system}
     sites = [list(place) for place in places]
     return {"version": __version__, "source": source.name, "asked": asked, "area": where, "sites": sites}
