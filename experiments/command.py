@@ -22,7 +22,7 @@ from tabulate import tabulate
 from experiments.compiled import keep_compiled
 from experiments.ending import close_streams, code_of, open_streams
 from radiodiff_jax.bounds import MOST_SEED
-from radiodiff_jax.errors import shown
+from radiodiff_jax.errors import UserError, shown
 from radiodiff_jax.limits import MAPS
 
 
@@ -101,6 +101,22 @@ def shard(text: str) -> tuple[int, int]:
     if found is None or not 1 <= int(found[1]) <= int(found[2]) <= MAPS:
         raise argparse.ArgumentTypeError(f"{shown(text)} is no shard; give K/N, such as 1/8 to 8/8")
     return int(found[1]), int(found[2])
+
+
+def add_beam(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add `--beam` and `--beam-option KEY=VALUE`."""
+    parser.add_argument("--beam", action="store_true", help=f"{what} with Apache Beam (extra `beam`)")
+    parser.add_argument("--beam-option", action="append", default=[], metavar="KEY=VALUE",
+                        help="an option of the Beam pipeline, such as runner=FlinkRunner; may be given again")  # fmt: skip
+
+
+def check_beam(arguments: argparse.Namespace) -> None:
+    """Raise UserError for words about a pipeline that there is none of, and for --workers beside one."""
+    for name in ("beam_option", "beam_store"):
+        if getattr(arguments, name, None) and not arguments.beam:
+            raise UserError(f"--{name.replace('_', '-')} has a meaning with --beam only; add it", 2)
+    if arguments.beam and getattr(arguments, "workers", None):
+        raise UserError("--workers has no meaning with --beam; tell the runner, as --beam-option direct_num_workers=2", 2)
 
 
 def parse_checkpoint(text: str) -> str | int:

@@ -6,7 +6,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.command import a_path, add_model, command_help, run_command, shard, text_table, whole_number
+from experiments.command import (
+    a_path,
+    add_beam,
+    add_model,
+    check_beam,
+    command_help,
+    run_command,
+    shard,
+    text_table,
+    whole_number,
+)
 from experiments.predict import DEFAULT_MODEL
 from radiodiff_jax.errors import shown
 from radiodiff_jax.limits import SITES, STEPS, THRESHOLDS
@@ -15,6 +25,7 @@ from radiodiff_jax.reading import finite_number
 if TYPE_CHECKING:
     from radiodiff_jax.inference.coverage import Area, Coverage, Radio, Site
     from radiodiff_jax.inference.coverage.gains import GainSource
+    from radiodiff_jax.inference.coverage.named_source import NamedSource
 
 GRID = 100  # candidates of --candidates grid, about
 TABLE_SITES = 50
@@ -41,13 +52,16 @@ def main(argv: list[str] | None = None) -> int:
     candidates = locate(offered, area, arguments.power_dbm)
     for sentence in missing_formats():
         print(f"note: {sentence}")
-    source = gain_source(arguments)
+    named = named_source(arguments)
+    source = named.open()
     system = area.system or "local metres, no place on earth"
     print(f"area                {area.size[0]} x {area.size[1]} m of {area.source}, {system}")
     if arguments.shard is not None:
         return one_part(arguments, area, sites, source)
     if arguments.place:
         sites = place(arguments, area, sites, candidates, source, radio)
+    if arguments.beam:
+        store_by_beam(arguments, area, sites, source, named)
     source = with_parts(source, area, [(site.row, site.column) for site in sites], arguments.out)
     coverage = cover(area, sites, source, radio, arguments.thresholds, progress_bar(len(sites), "maps"))
     written = write_outputs(coverage, arguments.out, arguments.each)
@@ -57,16 +71,13 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def gain_source(arguments: argparse.Namespace) -> "GainSource":
+def named_source(arguments: argparse.Namespace) -> "NamedSource":
     """The model, or the simulator."""
-    from radiodiff_jax.inference.coverage import ExactGains, ModelGains
+    from radiodiff_jax.inference.coverage.named_source import NamedSource
 
     if arguments.exact:
-        return ExactGains()
-    from radiodiff_jax.inference.loading import load_generator
-
-    model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
-    return ModelGains(model, arguments.windows, arguments.steps)
+        return NamedSource()
+    return NamedSource(arguments.run or arguments.model, arguments.checkpoint, arguments.windows, arguments.steps)
 
 
 def one_part(arguments: argparse.Namespace, area: "Area", sites: list["Site"], source: "GainSource") -> int:
@@ -78,6 +89,21 @@ def one_part(arguments: argparse.Namespace, area: "Area", sites: list["Site"], s
     print(f"part {number} of {count}: maps of {mine} of the {len(sites)} sites are in {arguments.out / PARTS}")
     print("next: when all parts are there, the same command without --shard")
     return 0
+
+
+def store_by_beam(
+    arguments: argparse.Namespace, area: "Area", sites: list["Site"], source: "GainSource", named: "NamedSource"
+) -> None:
+    """Store the maps of the sites, each group of them an element of a Beam pipeline."""
+    from tqdm import tqdm
+
+    from radiodiff_jax.beam_pipeline import beam_jobs
+    from radiodiff_jax.inference.coverage.parts import store_parts
+
+    run_jobs, out = beam_jobs(arguments.beam_option), arguments.out.absolute()
+    places = [(site.row, site.column) for site in sites]
+    with tqdm(total=len(sites), desc="maps", unit=" site") as bar:
+        store_parts(source, named.for_others(source), area, places, out, run_jobs, bar)
 
 
 def place(
@@ -158,13 +184,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--noise-figure", type=number(0, 200), default=9.0, metavar="DB", help="of the receiver")
     parser.add_argument("--thresholds", type=number(-1000, 1000), nargs="+", default=[-70.0, -80.0, -90.0, -100.0, -110.0],
                         metavar="DBM", help="powers whose share of the area is told")  # fmt: skip
-    parser.add_argument("--windows", type=whole_number(1, 16), default=2, metavar="N",
-                        help="N x N windows of the model around each site; 1 reaches half as far in a quarter of "
-                        "the time")  # fmt: skip
+    parser.add_argument("--windows", type=whole_number(1, 2), default=2, metavar="1|2",
+                        help="how large the window of the model around each site is, in sides of its training; 1 reaches half as "
+                        "far in a quarter of the time")  # fmt: skip
     parser.add_argument("--steps", type=whole_number(1, STEPS), metavar="N", help="sampling steps (default: as in the settings)")
     parser.add_argument("--shard", type=shard, metavar="K/N",
                         help="make only the maps of the K-th of N parts of the sites, as the tasks of a Slurm array do; the same "
                         "command without it then puts all together")  # fmt: skip
+    add_beam(parser, "make the maps of the sites")
     parser.add_argument("--each", action="store_true", help="also the power of every site: received.tif and in coverage.nc")
     parser.add_argument("--place", type=whole_number(1, SITES), metavar="N",
                         help="choose N of the candidates, next to --sites if given")  # fmt: skip
@@ -182,8 +209,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"{'--run' if arguments.run else '--steps'} has no meaning with --exact, the simulator; leave one out")
     if len(set(arguments.thresholds)) > THRESHOLDS:
         parser.error(f"--thresholds has {len(arguments.thresholds)} powers, but {THRESHOLDS} is the most")
-    if arguments.shard and arguments.place:
-        parser.error("--shard shares out the maps of --sites, and --place chooses sites; leave one of them out")
+    for name in ("shard", "beam"):
+        if getattr(arguments, name) and arguments.place:
+            parser.error(f"--{name} shares out the maps of --sites, and --place chooses sites; leave one of them out")
+    if arguments.shard and arguments.beam:
+        parser.error("--shard and --beam both share out the maps; leave one of them out")
+    check_beam(arguments)
     if arguments.candidates != "grid" and not arguments.place:
         parser.error("--candidates belongs to --place N")
     return arguments

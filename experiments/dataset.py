@@ -6,7 +6,17 @@ import re
 from pathlib import Path
 from typing import Any
 
-from experiments.command import a_path, command_help, run_command, seed_number, shard, text_table, whole_number
+from experiments.command import (
+    a_path,
+    add_beam,
+    check_beam,
+    command_help,
+    run_command,
+    seed_number,
+    shard,
+    text_table,
+    whole_number,
+)
 from radiodiff_jax.data.checks.inventory import Inventory, counted
 from radiodiff_jax.data.splits import RULES
 from radiodiff_jax.errors import UserError, shown
@@ -57,6 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     simulate.add_argument("--shard", type=shard, default="1/1", metavar="K/N",
                           help="make only the K-th of N parts of the maps, as the tasks of a Slurm array do")  # fmt: skip
     add_workers(simulate)
+    add_beam(simulate, "make each map")
 
     raytrace = add("raytrace", run_raytrace, "Radio maps by ray tracing (extra `raytrace`), of real cities or given or made-up "
                    "layouts, in gain/RT.", "--out raytraced --city munich florence --maps 4 --transmitters 4")  # fmt: skip
@@ -115,9 +126,7 @@ def make_parser() -> argparse.ArgumentParser:
                        help=f"also pack the masks with missing buildings: {', '.join(MISSING)}")  # fmt: skip
     build.add_argument("--split", choices=RULES, default="auto", help="how maps are shared out")
     build.add_argument("--shard-megabytes", type=whole_number(1), default=200, metavar="MB", help="usual size of a file")
-    build.add_argument("--beam", action="store_true", help="write the files with Apache Beam (extra `beam`)")
-    build.add_argument("--beam-option", action="append", default=[], metavar="KEY=VALUE",
-                       help="an option of the Beam pipeline, such as runner=FlinkRunner; may be given again")  # fmt: skip
+    add_beam(build, "write the files")
     build.add_argument("--beam-store", metavar="URL", help="where Beam workers find a copy of --root and put files, if they "
                        "do not see --root and --out, such as gs://bucket/RadioMapSeer")  # fmt: skip
 
@@ -179,11 +188,16 @@ def image_size(text: str) -> tuple[int, int]:
 def run_simulate(arguments: argparse.Namespace) -> None:
     """Write simulated radio maps."""
     from radiodiff_jax import simulation  # compiles with numba: other subcommands need not wait for it
+    from radiodiff_jax.beam_pipeline import beam_jobs
 
-    workers = arguments.workers or os.cpu_count()
+    check_beam(arguments)
     part = {} if arguments.shard == (1, 1) else {"shard": arguments.shard}
+    how = {"workers": arguments.workers or os.cpu_count(), "cars": arguments.cars} | part
+    if arguments.beam:
+        how |= {"run_jobs": beam_jobs(arguments.beam_option)}
+        arguments.out = arguments.out.absolute()  # workers may have another working directory
     if arguments.scenes:
-        simulation.write_gains_for_scenes(arguments.scenes, arguments.out, workers, cars=arguments.cars, **part)
+        simulation.write_gains_for_scenes(arguments.scenes, arguments.out, **how)
     elif arguments.footprints:
         from radiodiff_jax.simulation.cities.footprint_windows import footprint_masks
 
@@ -192,13 +206,12 @@ def run_simulate(arguments: argparse.Namespace) -> None:
             print(f"{arguments.footprints}: {counted(given.windows_there, 'window')} side by side, {len(given.masks)} of them with "
                   f"a usual share of buildings: as many maps, not {arguments.maps}")  # fmt: skip
         simulation.write_masks_folder(
-            arguments.out, given.masks, given.source, transmitters=arguments.transmitters, seed=arguments.seed,
-            workers=workers, progress=True, cars=arguments.cars, **part,
+            arguments.out, given.masks, given.source, transmitters=arguments.transmitters, seed=arguments.seed, **how,
         )  # fmt: skip
     else:
         simulation.write_simulated_folder(
-            arguments.out, maps=arguments.maps, transmitters=arguments.transmitters, size=arguments.size,
-            seed=arguments.seed, workers=workers, progress=True, cars=arguments.cars, **part,
+            arguments.out, maps=arguments.maps, transmitters=arguments.transmitters, size=arguments.size, seed=arguments.seed,
+            **how,
         )  # fmt: skip
     if part and not (arguments.out / "gain" / "DPM").is_dir():
         print(f"{arguments.out}: no map belongs to part {'{}/{}'.format(*arguments.shard)}, and no other part has begun")
@@ -282,8 +295,7 @@ def run_build(arguments: argparse.Namespace) -> None:
     from radiodiff_jax.data.packed.builder import build, build_masks, write_in_turn
     from radiodiff_jax.data.packed.contents import read_facts
 
-    if (arguments.beam_option or arguments.beam_store) and not arguments.beam:
-        raise UserError("--beam-option and --beam-store have a meaning with --beam only; add it", 2)
+    check_beam(arguments)
     root, out = arguments.root, arguments.out
     output_folder(out)
     write = beam_writer(arguments.beam_option, arguments.beam_store) if arguments.beam else write_in_turn

@@ -19,12 +19,18 @@ from concurrent.futures import Future, as_completed, wait
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tqdm import tqdm
+
 from radiodiff_jax.errors import UserError
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 DEATH = "a worker process died, most likely for want of memory; run again with fewer workers"
 Shard = tuple[int, int]
 """(K, N): the K-th of N parts, from (1, 1) on."""
+Job = Callable[[], int]
+"""Something that any process can do, twice if need be; says how much it was, in the unit of a bar."""
+RunJobs = Callable[[Sequence[Job], Path, tqdm], None]
+"""Does all jobs, which write below the folder, and moves the bar on."""
 
 
 def of_shard(items: Sequence[Any], shard: Shard) -> Sequence[Any]:

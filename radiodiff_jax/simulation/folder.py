@@ -13,7 +13,7 @@ on where it stopped when it is called again with the same arguments.
 
 import contextlib
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ from radiodiff_jax.simulation.dominant_path.car_loss import MODEL, path_gain_gre
 from radiodiff_jax.simulation.dominant_path.constants import CONSTANTS, VISIBILITY
 from radiodiff_jax.simulation.dominant_path.field_numba import PreparedMap, path_gain_grey, prepare
 from radiodiff_jax.simulation.scenes import given_scenes, read_scene
-from radiodiff_jax.worker_processes import Shard, of_shard, run_in_processes
+from radiodiff_jax.worker_processes import Job, RunJobs, Shard, of_shard, run_in_processes
 
 RECORD = "simulation.json"
 DEATH = "a process that simulates died, most likely for want of memory; run again with fewer --workers, finished maps are kept"
@@ -53,13 +53,14 @@ def write_simulated_folder(
     progress: bool = True,
     cars: bool = False,
     shard: Shard = (1, 1),
+    run_jobs: RunJobs | None = None,
 ) -> None:
     """Simulate `maps` procedural cities of `size` (height, width) with `transmitters` transmitters each.
 
     Map ids are 0..maps-1, transmitter ids 0..transmitters-1. The files depend on the seed alone, bit for bit, not on
     the number of workers; `cars` adds files and changes none. Of `shard` (K, N) only every N-th map is made, from the K-th
-    on, so that N processes or machines that see `out` make the whole. Raises UserError for arguments out of range and for
-    a folder that holds something else.
+    on, so that N processes or machines that see `out` make the whole. `run_jobs` (see `beam_pipeline.beam_jobs`) makes each
+    map in place of `workers` processes. Raises UserError for arguments out of range and for a folder that holds something else.
     """
     _check_at_least(maps=(maps, 1), transmitters=(transmitters, 1), workers=(workers, 1), seed=(seed, 0))
     _check_at_least(height=(size[0], SMALLEST_SIDE), width=(size[1], SMALLEST_SIDE))
@@ -70,7 +71,7 @@ def write_simulated_folder(
     mine = of_shard(range(maps), shard)
     jobs = [partial(_simulate_city, _Task(out, map_id, cars), transmitters, size, seed) for map_id in mine]
     with _claimed(out, arguments | _cars_record(cars), shard):
-        _run_jobs(jobs, len(mine) * transmitters, workers, progress)
+        _do_all(jobs, len(mine) * transmitters, run_jobs or in_processes(workers), out, progress)
 
 
 def write_masks_folder(
@@ -83,6 +84,7 @@ def write_masks_folder(
     progress: bool = True,
     cars: bool = False,
     shard: Shard = (1, 1),
+    run_jobs: RunJobs | None = None,
 ) -> None:
     """The same for given masks of buildings; `source` tells where they come from and is kept in the record.
 
@@ -94,12 +96,12 @@ def write_masks_folder(
     tasks = [(_Task(out, map_id, cars), np.asarray(mask) != 0) for map_id, mask in enumerate(city_masks)]
     jobs = [partial(_simulate_mask, *task, transmitters, seed) for task in of_shard(tasks, shard)]
     with _claimed(out, arguments | _cars_record(cars), shard):
-        _run_jobs(jobs, len(jobs) * transmitters, workers, progress)
+        _do_all(jobs, len(jobs) * transmitters, run_jobs or in_processes(workers), out, progress)
 
 
 def write_gains_for_scenes(
     scenes_root: str | Path, out: str | Path, workers: int = 1, progress: bool = True, cars: bool = False,
-    shard: Shard = (1, 1),
+    shard: Shard = (1, 1), run_jobs: RunJobs | None = None,
 ) -> None:  # fmt: skip
     """Simulate the gain of every png/antennas/{map}_{tx}.png of an existing folder; its png tree is copied to `out`.
 
@@ -113,7 +115,7 @@ def write_gains_for_scenes(
     jobs = [partial(_simulate_scene, _Task(out, map_id, cars), ids) for map_id, ids in mine]
     with _claimed(out, scenes.arguments | _cars_record(cars), shard):
         scenes.copy()
-        _run_jobs(jobs, sum(len(ids) for _, ids in mine), workers, progress)
+        _do_all(jobs, sum(len(ids) for _, ids in mine), run_jobs or in_processes(workers), out, progress)
 
 
 @contextlib.contextmanager
@@ -172,11 +174,20 @@ def claim_with_record(out: Path, name: str, record: dict[str, Any], measured: Se
         write_json(path, record)
 
 
-def _run_jobs(jobs: Sequence[Callable[[], int]], total: int, workers: int, progress: bool) -> None:
-    """Call every job, in `workers` processes (see `run_in_processes`); each returns how many maps it has written."""
-    with tqdm(total=total, unit=" map", disable=not progress, smoothing=0.1) as bar:
+def in_processes(workers: int) -> RunJobs:
+    """Makes maps in so many processes of this machine, see `run_in_processes`."""
+
+    def run(jobs: Sequence[Job], out: Path, bar: tqdm) -> None:
         for written in run_in_processes(operator.call, jobs, workers, DEATH):
             bar.update(written)
+
+    return run
+
+
+def _do_all(jobs: Sequence[Job], total: int, run_jobs: RunJobs, out: Path, progress: bool) -> None:
+    """Do every job, which returns how many of the `total` gains it has written."""
+    with tqdm(total=total, unit=" map", disable=not progress, smoothing=0.1) as bar:
+        run_jobs(jobs, out, bar)
 
 
 @dataclass(frozen=True)

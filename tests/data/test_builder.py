@@ -8,6 +8,8 @@ import sys
 
 import numpy as np
 import pytest
+from array_record.python.array_record_data_source import ArrayRecordDataSource
+from tensorflow_datasets.proto import tf_example_pb2
 
 from radiodiff_jax.data.packed.builder import build
 from radiodiff_jax.data.packed.contents import VERSION
@@ -38,6 +40,16 @@ def test_round_trip_gives_the_same_records_in_the_same_order(folders, cars):
             assert records[index].keys() == expected[index].keys()
             for name, value in expected[index].items():
                 np.testing.assert_array_equal(records[index][name], value)
+
+
+def test_records_have_the_same_bytes_in_every_process(folders):
+    """Features in the order of their names: a map of a protocol buffer has another order in each process otherwise."""
+    (path,) = (folders[1] / "radio_maps" / "DPM_with_cars" / VERSION).glob("*train.array_record*")
+    records = ArrayRecordDataSource([str(path)])
+    assert len(records) == 30
+    for record in (records[0], records[29]):
+        example = tf_example_pb2.Example.FromString(record)
+        assert len(example.features.feature) > 5 and example.SerializeToString(deterministic=True) == record
 
 
 def test_description_says_what_was_built_and_from_what(folders):

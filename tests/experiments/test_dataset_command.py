@@ -78,7 +78,9 @@ def test_build_tells_what_it_packed(root, tmp_path, capsys):
     assert lines[4] == f"{out}/radio_maps/DPM/1.0.0: 3 files, split rule by_map"
     assert lines[-1] == f"train with --data {out}"
     assert call("build", "--root", root, "--out", out, "--beam-option", "runner=DirectRunner") == 2
-    assert "have a meaning with --beam only" in capsys.readouterr().err
+    assert "--beam-option has a meaning with --beam only" in capsys.readouterr().err
+    assert call("simulate", "--out", out, "--beam", "--workers", 2) == 2
+    assert "--workers has no meaning with --beam" in capsys.readouterr().err
 
 
 def test_compare(root, tmp_path, capsys):
@@ -154,9 +156,7 @@ def test_simulate_hands_its_settings_over(words, size, monkeypatch, tmp_path):
     from radiodiff_jax import simulation
 
     def write(out, **settings):
-        assert settings == {
-            "maps": 3, "transmitters": 1, "size": size, "seed": 5, "workers": 2, "progress": True, "cars": False,
-        }  # fmt: skip
+        assert settings == {"maps": 3, "transmitters": 1, "size": size, "seed": 5, "workers": 2, "cars": False}
         write_example_folder(out, maps=3, transmitters=1)
 
     monkeypatch.setattr(simulation, "write_simulated_folder", write, raising=False)

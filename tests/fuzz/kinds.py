@@ -109,11 +109,12 @@ ARGUMENTS = {
     recipe: ["--config", "--out", "--name", "--real", "--cities", "--workers"],
     quickstart: ["--workers", "--regression", "--vae", "--ldm"],
     coverage: ["--model", "--run", "--sites", "--bounds", "--origin", "--crs", "--power-dbm", "--frequency", "--bandwidth",
-               "--noise-figure", "--windows", "--steps", "--place", "--candidates", "--goal", "--out"],
+               "--noise-figure", "--windows", "--steps", "--place", "--candidates", "--goal", "--beam-option", "--out"],
     benchmark: ["--vae-config", "--only", "--batch", "--precision", "--repeats", "--minutes", "--markdown", "--stage"],
 }  # fmt: skip
 DATASET = {
-    "simulate": ["--out", "--scenes", "--footprints", "--maps", "--transmitters", "--size", "--seed", "--workers", "--shard"],
+    "simulate": ["--out", "--scenes", "--footprints", "--maps", "--transmitters", "--size", "--seed", "--workers", "--shard",
+                 "--beam-option"],
     "raytrace": ["--out", "--scenes", "--size", "--seed", "--workers", "--rays", "--depth", "--noise-maps"],
     "compute": ["--root", "--maps", "--workers"],
     "compare": ["--truth", "--other", "--simulation", "--figures", "--json"],

@@ -10,14 +10,15 @@ Apache Beam is an extra, so it is imported where it is used.
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from radiodiff_jax.beam_pipeline import Watch, beam_calls
 from radiodiff_jax.data.packed.builder import Shard, WriteShards, write_shard
 from radiodiff_jax.data.packed.contents import forget_folders
 from radiodiff_jax.errors import UserError
@@ -27,36 +28,18 @@ FAULT = ".fault"
 BUILT = "built"
 AT_ONCE = 16  # images that are fetched at once
 
-SECONDS_BETWEEN_LOOKS = 0.5
-QUIET = "default_sdk_harness_log_level=WARNING"  # workers otherwise tell of every connection
-
 
 def beam_writer(options: Sequence[str] = (), store: str | None = None) -> WriteShards:
     """Writer for `builder.build` that runs a Beam pipeline; `options` are words as `runner=FlinkRunner`.
 
-    `store` is the address of a copy of the folder, for workers that do not see ours. Raises UserError if Apache Beam is
-    not installed or refuses the options.
+    `store` is the address of a copy of the folder, for workers that do not see ours. Raises UserError as `beam_calls`.
     """
-    try:
-        import apache_beam
-        from apache_beam.options.pipeline_options import PipelineOptions
-    except ImportError as error:
-        raise UserError(
-            f"Apache Beam cannot be loaded ({error}); install it with `pip install -e '.[beam]'`, or leave out --beam"
-        ) from error
-    # Functions and values travel by Python's own pickle: everything here is importable where the package is installed.
-    words = [f"--{option}" for option in (QUIET, *options)]  # of two values for one option the last counts
-    chosen = PipelineOptions(words)
+    call_each = beam_calls(options)
 
     def write(shards: list[Shard], bar: tqdm) -> None:
-        try:
-            pipeline = apache_beam.Pipeline(options=chosen)
-        except (ValueError, ImportError) as error:
-            raise UserError(f"Apache Beam refuses {' '.join(options) or 'to start'}: {error}") from error
-        files = pipeline | "files" >> apache_beam.Create(shards) | "spread" >> apache_beam.Reshuffle()
-        _ = files | "write" >> apache_beam.Map(write_or_tell, store)
-        with Watch(shards, bar):
-            pipeline.run().wait_until_finish()
+        records = {shard.path: len(shard.keys) for shard in shards}
+        with Watch(list(records), records.__getitem__, bar):
+            call_each(partial(write_or_tell, store=store), shards)
             collect(shards, store)
 
     return write
@@ -88,30 +71,6 @@ def collect(shards: list[Shard], store: str | None) -> None:
                 f"{shard.path} was not written by the Beam workers; they must see {shard.path.parent.parent.parent} under "
                 "this path, or else a store (--beam-store)"
             )
-
-
-class Watch:
-    """Moves a bar on as files appear, until the block ends."""
-
-    def __init__(self, shards: list[Shard], bar: tqdm):
-        self._left, self._bar = list(shards), bar
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *fault: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        over = False
-        while not over:
-            over = self._over.wait(SECONDS_BETWEEN_LOOKS)
-            there = [shard for shard in self._left if shard.path.is_file()]
-            self._left = [shard for shard in self._left if shard not in there]
-            self._bar.update(sum(len(shard.keys) for shard in there))
 
 
 def write_to_store(shard: Shard, store: str) -> None:

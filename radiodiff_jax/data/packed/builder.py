@@ -150,7 +150,8 @@ def write_shard(shard: Shard, wrote: Callable[[], object] = lambda: None) -> Non
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 for start in range(0, len(shard.keys), AT_ONCE):
                     for record in pool.map(shard.contents.record, shard.keys[start : start + AT_ONCE]):
-                        writer.write(serializer.serialize_example(features.encode_example(record)))
+                        example = serializer.get_tf_example(features.encode_example(record))
+                        writer.write(example.SerializeToString(deterministic=True))  # else its order differs by process
                         wrote()
         finally:
             writer.close()

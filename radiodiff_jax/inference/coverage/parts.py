@@ -7,21 +7,23 @@ Sites are shared out in the groups in which a network is asked about them, so th
 those of one process.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from radiodiff_jax import __version__
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.files import is_written, output_folder, write_json, write_whole
 from radiodiff_jax.inference.coverage.area import Area
 from radiodiff_jax.inference.coverage.gains import BATCH, Gains, GainSource, Mask, ModelGains, Place
+from radiodiff_jax.inference.coverage.named_source import NamedSource, opened, weights_digest
 from radiodiff_jax.reading import AnyObject, is_there, read_arrays, read_json
-from radiodiff_jax.training.digest import digest
-from radiodiff_jax.worker_processes import Shard, of_shard
+from radiodiff_jax.worker_processes import RunJobs, Shard, of_shard
 
 PARTS = "parts"
 RECORD = "parts.json"
@@ -74,9 +76,28 @@ def store_part(
     source.check(area.buildings, places)
     claim(out, parts_record(source, area, places))
     mine = of_shard(groups(len(places)), shard)
-    missing = [group for group in mine if not all(is_written(gain_path(out, site)) for site in group)]
-    answers = (gains for group in missing for gains in source(area.buildings, [places[site] for site in group]))
-    for site, gains in zip((site for group in missing for site in group), progress(answers), strict=True):
+    stored = (site for group in mine for site in store_group(source, area.buildings, _sites(places, group), out))
+    for _ in progress(stored):
+        pass
+    return sum(map(len, mine))
+
+
+def store_parts(
+    source: GainSource, named: NamedSource, area: Area, places: Sequence[Place], out: Path, run_jobs: RunJobs, bar: tqdm
+) -> None:
+    """Store the maps of all sites, less those that are there. `run_jobs` (see `beam_pipeline.beam_jobs`) makes each group, in
+    processes that see `out` and open the source by its name. Raises UserError as `store_part`."""
+    source.check(area.buildings, places)
+    claim(out, parts_record(source, area, places))
+    jobs = [partial(_store_group_of, named, area.buildings, _sites(places, group), out) for group in groups(len(places))]
+    run_jobs(jobs, out / PARTS, bar)
+
+
+def store_group(source: GainSource, buildings: Mask, sites: Mapping[int, Place], out: Path) -> Iterator[int]:
+    """Store the maps of sites that the source is asked about together, unless all are there; numbers, as they are made."""
+    if all(is_written(gain_path(out, site)) for site in sites):
+        return
+    for site, gains in zip(sites, source(buildings, list(sites.values())), strict=True):
         known = [edge for side in gains.known for edge in (side.start, side.stop)]
 
         def write(temporary: Path, gain: np.ndarray = gains.gain, known: list[int] = known) -> None:
@@ -84,7 +105,17 @@ def store_part(
                 np.savez(file, gain=gain, known=np.array(known, np.int32))
 
         write_whole(gain_path(out, site), write)
-    return sum(map(len, mine))
+        yield site
+
+
+def _sites(places: Sequence[Place], group: range) -> dict[int, Place]:
+    return {site: places[site] for site in group}
+
+
+def _store_group_of(named: NamedSource, buildings: Mask, sites: Mapping[int, Place], out: Path) -> int:
+    for _ in store_group(opened(named), buildings, sites, out):
+        pass
+    return len(sites)  # also of those that were there
 
 
 def with_parts(source: GainSource, area: Area, places: Sequence[Place], out: Path) -> GainSource:
@@ -99,8 +130,7 @@ def parts_record(source: GainSource, area: Area, places: Sequence[Place]) -> dic
     """What maps of sites depend on."""
     asked = {}
     if isinstance(source, ModelGains):
-        weights = digest({"variables": source.model.variables, "frozen": source.model.frozen})
-        asked = {"weights": weights, "windows": source.windows_a_side, "steps": source.steps, "seed": source.seed}
+        asked = {"weights": weights_digest(source), "sides": source.sides, "steps": source.steps, "seed": source.seed}
     where = {"sha256": area.digest, "size": list(area.size), "left": area.left, "top": area.top, "crs": area.system}
     sites = [list(place) for place in places]
     return {"version": __version__, "source": source.name, "asked": asked, "area": where, "sites": sites}

@@ -25,19 +25,28 @@ def test_one_window_is_what_predict_says(generator, buildings):  # noqa: F811
         assert found.known == (slice(0, 32), slice(0, 32)) and (found.gain[buildings] == 0).all()
 
 
-@pytest.mark.parametrize("windows", [1, 2])
-def test_beyond_the_windows_is_the_path_estimate(generator, windows):  # noqa: F811
+@pytest.mark.parametrize(("sides", "reach"), [(1, 32), (2, 64), (2, 63)])
+def test_beyond_the_windows_is_the_path_estimate(generator, sides, reach, monkeypatch):  # noqa: F811
+    if reach == 63:  # a network of one size: 2 x 2 windows that have the site in a corner
+        monkeypatch.setattr(type(generator), "fits", lambda self, size: size == (32, 32))
     walls, places = town(), [(44, 36), (4, 4)]
-    for place, found in zip(places, ModelGains(generator, windows)(walls, places), strict=True):
+    for place, found in zip(places, ModelGains(generator, sides)(walls, places), strict=True):
         beyond = np.ones(walls.shape, bool)
         beyond[found.known] = False
         estimate = BASELINES["path estimate"]({"buildings": walls[None], "position": np.array([place], np.int32)})[0]
         np.testing.assert_allclose(found.gain[beyond], estimate[beyond], atol=1e-6)
         assert (np.abs(found.gain - estimate)[found.known] > 1e-3).any() and (found.gain[walls] == 0).all()
         rows, columns = found.known
-        reach = 32 if windows == 1 else 63
         assert rows.start == max(0, place[0] - reach // 2) and place[0] in range(rows.start, rows.stop)
         assert rows.stop <= rows.start + reach and place[1] in range(columns.start, columns.stop)
+
+
+def test_a_window_of_twice_the_side_is_one_pass_of_the_network(generator):  # noqa: F811
+    walls, place = town(64, 64), (44, 36)
+    (found,) = ModelGains(generator)(walls, [place])
+    whole = generator.for_size((64, 64)).predict(walls, place)
+    np.testing.assert_array_equal(found.gain, np.where(walls, 0, whole.gain))
+    assert found.known == (slice(0, 64), slice(0, 64))
 
 
 def test_an_area_that_is_no_multiple_of_cells(generator):  # noqa: F811
