@@ -22,7 +22,7 @@ from PIL import Image
 from radiodiff_jax.reporting.reference_pages import write_out
 
 VENDOR = "assets/vendor/"
-DIAGRAMS = ("assets/javascripts/zoom-diagrams.js",)  # Mermaid itself is added by its plugin, on the same pages
+DIAGRAMS, DRAWN = ("assets/javascripts/zoom-diagrams.js",), "<div data-drawn="  # Mermaid itself is added by its plugin, if it draws
 FORMULAE = (VENDOR + "katex/katex.min.js", VENDOR + "katex/auto-render.min.js", "assets/javascripts/formulae.js")
 SORTING = "assets/javascripts/sort-tables.js"
 SEARCH = "assets/javascripts/search-when-asked.js"  # before Material's own script, which asks for the index
@@ -51,7 +51,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Add scripts where they are needed, and the sizes of pictures."""
     scripts, styles = [], []
-    if '<pre class="mermaid">' in output:
+    if '<pre class="mermaid">' in output or DRAWN in output:
         scripts += DIAGRAMS
     if 'class="arithmatex"' in output:
         scripts += FORMULAE

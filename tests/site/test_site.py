@@ -47,12 +47,6 @@ def test_pages_load_nothing_from_another_host(full_site):
         assert not re.search(r"url\(['\"]?(?:https?:)?//", sheet.read_text()), sheet
 
 
-def test_diagram_sources_are_escaped(full_site):
-    page = (full_site.folder / "guide/models.html").read_text()
-    assert '<pre class="mermaid"><code>' in page
-    assert "Scene&lt;br/&gt;buildings" in page
-
-
 def test_search_index_knows_hand_written_and_generated_pages(full_site):
     index = (full_site.folder / "search/search_index.js").read_text()
     assert index.startswith("var __index = ")

@@ -9,7 +9,7 @@ from radiodiff_jax.reporting import kept_pages, reference_pages, site_weight
 from tests.site.test_browser import READY_MS, Watched, browser, pytestmark  # noqa: F401
 
 PICTURE = re.compile(r"<img\b[^>]*>")
-SCRIPTS = {"mermaid.min.js": '<pre class="mermaid">', "katex.min.js": 'class="arithmatex"', "sort-tables.js": 'class="sortable"'}
+SCRIPTS = {"zoom-diagrams.js": 'class="mermaid"', "katex.min.js": 'class="arithmatex"', "sort-tables.js": 'class="sortable"'}
 HOME_BYTES, INDEX_BYTES = 400_000, 300_000
 
 
