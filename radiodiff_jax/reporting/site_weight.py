@@ -48,6 +48,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return write_out(markdown, Path(config.config_file_path).parent) if place.startswith(REFERENCE) else markdown
 
 
+def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> None:
+    """Name modules alone in the reference's table of contents, which stands twice on a page: names doubled its weight."""
+    if page.file.src_uri.startswith(REFERENCE):
+        for title in page.toc.items:
+            for module in title.children:
+                module.children = []
+
+
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Add scripts where they are needed, and the sizes of pictures."""
     scripts, styles = [], []
