@@ -49,11 +49,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> None:
-    """Name modules alone in the reference's table of contents, which stands twice on a page: names doubled its weight."""
+    """Name modules alone in the reference's table of contents, which stands twice on a page: names doubled its weight. They
+    are named from the first, their package, on, so that they fit."""
     if page.file.src_uri.startswith(REFERENCE):
         for title in page.toc.items:
+            package = title.children[0].id if title.children else ""
             for module in title.children:
                 module.children = []
+                module.title = module.title.replace(f"{package}.", "", 1).removeprefix("radiodiff_jax.")
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
