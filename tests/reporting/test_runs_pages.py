@@ -6,9 +6,11 @@ import re
 import shutil
 import sys
 import time
+from datetime import datetime
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from experiments.training import CONFIGS
 from radiodiff_jax.config_files import load_config
@@ -111,6 +113,28 @@ def test_figures_are_in_both_variants_and_dark_is_dark(site):
         assert "#1f2328" in light.read_text() and "#1f2328" not in dark.read_text()
 
 
+def test_notes_stand_on_the_page_as_plain_text(short, tmp_path):
+    (short / "one" / "notes.txt").write_text("Trained on *half* the data.\nWith a <b>new</b> loss.\n\nSecond paragraph.\n")
+    (short / "three" / "notes.txt").write_bytes(b"\xff\xfe no text")
+    report(find_runs(short), tmp_path)
+    text = text_of(tmp_path, "one")
+    assert "Trained on &#42;half&#42; the data. With a &lt;b&gt;new&lt;/b&gt; loss.\n\nSecond paragraph." in text
+    assert text.index("Trained on") < text.index("## Summary")
+    assert "notes.txt" in text_of(tmp_path, "three") and UNDRAWN not in text_of(tmp_path, "three")
+    before = (tmp_path / "runs" / "one" / "index.md").read_text()
+    (short / "one" / "notes.txt").write_text("Other words.")
+    report(find_runs(short), tmp_path)
+    assert "Other words." in text_of(tmp_path, "one") != before
+
+
+def test_a_finished_run_was_written_when_it_ended(short):
+    os.utime(short / "one" / "metrics.jsonl", (4e9, 4e9))  # as a clone or a copy leaves it
+    ended = json.loads((short / "one" / "events.jsonl").read_text().splitlines()[-1])["time"]
+    assert read_folder(short / "one").written == datetime.fromisoformat(ended).timestamp()
+    os.utime(short / "two" / "metrics.jsonl", (4e9, 4e9))
+    assert read_folder(short / "two").written == 4e9  # still running
+
+
 def test_spikes_are_in_the_figure_of_a_thinned_run(site):
     assert "lowest to highest" in (site / "runs" / "one" / "figures" / "losses.light.svg").read_text()
     assert "420 logged values are drawn as 400 buckets" in text_of(site, "one")
@@ -123,6 +147,11 @@ def test_the_table_and_the_comparison(site):
         and "[Three&#95;3](three-3/index.md)" in index
         and '<div class="sortable" markdown>' in index
     )
+    with Image.open(site / "runs" / "one" / "figures" / "newest-map.png") as thumbnail:
+        assert max(thumbnail.size) == 128
+    rows = {line.split("](")[0].removeprefix("| ["): line for line in index.splitlines() if line.startswith("| [")}
+    assert "](one/figures/newest-map.png)" in rows["one"] and "<polyline" in rows["one"]
+    assert "newest-map.png" not in rows["two"]  # which kept pictures without arrays
     assert "## Autoencoder: 2 runs" in compare and "figures/compare-vae.light.svg" in compare
     assert re.search(r"`optimizer.learning_rate` \| 0\.\d+ \| 0\.\d+", compare)
     assert "figures/compare-quality" in compare and (site / "runs" / "figures" / "compare-quality.dark.svg").is_file()

@@ -1,5 +1,6 @@
 """The page of one run, its sections of text and tables, and its summary for the pages over all runs."""
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,7 @@ def write_run_page(
         f"Run {plain(run.name)}",
         verdict_box(judged),
         introduction(run),
+        *map(plain, re.split(r"\n\s*\n", run.notes)),
         section_or_note(lambda: summary_section(run, found, now, judged)),
         *body,
         description=f"{run.name}: {state(run, now).sentence}",
