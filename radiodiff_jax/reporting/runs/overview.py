@@ -13,8 +13,8 @@ from radiodiff_jax.reporting.runs.page import Summary
 from radiodiff_jax.reporting.runs.run import KINDS
 from radiodiff_jax.units import DB_PER_GAIN
 
-INDEX_HEAD = ["run", "map", "verdict", "curve", "trains", "state", "phase", "steps", "of", "best RMSE (dB)", "best RMSE (gain)",
-              "best SSIM", "last loss", "time (min)", "speed (examples/s)", "last update"]  # fmt: skip
+INDEX_HEAD = ["run", "map", "verdict", "curve", "trains", "state", "phase", "steps", "best RMSE (dB)", "best SSIM", "time (min)",
+              "last update"]  # fmt: skip
 
 
 def write_index(runs: list[Summary], folder: Path) -> bool:
@@ -56,6 +56,11 @@ def run_link(run: Summary) -> str:
 def state_text(run: Summary) -> str:
     """The state, and whether the folder is gone."""
     return run["state"] + (" (folder gone)" if run["gone"] else "")
+
+
+def steps_text(run: Summary) -> str:
+    """`350 of 350`."""
+    return count(run["step"]) + (f" of {count(run['planned'])}" if run["planned"] else "")
 
 
 def best_value(run: Summary, name: str) -> float | None:
@@ -109,9 +114,7 @@ def index_row(run: Summary, folder: Path) -> list[str]:
     """The cells of a run whose page is in a folder below `folder`."""
     return [
         run_link(run), thumbnail(run, folder), plain(run.get("verdict") or "-"), sparkline(run),
-        KINDS.get(run["kind"], plain(run["kind"])),
-        state_text(run), plain(phase_name(run["phase"], short=True)), count(run["step"]),
-        count(run["planned"]) if run["planned"] else "-", in_dB(best_value(run, "rmse")),
-        number(best_value(run, "rmse")), number(best_value(run, "ssim")), number(run["last_loss"]), minutes(run),
-        number(run["examples_per_s"], 3), moment(run["written"]).removesuffix(" UTC") if run["written"] else "-",
+        KINDS.get(run["kind"], plain(run["kind"])), state_text(run), plain(phase_name(run["phase"], short=True)), steps_text(run),
+        in_dB(best_value(run, "rmse")), number(best_value(run, "ssim")), minutes(run),
+        moment(run["written"]).removesuffix(" UTC") if run["written"] else "-",
     ]  # fmt: skip
