@@ -244,6 +244,31 @@ def test_watching_tells_each_refresh_once(short, tmp_path, monkeypatch, capsys):
     assert "one: finished, step 10 of 10, page made in" in first and "step 777 of 10" in second and len(pauses) == 2
 
 
+def test_logged_steps_alone_redraw_a_page_with_curves_rarely(tmp_path, monkeypatch, capsys):
+    run = write_run(tmp_path / "runs" / "one", "ldm", 4, ending="", resumes=0, samples=1)
+    (run / "config.yaml").unlink()
+    written = iter((
+        ("metrics.jsonl", '{"step": 50, "time_s": 101.0, "loss": 1.0}'),
+        ("events.jsonl", '{"step": 60, "event": "saved", "time": "2026-03-01T08:00:00+00:00"}'),
+        ("metrics.jsonl", '{"step": 70, "time_s": 102.0, "loss": 1.0}'),
+        ("metrics.jsonl", '{"step": 80, "time_s": 103.0, "loss": 1.0}'),
+    ))  # fmt: skip
+    now = iter((0.0, 1.0, 10.0, 20.0, 21.0, 30.0, 90.0, 91.0))  # seconds; two for a page that is made
+
+    def log(_):
+        name, line = next(written)
+        with (run / name).open("a") as file:
+            file.write(line + "\n")
+
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.time.sleep", log)
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.REST", -1.0)
+    watch(lambda: make_sources([run]), ReportSettings(tmp_path / "site", None), polls=5)
+    told = capsys.readouterr().out.splitlines()
+    # Step 50 alone is not drawn, the event is at once, step 70 not, and after a minute what there is.
+    assert [re.search(r"step (\d+)", line)[1] for line in told] == ["40", "60", "80"]
+
+
 def test_slugs_are_unique(tmp_path):
     folders = [tmp_path / "a" / "Run 1", tmp_path / "b" / "run-1"]
     for folder in folders:

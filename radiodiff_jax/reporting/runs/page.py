@@ -46,7 +46,7 @@ from radiodiff_jax.reporting.runs.curves import thin
 from radiodiff_jax.reporting.runs.opening import opening_verdict
 from radiodiff_jax.reporting.runs.outputs import Evaluation, evaluations_section, samples_section
 from radiodiff_jax.reporting.runs.rules import Advice, advice
-from radiodiff_jax.reporting.runs.run import Run
+from radiodiff_jax.reporting.runs.run import RUN_FOLDER, Run
 from radiodiff_jax.reporting.runs.verdict import Verdict, verdict_box
 
 INTRODUCTIONS = {
@@ -164,6 +164,7 @@ def summary_section(run: Run, found: list[Advice], now: float, judged: Verdict |
     return "\n\n".join([
         "## Summary",
         box,
+        '<p data-live hidden></p>' if run.origin == RUN_FOLDER and current.word not in ("finished", "failed") else "",
         table(["figure", "value"], rows, 2) if rows else "",
         "\n".join(["**Trend**", "", *trends]) if trends else "",
         "\n".join(["**To look at**", "", *warnings]) if warnings else "",

@@ -107,6 +107,15 @@
       }, data, stage);
     };
 
+    host.addEventListener("curves:new", ({ detail }) => {
+      const places = new Map(detail.map((one) => [one.label, one]));
+      held.series = held.series.map((one) => places.get(one.label) ?? one);
+      const [{ min, max }, steps] = [plot.scales.x, plot.data[0]];
+      const zoomed = min > steps[0] || max < steps.at(-1);
+      show();
+      if (zoomed) plot.setScale("x", { min, max });
+    });
+    host.dataset.title = held.title;
     host.classList.add("curves--drawn");
     host.prepend(bar, stage);
     show();
