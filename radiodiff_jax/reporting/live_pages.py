@@ -46,7 +46,7 @@ def on_serve(server: LiveReloadServer, config: MkDocsConfig, builder: Any) -> No
 def with_live_runs(pages: App, site: Path) -> App:
     """A WSGI application that answers .../runs/NAME/live.json?stamp=S, and leaves the rest to `pages`.
 
-    204 where nothing was written since the stamp, 404 where there is no such run, or its folder is gone.
+    Nothing is in the answer where nothing was written since the stamp; 404 where there is no such run, or its folder is gone.
     """
 
     def app(environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
@@ -71,7 +71,7 @@ def answer(page: Path, known: str) -> tuple[str, bytes]:
             return "404 Not Found", b"{}"
         folder = Path(kept["source"])
         if stamp(folder) == known:
-            return "204 No Content", b""
+            return "200 OK", b"{}"  # MkDocs tells of any other status in the terminal
         return "200 OK", json.dumps(live_state(folder), allow_nan=False).encode()
     except (OSError, UserError):
         return "404 Not Found", b"{}"

@@ -39,7 +39,7 @@ def test_the_server_answers_from_the_run_folder(run, tmp_path):
     status, found = ask(tmp_path, "/runs/vae/live.json")
     assert status == "200 OK" and found["going_on"] and found["step"] == 200 and "Running: after 200" in found["sentence"]
     assert [one["steps"][-1] for one in found["curves"]["Losses of vae"]][0] == 200
-    assert ask(tmp_path, "/runs/vae/live.json", f"stamp={found['stamp']}") == ("204 No Content", None)
+    assert ask(tmp_path, "/runs/vae/live.json", f"stamp={found['stamp']}") == ("200 OK", {})
     log_step(run, 210, 1.5)
     status, after = ask(tmp_path, "/mounted/runs/vae/live.json", f"stamp={found['stamp']}")
     assert status == "200 OK" and after["step"] == 210 and after["curves"]["Losses of vae"][0]["values"][-1] == 1.5
@@ -62,16 +62,17 @@ def test_a_page_shows_a_logged_step_within_three_seconds(browser, address, run, 
 
     def serve(route):
         status, found = ask(tmp_path, "/runs/vae/live.json", route.request.url.partition("?")[2])
-        route.fulfill(status=int(status[:3]), json=found) if found is not None else route.fulfill(status=204)
+        route.fulfill(status=int(status[:3]), json=found)
 
     watched.page.route("**/live.json*", serve)
     page = watched.open(f"{address}/runs/vae/index.html")
-    page.evaluate("document.querySelector('#summary').insertAdjacentHTML('afterend', '<p data-live hidden></p>')")
+    page.evaluate("document.querySelector('#summary + .admonition').insertAdjacentHTML('afterend', '<p data-live hidden></p>')")
     page.add_script_tag(path=REPOSITORY / "site_src/assets/javascripts/live.js")
-    page.wait_for_function("document.querySelector('[data-live]').textContent.includes('after 200')")
+    words = "document.querySelector('#summary + .admonition').textContent"
+    page.wait_for_function(f"{words}.includes('Running: after 200')")
     begin = time.monotonic()
     log_step(run, 230, 1.5)
-    page.wait_for_function("document.querySelector('[data-live]').textContent.includes('after 230')")
+    page.wait_for_function(f"{words}.includes('Running: after 230')")
     took = time.monotonic() - begin
     assert took <= 3.0, took
     print(f"shown after {took:.2f} s")

@@ -164,11 +164,16 @@ def summary_section(run: Run, found: list[Advice], now: float, judged: Verdict |
     return "\n\n".join([
         "## Summary",
         box,
-        '<p data-live hidden></p>' if run.origin == RUN_FOLDER and current.word not in ("finished", "failed") else "",
+        live_line(run, current.word),
         table(["figure", "value"], rows, 2) if rows else "",
         "\n".join(["**Trend**", "", *trends]) if trends else "",
         "\n".join(["**To look at**", "", *warnings]) if warnings else "",
     ])  # fmt: skip
+
+
+def live_line(run: Run, word: str) -> str:
+    """What `live.js` fills in below the box of a run that may go on, while the page is served; else hidden."""
+    return '<p class="caption" data-live hidden></p>' if run.origin == RUN_FOLDER and word not in ("finished", "failed") else ""
 
 
 def summary_rows(run: Run) -> list[tuple[str, str]]:

@@ -3,10 +3,13 @@
   const EVERY_MS = 1000;
   let stamp = "";
 
-  const show = ({ sentence, step, planned, curves }) => {
-    for (const line of document.querySelectorAll("[data-live]")) {
+  const show = ({ sentence, step, planned, curves, going_on: goingOn }) => {
+    for (const line of document.querySelectorAll("[data-live]")) { // below the box that says how the run is
+      const title = line.previousElementSibling.querySelector(".admonition-title");
+      title.textContent = sentence;
+      while (title.nextElementSibling) title.nextElementSibling.remove();
       line.hidden = false;
-      line.textContent = `Live. ${sentence}`;
+      line.textContent = goingOn ? "This page follows the run." : "The run has ended; the page is made anew now.";
     }
     for (const bar of document.querySelectorAll("progress[max]")) {
       if (planned) bar.value = Math.min(step, planned);
@@ -22,8 +25,8 @@
       try {
         const answer = await fetch(`live.json?stamp=${encodeURIComponent(stamp)}`, { cache: "no-store" });
         if (answer.status === 404) return; // the run's folder is gone
-        if (answer.status === 200) {
-          const found = await answer.json();
+        const found = answer.ok ? await answer.json() : {};
+        if (found.stamp) {
           stamp = found.stamp;
           show(found);
           if (!found.going_on) return;
