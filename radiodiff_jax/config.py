@@ -50,13 +50,15 @@ class GeneratorConfig:
     """Everything that defines a training of a generator, but for the run folders of what it builds on."""
 
     __pydantic_config__ = STRICT
-    kind: Literal["generator"] = "generator"
-    image_size: tuple[bounds.Side, bounds.Side] = (256, 256)
+    kind: Literal["generator"] = "generator"  # what is trained
+    image_size: tuple[bounds.Side, bounds.Side] = (256, 256)  # height and width of the maps in pixels, of 1 m each
     space: SpaceConfig = field(default_factory=PixelSpace)
     backbone: BackboneConfig = field(default_factory=UNetBackbone)
     objective: ObjectiveConfig = field(default_factory=Regression)
-    features: Annotated[tuple[Text, ...], Len(1, 32)] = ("buildings", "transmitter", "cars")  # see features.py
-    estimate: Literal["dominant_path", "rays", "none", "line_of_sight", "path"] = "none"  # see features.py
+    # what the network is told of a scene, channel by channel; see features.py
+    features: Annotated[tuple[Text, ...], Len(1, 32)] = ("buildings", "transmitter", "cars")
+    # the formula whose map the network corrects; none: it starts from nothing
+    estimate: Literal["dominant_path", "rays", "none", "line_of_sight", "path"] = "none"
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     ema: EMAConfig = field(default_factory=EMAConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -1,6 +1,8 @@
 """Settings from YAML files and from `section.key=value` words: strict, with the nearest valid name in every error."""
 
 import dataclasses
+import textwrap
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from radiodiff_jax.errors import UserError, nearest, shown
 from radiodiff_jax.files import write_text
 from radiodiff_jax.limits import SETTINGS_BYTES
 from radiodiff_jax.reading import MissingFileError, read_text
-from radiodiff_jax.settings_tree import chosen, fault, field_types, section_types, type_name
+from radiodiff_jax.settings_tree import chosen, fault, field_types, meanings, section_types, type_name
 from radiodiff_jax.settings_words import split_word
 from radiodiff_jax.yaml_text import parse_yaml
 
@@ -157,24 +159,33 @@ def settings(root: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
 
     `root` is a tree's instance, or a type, whose values are the defaults and whose choices are all listed.
     """
-    found = {}
+    return {name: (kind, value) for name, kind, value, _ in described(root, prefix)}
+
+
+def described(root: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any, type]]:
+    """As `settings`, (dotted name, type, value, the dataclass that it is a field of)."""
     values = root() if isinstance(root, type) else root
     for name, kind in field_types(type(values)).items():
         value = getattr(values, name)
         if not section_types(kind):
-            found[f"{prefix}{name}"] = (kind, value)
+            yield f"{prefix}{name}", kind, value, type(values)
             continue
         for section in section_types(kind) if isinstance(root, type) else (value,):
-            found |= settings(section, f"{prefix}{name}.")
-    return found
+            yield from described(section, f"{prefix}{name}.")
 
 
-def settings_help(config: Config) -> str:
-    """The settings of a preset as lines `section.key=value   type`, for `--help`."""
-    flat = flatten(to_tree(config))
-    kinds = {name: kind for name, (kind, _) in settings(config).items()}
-    width = max(len(f"{name}={_plain(value)}") for name, value in flat.items())
-    return "\n".join(f"  {f'{name}={_plain(value)}':<{width}}  {type_name(kinds[name])}" for name, value in flat.items())
+def settings_help(config: Config, width: int = 100) -> str:
+    """The settings of a preset for `--help`: `section.key=value`, and below it what it means and what it may be."""
+    flat, lines = flatten(to_tree(config)), []
+    sections = {name: section_types(kind) for name, kind in field_types(type(config)).items()}
+    choices = {f"{name}.name": " | ".join(one.name for one in found) for name, found in sections.items() if len(found) > 1}
+    for name, kind, _, owner in described(config):
+        lines.append(f"  {name}={_plain(flat[name])}")
+        said = choices.get(name, type_name(kind))
+        told = meanings(owner).get(name.rsplit(".", 1)[-1], "")
+        told += f" ({said})" if said != str(flat[name]) else ""  # else there is no choice
+        lines.append(textwrap.fill(told, width, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False))
+    return "\n".join(lines)
 
 
 def to_tree(config: Config) -> dict[str, Any]:

@@ -25,8 +25,9 @@ class PrecisionConfig:
     """Data types: norms, softmax, FFT and losses stay float32 whatever is said here."""
 
     __pydantic_config__ = STRICT
-    compute: DataType = "float32"
-    parameters: Literal["float32", "bfloat16"] = "float32"  # float16 ends at 65,504 and below 6e-8: updates would be lost
+    compute: DataType = "float32"  # data type of convolutions, products and activations
+    # data type of the weights; float16 would lose updates below 6e-8
+    parameters: Literal["float32", "bfloat16"] = "float32"
     remat: Flag = False  # forget what is inside a block and compute it again on the way back: less memory, more time
 
 
@@ -35,12 +36,13 @@ class AutoencoderConfig:
     """KL autoencoder: downsampling factor 2^(levels - 1)."""
 
     __pydantic_config__ = STRICT
-    base_channels: bounds.Channels = 128
+    base_channels: bounds.Channels = 128  # channels of the first level
+    # channels of each level, as multiples of base_channels
     channel_multipliers: Annotated[tuple[bounds.Multiplier, ...], bounds.Levels] = (1, 2, 4)
-    blocks_per_level: bounds.Layers = 2
-    latent_channels: bounds.Channels = 3
-    normalisation_groups: bounds.Groups = 32
-    dropout: bounds.Dropout = 0.0
+    blocks_per_level: bounds.Layers = 2  # residual blocks a level
+    latent_channels: bounds.Channels = 3  # channels of the latent
+    normalisation_groups: bounds.Groups = 32  # groups of the group norms
+    dropout: bounds.Dropout = 0.0  # share of activations that training sets to 0
 
     @property
     def downsampling(self) -> int:
@@ -53,8 +55,8 @@ class DiscriminatorConfig:
     """Patch discriminator of pix2pix."""
 
     __pydantic_config__ = STRICT
-    base_channels: bounds.Channels = 64
-    layers: bounds.Layers = 3
+    base_channels: bounds.Channels = 64  # channels of the first layer
+    layers: bounds.Layers = 3  # layers that halve the map
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,12 @@ class SwinConfig:
     """Condition encoder: a Swin transformer that returns the maps of its four stages."""
 
     __pydantic_config__ = STRICT
-    embedding_channels: bounds.Channels = 128
-    depths: Annotated[tuple[bounds.Layers, ...], bounds.Levels] = (2, 2, 18, 2)
-    heads: Annotated[tuple[bounds.Heads, ...], bounds.Levels] = (4, 8, 16, 32)
-    window: bounds.Window = 7
-    mlp_ratio: bounds.Multiplier = 4
+    embedding_channels: bounds.Channels = 128  # channels of the first stage
+    depths: Annotated[tuple[bounds.Layers, ...], bounds.Levels] = (2, 2, 18, 2)  # blocks of each stage
+    heads: Annotated[tuple[bounds.Heads, ...], bounds.Levels] = (4, 8, 16, 32)  # attention heads of each stage
+    window: bounds.Window = 7  # pixels of an attention window along one axis
+    mlp_ratio: bounds.Multiplier = 4  # hidden width of the two-layer networks, as a multiple of the channels
+    # chance that training leaves out the last block; of the others it grows to this
     stochastic_depth: bounds.Dropout = 0.5
 
 
@@ -75,13 +78,14 @@ class GANObjectiveConfig:
     """Loss of the autoencoder (L1 + L2, KL) and of its discriminator, which joins at `discriminator_start`."""
 
     __pydantic_config__ = STRICT
-    kl_weight: bounds.Weight = 1e-6
-    discriminator_start: bounds.UpdatesOrNone = 50001
-    discriminator_weight: bounds.Weight = 0.5
-    discriminator_factor: bounds.Weight = 1.0
-    discriminator_loss: Literal["hinge", "vanilla"] = "hinge"
-    perceptual_weight: bounds.Weight = 0.0
-    perceptual_weights_file: Text | None = None
+    kl_weight: bounds.Weight = 1e-6  # weight of the KL divergence
+    discriminator_start: bounds.UpdatesOrNone = 50001  # update from which on the discriminator takes part
+    discriminator_weight: bounds.Weight = 0.5  # weight of the adversarial loss, times the balance of the gradients
+    discriminator_factor: bounds.Weight = 1.0  # a further factor of both adversarial losses
+    discriminator_loss: Literal["hinge", "vanilla"] = "hinge"  # hinge, or vanilla: logistic
+    perceptual_weight: bounds.Weight = 0.0  # weight of LPIPS; 0: none
+    perceptual_weights_file: Text | None = None  # weights of LPIPS, as `weights perceptual` writes them
+    # logarithm of the variance that reconstruction errors are divided by
     log_variance: Annotated[float, bounds.NUMBER, Ge(-20), Le(20)] = 0.0
 
 
@@ -93,16 +97,16 @@ class OptimizerConfig:
     """
 
     __pydantic_config__ = STRICT
-    learning_rate: bounds.LearningRate = 2e-4
-    betas: tuple[bounds.Decay, bounds.Decay] = (0.9, 0.999)
-    epsilon: bounds.Epsilon = 1e-8
-    weight_decay: bounds.Share = 0.01
-    schedule: Literal["constant", "cosine", "polynomial"] = "cosine"
-    warmup_steps: bounds.UpdatesOrNone = 0
-    power: bounds.Exponent = 1.0
-    minimum: bounds.Share = 0.01
-    clip_norm: bounds.Positive | None = 1.0
-    accumulate: bounds.Batch = 1
+    learning_rate: bounds.LearningRate = 2e-4  # the largest, after the warm-up
+    betas: tuple[bounds.Decay, bounds.Decay] = (0.9, 0.999)  # decay of the means of gradient and squared gradient
+    epsilon: bounds.Epsilon = 1e-8  # added to the root of the mean squared gradient
+    weight_decay: bounds.Share = 0.01  # of AdamW: this times the learning rate is taken off a weight
+    schedule: Literal["constant", "cosine", "polynomial"] = "cosine"  # how the learning rate falls
+    warmup_steps: bounds.UpdatesOrNone = 0  # updates in which the learning rate rises from 0
+    power: bounds.Exponent = 1.0  # of the polynomial schedule
+    minimum: bounds.Share = 0.01  # learning rate at the end, as a share of the largest
+    clip_norm: bounds.Positive | None = 1.0  # gradients of a greater norm are scaled down to it; null: never
+    accumulate: bounds.Batch = 1  # batches whose gradients make one update
     train_only: tuple[Text, ...] = ()  # generators: patterns of parameters, such as up_block_* or *norm*; empty: all
 
 
@@ -111,10 +115,10 @@ class EMAConfig:
     """Exponential moving average: decay min(decay, 1 - (1 + e)^-power) after `update_after` calls, every `update_every`."""
 
     __pydantic_config__ = STRICT
-    decay: bounds.Decay = 0.999
-    update_after: bounds.UpdatesOrNone = 0
-    update_every: bounds.Updates = 1
-    power: bounds.Exponent = 2.0 / 3.0
+    decay: bounds.Decay = 0.999  # of the moving average of the weights, at most
+    update_after: bounds.UpdatesOrNone = 0  # updates before the average begins
+    update_every: bounds.Updates = 1  # updates between two steps of the average
+    power: bounds.Exponent = 2.0 / 3.0  # how soon the decay reaches its limit: 1 - (1 + updates)^-power
     use: Flag = True  # whether inference takes the averaged weights
 
 
@@ -123,29 +127,37 @@ class DataConfig:
     """Which maps, and how they are read."""
 
     __pydantic_config__ = STRICT
-    simulation: Simulation = "DPM"
-    mixture: Simulation | None = None  # a second simulation: gain w * simulation + (1 - w) * mixture, w random in [0, 1]
-    cars: Flag = False
-    buildings: Literal["complete", "missing1", "missing2", "missing3", "missing4"] = "complete"  # that the model is told of
-    observed_pixels: bounds.Observed = 0  # random outdoor pixels of a map whose gain the model is told (feature `observed`)
-    # Instead: their number is drawn for each map, log-uniform over number + 1.
+    simulation: Simulation = "DPM"  # which of the folder's simulations is learnt
+    # a second simulation: gain w * simulation + (1 - w) * mixture, w random in [0, 1]
+    mixture: Simulation | None = None
+    cars: Flag = False  # maps with cars, and cars in the scene
+    # the buildings that the model is told of; missing*: some are left out
+    buildings: Literal["complete", "missing1", "missing2", "missing3", "missing4"] = "complete"
+    # random outdoor pixels of a map whose gain the model is told (feature `observed`)
+    observed_pixels: bounds.Observed = 0
+    # instead: their number is drawn for each map, log-uniform over number + 1
     observed_range: tuple[bounds.RangeEnd, bounds.RangeEnd] | None = None
     computed: tuple[ComputedMap, ...] = ()  # maps computed of each scene beforehand, for the features of these names
+    # which maps are trained on, validated on and tested on
     split: Literal["auto", "radiounet", "radiodiff", "by_map"] = "auto"
     maps: tuple[bounds.Layout, ...] = ()  # layouts trained on, in place of the split's; the others are held out
-    hold_out: tuple[bounds.Layout, ...] = ()  # layouts that are only validated on; without `maps` all others are trained on
+    # layouts that are only validated on; without `maps` all others are trained on
+    hold_out: tuple[bounds.Layout, ...] = ()
     mix_share: float = 0.5  # of a batch with --mix: the share that comes from there
-    augment: Flag = True
-    threads: bounds.Threads = 2
-    prefetch: bounds.Threads = 4
-    source: Literal["folder", "simulate"] = "folder"  # "simulate": new cities as training goes on, without end
+    augment: Flag = True  # turn and mirror maps by the symmetries of the square
+    threads: bounds.Threads = 2  # threads that read maps
+    prefetch: bounds.Threads = 4  # batches that are read ahead
+    source: Literal["folder", "simulate"] = "folder"  # simulate: new cities as training goes on, without end
     transmitters_per_city: bounds.PerCity = 20  # of a city made on the fly, each used once; more cost less time a map
     cities_at_once: bounds.PerCity = 16  # cities made on the fly that records come from in turn
-    simulation_seed: bounds.Seed = 0
+    simulation_seed: bounds.Seed = 0  # chooses the cities made on the fly
     simulator: Literal["cpu", "device"] = "cpu"  # where the maps of these cities are computed
-    reuse: bounds.PerCity = 1  # how often a map made on the fly is used in the mean; above 1 cities are kept in RUN/cities
-    latents: Literal["computed", "cached"] = "computed"  # diffusion: encode maps in every update, or all of them beforehand
-    simulation_workers: bounds.Workers = 2  # processes that make cities ahead of time; 0: the reading threads do it themselves
+    # how often a map made on the fly is used in the mean; above 1 cities are kept in RUN/cities
+    reuse: bounds.PerCity = 1
+    # diffusion: encode maps in every update, or all of them beforehand
+    latents: Literal["computed", "cached"] = "computed"
+    # processes that make cities ahead of time; 0: the reading threads do it themselves
+    simulation_workers: bounds.Workers = 2
 
     @property
     def observed(self) -> tuple[int, int] | None:
@@ -160,19 +172,22 @@ class TrainingConfig:
     """How long, how often, how many."""
 
     __pydantic_config__ = STRICT
-    steps: bounds.Updates = 100_000
-    batch_size: bounds.Batch = 16
-    seed: bounds.Seed = 0
-    log_every: bounds.Updates = 50
-    validate_every: bounds.Updates = 1000
-    validation_maps: bounds.Maps = 64
-    patience: bounds.Updates | None = None  # so many validations in a row without a lower RMSE end the training; null: never
-    checkpoint_every: bounds.Updates = 1000
-    checkpoints_kept: bounds.Updates = 2
-    sample_every: bounds.Updates = 1000
-    sample_maps: bounds.Maps = 4
-    most_skipped_in_a_row: bounds.UpdatesOrNone = 20  # more updates in a row without a finite loss and gradient end the training
-    spike_factor: bounds.Factor | None = None  # leave out updates whose loss is above this times its running mean
+    steps: bounds.Updates = 100_000  # updates in all
+    batch_size: bounds.Batch = 16  # maps of a batch, over all devices together
+    seed: bounds.Seed = 0  # of first weights, noise and the order of maps
+    log_every: bounds.Updates = 50  # updates between two lines of metrics.jsonl
+    validate_every: bounds.Updates = 1000  # updates between two validations
+    validation_maps: bounds.Maps = 64  # maps of a validation, always the same
+    # so many validations in a row without a lower RMSE end the training; null: never
+    patience: bounds.Updates | None = None
+    checkpoint_every: bounds.Updates = 1000  # updates between two checkpoints
+    checkpoints_kept: bounds.Updates = 2  # newest checkpoints that are kept, beside the best
+    sample_every: bounds.Updates = 1000  # updates between two sample pictures
+    sample_maps: bounds.Maps = 4  # maps of a sample picture
+    # more updates in a row without a finite loss and gradient end the training
+    most_skipped_in_a_row: bounds.UpdatesOrNone = 20
+    # leave out updates whose loss is above this times its running mean; null: none
+    spike_factor: bounds.Factor | None = None
     fsdp: Flag = False  # parameters, averages and optimizer are divided among the devices instead of on every one
     tensorboard: Flag = False  # also write RUN/tensorboard (needs the extra `tensorboard`)
 
@@ -182,8 +197,8 @@ class VAEConfig:
     """Everything that defines a training of the autoencoder."""
 
     __pydantic_config__ = STRICT
-    kind: Literal["vae"] = "vae"
-    image_size: tuple[bounds.Side, bounds.Side] = (256, 256)
+    kind: Literal["vae"] = "vae"  # what is trained
+    image_size: tuple[bounds.Side, bounds.Side] = (256, 256)  # height and width of the maps in pixels, of 1 m each
     fill: Flag = True  # building pixels take the value of the nearest outdoor pixel before encoding, and are 0 after
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)

@@ -1,6 +1,11 @@
 """The tree of settings as types: which sections and settings there are, what each may be, and how that is said."""
 
+import ast
 import dataclasses
+import inspect
+import io
+import textwrap
+import tokenize
 import types
 import typing
 from typing import Annotated, Any
@@ -31,6 +36,31 @@ def field_types(place: type) -> dict[str, Any]:
     """Setting names and their types, bounds included, in the order of the dataclass."""
     hints = typing.get_type_hints(place, include_extras=True)
     return {item.name: hints[item.name] for item in dataclasses.fields(place)}
+
+
+def meanings(place: type) -> dict[str, str]:
+    """What each setting of a dataclass means: the comment beside its field, or on the line above it.
+
+    Nothing for a class without source at hand.
+    """
+    found: dict[str, str] = {}
+    for owner in reversed(place.__mro__):
+        if not dataclasses.is_dataclass(owner):
+            continue
+        try:
+            source = textwrap.dedent(inspect.getsource(owner))
+        except (OSError, TypeError):
+            continue
+        comments = {token.start[0]: token for token in tokenize.generate_tokens(io.StringIO(source).readline)
+                    if token.type == tokenize.COMMENT}  # fmt: skip
+        for node in ast.parse(source).body[0].body:
+            if isinstance(node, ast.AnnAssign):
+                above = comments.get(node.lineno - 1)
+                alone = above is not None and above.line.lstrip().startswith("#")
+                said = comments.get(node.end_lineno) or (above if alone else None)
+                if said is not None:
+                    found[node.target.id] = said.string.lstrip("# ")
+    return found
 
 
 def chosen(place: type, key: str, value: Any) -> type:

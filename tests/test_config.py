@@ -1,5 +1,6 @@
 """Settings: presets, overrides, and one clear line for everything that is wrong."""
 
+import dataclasses
 import re
 import time
 
@@ -7,9 +8,10 @@ import pytest
 
 from experiments import ablate, adapt, dataset, predict
 from experiments.training import CONFIGS
-from radiodiff_jax.config import GeneratorConfig, VAEConfig
+from radiodiff_jax.config import CONFIG_TYPES, GeneratorConfig, VAEConfig
 from radiodiff_jax.config_files import (
     build_config,
+    described,
     differences,
     load_config,
     read_config,
@@ -21,6 +23,8 @@ from radiodiff_jax.config_files import (
 )
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.objectives.flow_matching import FlowMatching
+from radiodiff_jax.objectives.residual_flow import ResidualFlow
+from radiodiff_jax.settings_tree import field_types, meanings, section_types
 from radiodiff_jax.settings_words import split_word
 
 PRESETS = ["base", "dpm-diffusion", "dpm-diffusion-tiny", "paper", "small", "tiny"]
@@ -182,10 +186,27 @@ def test_other_sections_and_combinations_have_bounds_too(kind, preset, word):
 
 def test_help_shows_bounds():
     listing = settings_help(load_config("generator", "pixel-tiny", [], CONFIGS))
-    assert re.search(r"optimizer.learning_rate=0.001 +number above 0, at most 10\n", listing)
-    assert re.search(r"optimizer.clip_norm=1.0 +number above 0, at most 1,000,000 or null\n", listing)
-    assert re.search(r"optimizer.betas=\[0.9, 0.99\] +list of numbers at least 0, below 1\n", listing)
-    assert re.search(r"training.seed=0 +whole number from 0 to 4,294,967,295\n", listing)
+    words = " ".join(listing.split())
+    for said in (
+        r"optimizer.learning_rate=0.001 [^()]+ \(number above 0, at most 10\)",
+        r"optimizer.clip_norm=1.0 [^()]+ \(number above 0, at most 1,000,000 or null\)",
+        r"optimizer.betas=\[0.9, 0.99\] [^()]+ \(list of numbers at least 0, below 1\)",
+        r"training.seed=0 [^()]+ \(whole number from 0 to 4,294,967,295\)",
+        r"backbone.name=unet [^()]+ \(unet \| radiodiff \| radiounet \| pmnet\)",
+        r"kind=generator what is trained image_size",  # nothing to choose
+    ):
+        assert re.search(said, words), said
+    assert max(map(len, listing.splitlines())) <= 130  # of the list of features
+
+
+def test_every_setting_has_a_word_of_meaning():
+    owners = {owner for root in CONFIG_TYPES.values() for *_, owner in described(root)}
+    assert {"UNetBackbone", "ResidualFlow", "SwinConfig", "VAEConfig"} <= {owner.__name__ for owner in owners}
+    for owner in owners:
+        words = meanings(owner)
+        fields = [item.name for item in dataclasses.fields(owner) if not section_types(field_types(owner)[item.name])]
+        assert [name for name in fields if len(words.get(name, "")) < 8] == [], owner
+    assert meanings(ResidualFlow)["deviation"] != meanings(FlowMatching)["deviation"]  # its own before that of its base
 
 
 def test_seeds_are_the_same_numbers_in_every_command():

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from radiodiff_jax.data.pipeline import Batch
 from radiodiff_jax.features import COMPUTED_ESTIMATES, Scene, estimate_gain
 from radiodiff_jax.propagation import distance_law
 from radiodiff_jax.spaces.buildings import blank_buildings
 from radiodiff_jax.units import grey_to_gain
 
+Batch = dict[str, np.ndarray]  # as data/pipeline.py makes it, which loads Grain
 Predictor = Callable[[Batch], Float[np.ndarray, "batch height width"]]
 
 

@@ -9,9 +9,9 @@ from radiodiff_jax.inference.generator import Generator, Reconstructor
 from radiodiff_jax.inference.model_file import SUFFIX, read_model_file, shipped_models, shipped_path
 from radiodiff_jax.reading import is_there
 from radiodiff_jax.settings import VAEConfig
-from radiodiff_jax.training.checkpoints import LATEST
 from radiodiff_jax.training.digest import digest
-from radiodiff_jax.training.frozen import load_autoencoder, load_variables, read_adopted
+
+LATEST = "latest"  # as in training.checkpoints, which is loaded for runs only: Orbax and Grain take half a second
 
 
 def load_run(run: Path, checkpoint: str | int = LATEST) -> Generator | Reconstructor:
@@ -21,6 +21,8 @@ def load_run(run: Path, checkpoint: str | int = LATEST) -> Generator | Reconstru
     """
     if not (run / "config.yaml").is_file():
         raise UserError(f"{run} is no run folder (it has no config.yaml); train one with experiments.train or experiments.vae")
+    from radiodiff_jax.training.frozen import load_autoencoder, load_variables, read_adopted
+
     config = read_config(run / "config.yaml")
     if isinstance(config, VAEConfig):
         _, params, _ = load_autoencoder(run, checkpoint)

@@ -34,7 +34,6 @@ from radiodiff_jax.inference.calibration import Calibration, from_json, to_json
 from radiodiff_jax.reading import OPEN, AnyObject, check_file, is_there, parse_json
 from radiodiff_jax.spaces.latent import Latent
 from radiodiff_jax.training.digest import digest, leaves_by_path
-from radiodiff_jax.training.frozen import autoencoder_shapes
 
 FORMAT, VERSION = "radiodiff_jax generator", "1"
 SUFFIX = ".safetensors"
@@ -162,6 +161,8 @@ def _expected(composition: Composition) -> Tree:
 
     frozen: Tree = {}
     if isinstance(composition.space, Latent):
+        from radiodiff_jax.training.frozen import autoencoder_shapes  # loads Orbax and Grain
+
         frozen |= {"autoencoder": autoencoder_shapes(composition.space.config), "scale": jax.ShapeDtypeStruct((), jnp.float32)}
     if composition.base is not None:
         frozen["base"] = of(composition.base)

@@ -10,7 +10,6 @@ from radiodiff_jax.errors import UserError
 from radiodiff_jax.images import read_grey
 from radiodiff_jax.inference.measurements import read_measurements
 from radiodiff_jax.settings import DataConfig
-from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
 
 EXAMPLE_SEED = 2043  # a dense, ordinary city; no training has seen it
 Mask = Bool[np.ndarray, "height width"]
@@ -31,6 +30,8 @@ def read_scene(buildings: Path, cars: Path | None = None, measurements: Path | N
 
 def example_scene(seed: int = EXAMPLE_SEED, size: tuple[int, int] = (256, 256)) -> tuple[Mask, tuple[int, int]]:
     """(mask of buildings, row and column of a transmitter) of a made-up city, the same for the same seed; 1 pixel = 1 m."""
+    from radiodiff_jax.simulation import city, place_transmitters  # here, since they load SciPy and scikit-image
+
     buildings = city(seed, *size).buildings
     row, column = place_transmitters(buildings, 1, seed)[0]
     return buildings, (int(row), int(column))
@@ -40,6 +41,8 @@ def simulated_scene(
     seed: int = EXAMPLE_SEED, size: tuple[int, int] = (256, 256)
 ) -> tuple[Mask, tuple[int, int], UInt8[np.ndarray, "height width"]]:
     """As `example_scene`, and the grey levels of its simulated radio map."""
+    from radiodiff_jax.simulation import city, path_gain_grey, place_transmitters, prepare
+
     layout = city(seed, *size)
     row, column = (int(x) for x in place_transmitters(layout.buildings, 1, seed)[0])
     return layout.buildings, (row, column), path_gain_grey(prepare(layout.buildings, layout.polygons), row, column)

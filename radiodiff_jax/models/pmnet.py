@@ -60,13 +60,15 @@ class PMNetBackbone:
     """Settings of `PMNetNetwork`; `width` multiplies the channels of every layer."""
 
     __pydantic_config__ = STRICT
-    name: Literal["pmnet"] = "pmnet"
-    output_stride: Literal[8, 16] = 16
-    blocks: tuple[bounds.Layers, bounds.Layers, bounds.Layers, bounds.Layers] = (3, 3, 27, 3)  # bottlenecks of each stage
-    rates: tuple[bounds.Rate, ...] = (1, 2, 4)  # of the bottlenecks of the last stage, times that of the stage
-    pyramid_rates: tuple[bounds.Rate, ...] = (6, 12, 18)
-    momentum: bounds.Momentum = 0.001  # weight of a new batch in the running mean and variance: thousands of updates to forget
-    width: bounds.Width = 1.0
+    name: Literal["pmnet"] = "pmnet"  # which network: PMNet's
+    output_stride: Literal[8, 16] = 16  # image pixels a pixel of the encoder's last map, along one axis
+    # bottlenecks of each stage
+    blocks: tuple[bounds.Layers, bounds.Layers, bounds.Layers, bounds.Layers] = (3, 3, 27, 3)
+    rates: tuple[bounds.Rate, ...] = (1, 2, 4)  # atrous rates of the last stage's bottlenecks, times that of the stage
+    pyramid_rates: tuple[bounds.Rate, ...] = (6, 12, 18)  # atrous rates of the pyramid
+    # weight of a new batch in the running mean and variance: thousands of updates to forget
+    momentum: bounds.Momentum = 0.001
+    width: bounds.Width = 1.0  # factor of the channels of every layer
 
     def build(self, answers: Answers, precision: PrecisionConfig) -> "PMNetNetwork":
         """The network."""

@@ -40,16 +40,18 @@ class RadioDiffBackbone:
     """Settings of `RadioDiffNetwork`; the defaults are the original's."""
 
     __pydantic_config__ = STRICT
-    name: Literal["radiodiff"] = "radiodiff"
-    base_channels: bounds.Channels = 128
+    name: Literal["radiodiff"] = "radiodiff"  # which network: RadioDiff's
+    base_channels: bounds.Channels = 128  # channels of the first level
+    # channels of each level, as multiples of base_channels
     channel_multipliers: Annotated[tuple[bounds.Multiplier, ...], bounds.Levels] = (1, 2, 4, 4)
+    # pixels pooled into one, along one axis, before scene and map attend to one another, a level each
     relation_windows: Annotated[tuple[bounds.Window, ...], bounds.Levels] = (8, 4, 2, 1)
-    relation_heads: bounds.Heads = 8
-    relation_dropout: bounds.Dropout = 0.1
-    attention_heads: bounds.Heads = 4
-    attention_head_channels: bounds.Channels = 32
-    normalisation_groups: bounds.Groups = 8
-    fourier_scale: bounds.Positive = 16.0
+    relation_heads: bounds.Heads = 8  # attention heads of these
+    relation_dropout: bounds.Dropout = 0.1  # share of their activations that training sets to 0
+    attention_heads: bounds.Heads = 4  # heads of the attention within the map
+    attention_head_channels: bounds.Channels = 32  # channels of such a head
+    normalisation_groups: bounds.Groups = 8  # groups of the group norms
+    fourier_scale: bounds.Positive = 16.0  # spread of the frequencies that tell the network the time
     swin: SwinConfig = field(default_factory=SwinConfig)
 
     def build(self, answers: Answers, precision: PrecisionConfig) -> "RadioDiffNetwork":

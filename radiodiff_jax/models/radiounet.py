@@ -60,8 +60,8 @@ class RadioUNetBackbone:
     """Settings of `RadioUNetNetwork`; `width` multiplies the channels of every layer."""
 
     __pydantic_config__ = STRICT
-    name: Literal["radiounet"] = "radiounet"
-    width: bounds.Width = 1.0
+    name: Literal["radiounet"] = "radiounet"  # which network: RadioUNet's
+    width: bounds.Width = 1.0  # factor of the channels of every layer
 
     def build(self, answers: Answers, precision: PrecisionConfig) -> "RadioUNetNetwork":
         """The network."""

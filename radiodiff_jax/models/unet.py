@@ -44,12 +44,13 @@ class UNetBackbone:
     64-128-256-256-256."""
 
     __pydantic_config__ = STRICT
-    name: Literal["unet"] = "unet"
+    name: Literal["unet"] = "unet"  # which network: ours
+    # channels of each level; each level but the last halves the map
     widths: Annotated[tuple[bounds.Channels, ...], bounds.Levels] = (64, 96, 128, 160, 160)
-    blocks_per_level: bounds.Layers = 2
-    attention_levels: bounds.LayersOrNone = 2
-    normalisation_groups: bounds.Groups = 8
-    fourier_scale: bounds.Positive = 1.0
+    blocks_per_level: bounds.Layers = 2  # residual blocks a level
+    attention_levels: bounds.LayersOrNone = 2  # coarsest levels that have attention
+    normalisation_groups: bounds.Groups = 8  # groups of the group norms
+    fourier_scale: bounds.Positive = 1.0  # spread of the frequencies that tell the network the time
 
     def build(self, answers: Answers, precision: PrecisionConfig) -> "UNetNetwork":
         """The network."""

@@ -37,13 +37,14 @@ class Decoupled:
     """RadioDiff's objective: the network answers C, which it calls attenuation, and the noise."""
 
     __pydantic_config__ = STRICT
-    name: Literal["decoupled"] = "decoupled"
-    loss_form: Literal["l2", "l1"] = "l2"
-    add_l1: Flag = True
-    time_weighting: Flag = True
-    smallest_time: bounds.Between = 1e-4
-    sampling_steps: bounds.SamplingSteps = 1
-    validation_steps: tuple[bounds.SamplingSteps, ...] = ()  # other numbers of sampling steps that validation measures too
+    name: Literal["decoupled"] = "decoupled"  # what is learnt: RadioDiff's diffusion
+    loss_form: Literal["l2", "l1"] = "l2"  # of the error: squared or absolute
+    add_l1: Flag = True  # add absolute errors, and halve the sum
+    time_weighting: Flag = True  # weight errors by the time, as the original
+    smallest_time: bounds.Between = 1e-4  # the least time of a training example; 1 is pure noise
+    sampling_steps: bounds.SamplingSteps = 1  # steps from noise to a map
+    # other numbers of sampling steps that validation measures too
+    validation_steps: tuple[bounds.SamplingSteps, ...] = ()
     heads: ClassVar[tuple[str, ...]] = ("attenuation", "noise")
     noisy: ClassVar[bool] = True
     needs_base: ClassVar[bool] = False

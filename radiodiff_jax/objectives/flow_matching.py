@@ -27,13 +27,14 @@ class FlowMatching:
     """x_t = (1 - t) x_0 + t n; the network answers the velocity n - x_0, and sampling follows it from t = 1 to 0."""
 
     __pydantic_config__ = STRICT
-    name: Literal["flow_matching"] = "flow_matching"
+    name: Literal["flow_matching"] = "flow_matching"  # what is learnt: a flow from noise to the map
     deviation: bounds.Positive = 1.0  # of x_0 about the estimate; about 0.25 with one, in either space
-    l1_weight: bounds.Weight = 0.5
-    l2_weight: bounds.Weight = 0.5
-    smallest_time: bounds.Between = 1e-4
-    solver: Literal["euler", "midpoint"] = "euler"
-    sampling_steps: bounds.SamplingSteps = 1
+    l1_weight: bounds.Weight = 0.5  # weight of the absolute error
+    l2_weight: bounds.Weight = 0.5  # weight of the squared error
+    smallest_time: bounds.Between = 1e-4  # the least time of a training example; 1 is pure noise
+    solver: Literal["euler", "midpoint"] = "euler"  # how the flow is followed
+    sampling_steps: bounds.SamplingSteps = 1  # steps from noise to a map
+    # other numbers of sampling steps that validation measures too
     validation_steps: tuple[bounds.SamplingSteps, ...] = ()
     heads: ClassVar[tuple[str, ...]] = ("velocity",)
     noisy: ClassVar[bool] = True

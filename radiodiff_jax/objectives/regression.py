@@ -54,12 +54,12 @@ class Regression:
     """x0 = estimate + network(scene); loss l1_weight |d| + l2_weight d^2 of d = x0 error, on outdoor pixels."""
 
     __pydantic_config__ = STRICT
-    name: Literal["regression"] = "regression"
-    l1_weight: bounds.Weight = 1.0
-    l2_weight: bounds.Weight = 2.5
+    name: Literal["regression"] = "regression"  # what is learnt: the map in one evaluation
+    l1_weight: bounds.Weight = 1.0  # weight of the absolute error
+    l2_weight: bounds.Weight = 2.5  # weight of the squared error
     error_scale: Flag = False  # also learn the scale of the error, for intervals; pixels only
-    sampling_steps: Literal[1] = 1
-    validation_steps: tuple[bounds.SamplingSteps, ...] = ()
+    sampling_steps: Literal[1] = 1  # evaluations of the network: one
+    validation_steps: tuple[bounds.SamplingSteps, ...] = ()  # not used: a regression has no sampling steps
     noisy: ClassVar[bool] = False
     needs_base: ClassVar[bool] = False
 

@@ -19,7 +19,7 @@ class ResidualFlow(FlowMatching):
     """x_t = (1 - t) x_0 + t (b + sigma n), b the output of a frozen regression run; flow matching from there."""
 
     __pydantic_config__ = STRICT
-    name: Literal["residual_flow"] = "residual_flow"
+    name: Literal["residual_flow"] = "residual_flow"  # what is learnt: a flow from a regression's output to the map
     sigma: bounds.Positive = 0.1  # deviation of the noise added to the regression's output
     deviation: bounds.Positive = 0.1  # of x_0 about the regression's output
     needs_base: ClassVar[bool] = True

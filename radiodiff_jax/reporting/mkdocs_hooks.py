@@ -50,14 +50,17 @@ def fence_mermaid_custom(
 
 
 def on_pre_build(config: MkDocsConfig) -> None:
-    """Write the pages of networks, shipped models and comparisons, and what the page "Try it" loads; nothing is written where
-    nothing changed, so that a watching server rests."""
+    """Write the pages of networks, shipped models, comparisons and the example run, and what the page "Try it" loads; nothing is
+    written where nothing changed, so that a watching server rests."""
     from radiodiff_jax.reporting.try_it import write_try_it
 
     site, code = Path(config.docs_dir), package_files()
     write_architecture_pages(site)
     for name, make in (("models", _model_pages), ("ablations", _ablation_pages)):
         make_unless_kept(site / name, [*code, *sources_below(site / name)], partial(make, site))
+    example = sources_below(site / "example_runs")
+    if example:
+        make_unless_kept(site / "runs", [*code, *example], partial(_example_run, site))
     write_try_it(site)
 
 
@@ -71,6 +74,12 @@ def _ablation_pages(site: Path) -> None:
     from radiodiff_jax.reporting.ablation_pages import write_ablation_pages  # here, since it loads SciPy's statistics
 
     write_ablation_pages(site)
+
+
+def _example_run(site: Path) -> None:
+    from radiodiff_jax.reporting.example_run import write_example_pages  # here, since it draws curves and loads JAX
+
+    write_example_pages(site)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

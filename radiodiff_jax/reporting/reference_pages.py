@@ -1,18 +1,19 @@
 """The reference of the site: `::: MODULE` on a page becomes the docstrings of that module (and its submodules) as Markdown.
 
-Read from the source by `ast`, so that nothing is imported. What has no docstring or begins with `_` is private. Every name
-has its full path as anchor: `#radiodiff_jax.units.gain_to_db`.
+A line `    without: NAME, NAME` below it leaves submodules out, which another page holds. Read from the source by `ast`, so that
+nothing is imported. What has no docstring or begins with `_` is private. Every name has its full path as anchor:
+`#radiodiff_jax.units.gain_to_db`.
 """
 
 import ast
 import html
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-DIRECTIVE = re.compile(r"^::: ([\w.]+)\n(?:[ \t]+.*\n)*", re.MULTILINE)
+DIRECTIVE = re.compile(r"^::: ([\w.]+)\n(?: +without: (.+)\n)?", re.MULTILINE)
 LINE_LENGTH = 96
 ASSIGNMENTS = tuple(getattr(ast, kind) for kind in ("Assign", "AnnAssign", "TypeAlias") if hasattr(ast, kind))  # the last: 3.12
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -29,17 +30,24 @@ class Described(NamedTuple):
 
 def write_out(markdown: str, root: Path) -> str:
     """A page with every directive replaced; `root` is the folder that the package `radiodiff_jax` lies in."""
-    return DIRECTIVE.sub(lambda found: "\n".join(module_text(name, root) for name in modules(found[1], root)), markdown + "\n")
+
+    def texts(found: re.Match) -> str:
+        without = re.split(r",\s*", found[2] or "")
+        for name in filter(None, without):
+            module_file(f"{found[1]}.{name}", root)
+        return "\n".join(module_text(name, root) for name in modules(found[1], root, without))
+
+    return DIRECTIVE.sub(texts, markdown + "\n")
 
 
-def modules(name: str, root: Path) -> Iterator[str]:
-    """A module and, of a package, all below it, by name."""
+def modules(name: str, root: Path, without: Sequence[str] = ()) -> Iterator[str]:
+    """A module and, of a package, all below it, by name, but for those `without`."""
     yield name
     folder = root.joinpath(*name.split("."))
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
             child = path.stem if path.suffix == ".py" else path.name if (path / "__init__.py").is_file() else "_"
-            if not child.startswith("_"):
+            if not child.startswith("_") and child not in without:
                 yield from modules(f"{name}.{child}", root)
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 from radiodiff_jax.reporting.reference_pages import write_out
 
 VENDOR = "assets/vendor/"
-DIAGRAMS = ("assets/javascripts/zoom-diagrams.js",)  # Mermaid itself is added by its plugin, on the same pages
+DIAGRAMS, DRAWN = ("assets/javascripts/zoom-diagrams.js",), "<div data-drawn="  # Mermaid itself is added by its plugin, if it draws
 FORMULAE = (VENDOR + "katex/katex.min.js", VENDOR + "katex/auto-render.min.js", "assets/javascripts/formulae.js")
 SORTING = "assets/javascripts/sort-tables.js"
 SEARCH = "assets/javascripts/search-when-asked.js"  # before Material's own script, which asks for the index
@@ -48,10 +48,21 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return write_out(markdown, Path(config.config_file_path).parent) if place.startswith(REFERENCE) else markdown
 
 
+def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> None:
+    """Name modules alone in the reference's table of contents, which stands twice on a page: names doubled its weight. They
+    are named from the first, their package, on, so that they fit."""
+    if page.file.src_uri.startswith(REFERENCE):
+        for title in page.toc.items:
+            package = title.children[0].id if title.children else ""
+            for module in title.children:
+                module.children = []
+                module.title = module.title.replace(f"{package}.", "", 1).removeprefix("radiodiff_jax.")
+
+
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Add scripts where they are needed, and the sizes of pictures."""
     scripts, styles = [], []
-    if '<pre class="mermaid">' in output:
+    if '<pre class="mermaid">' in output or DRAWN in output:
         scripts += DIAGRAMS
     if 'class="arithmatex"' in output:
         scripts += FORMULAE

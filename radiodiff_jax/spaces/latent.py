@@ -22,8 +22,9 @@ class LatentSpace:
     """Settings of the latent space; whether buildings are filled is the autoencoder's setting."""
 
     __pydantic_config__ = STRICT
-    name: Literal["latent"] = "latent"
-    scale_factor: bounds.Positive | Literal["auto"] = "auto"  # latents are multiplied by it; auto: 1 / their standard deviation
+    name: Literal["latent"] = "latent"  # the latent of an autoencoder, which --vae names
+    # latents are multiplied by it; auto: 1 / their standard deviation
+    scale_factor: bounds.Positive | Literal["auto"] = "auto"
     blank_buildings: Flag = True  # gain inside buildings is 0 by definition of the maps, so say so
     correct_by_estimate: Flag = False  # take off what the autoencoder is known to lose of the estimate
     needs_autoencoder: ClassVar[bool] = True

@@ -20,8 +20,8 @@ class PixelSpace:
     """x0 = 4 (gain - 1/2), a patch's pixels as channels; lossless but for half a unit in the last place."""
 
     __pydantic_config__ = STRICT
-    name: Literal["pixel"] = "pixel"
-    patch: bounds.Patch = 2  # pixels of a patch along one axis
+    name: Literal["pixel"] = "pixel"  # pixels themselves, without an autoencoder
+    patch: bounds.Patch = 2  # pixels of a patch along one axis, which become channels
     fill: Flag = True  # building pixels take the value of the nearest outdoor pixel before encoding
     needs_autoencoder: ClassVar[bool] = False
 

@@ -133,7 +133,7 @@ def test_a_run_page_opens_with_the_verdict(run, tmp_path):
     text = page(run, tmp_path)
     assert '# Run one\n\n!!! danger "6.0 dB worse than the path estimate on 8 unseen cities' in text
     assert '!!! note "Finished' in text and "!!! success" not in text
-    row = index_row(summarise(read_folder(run), "one") | {"gone": False})
+    row = index_row(summarise(read_folder(run), "one") | {"gone": False}, tmp_path)
     assert len(row) == len(INDEX_HEAD) and row[INDEX_HEAD.index("verdict")] == "6.0 dB worse than path estimate"
 
 

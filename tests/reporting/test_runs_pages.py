@@ -6,9 +6,11 @@ import re
 import shutil
 import sys
 import time
+from datetime import datetime
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from experiments.training import CONFIGS
 from radiodiff_jax.config_files import load_config
@@ -111,6 +113,28 @@ def test_figures_are_in_both_variants_and_dark_is_dark(site):
         assert "#1f2328" in light.read_text() and "#1f2328" not in dark.read_text()
 
 
+def test_notes_stand_on_the_page_as_plain_text(short, tmp_path):
+    (short / "one" / "notes.txt").write_text("Trained on *half* the data.\nWith a <b>new</b> loss.\n\nSecond paragraph.\n")
+    (short / "three" / "notes.txt").write_bytes(b"\xff\xfe no text")
+    report(find_runs(short), tmp_path)
+    text = text_of(tmp_path, "one")
+    assert "Trained on &#42;half&#42; the data. With a &lt;b&gt;new&lt;/b&gt; loss.\n\nSecond paragraph." in text
+    assert text.index("Trained on") < text.index("## Summary")
+    assert "notes.txt" in text_of(tmp_path, "three") and UNDRAWN not in text_of(tmp_path, "three")
+    before = (tmp_path / "runs" / "one" / "index.md").read_text()
+    (short / "one" / "notes.txt").write_text("Other words.")
+    report(find_runs(short), tmp_path)
+    assert "Other words." in text_of(tmp_path, "one") != before
+
+
+def test_a_finished_run_was_written_when_it_ended(short):
+    os.utime(short / "one" / "metrics.jsonl", (4e9, 4e9))  # as a clone or a copy leaves it
+    ended = json.loads((short / "one" / "events.jsonl").read_text().splitlines()[-1])["time"]
+    assert read_folder(short / "one").written == datetime.fromisoformat(ended).timestamp()
+    os.utime(short / "two" / "metrics.jsonl", (4e9, 4e9))
+    assert read_folder(short / "two").written == 4e9  # still running
+
+
 def test_spikes_are_in_the_figure_of_a_thinned_run(site):
     assert "lowest to highest" in (site / "runs" / "one" / "figures" / "losses.light.svg").read_text()
     assert "420 logged values are drawn as 400 buckets" in text_of(site, "one")
@@ -123,6 +147,11 @@ def test_the_table_and_the_comparison(site):
         and "[Three&#95;3](three-3/index.md)" in index
         and '<div class="sortable" markdown>' in index
     )
+    with Image.open(site / "runs" / "one" / "figures" / "newest-map.png") as thumbnail:
+        assert max(thumbnail.size) == 128
+    rows = {line.split("](")[0].removeprefix("| ["): line for line in index.splitlines() if line.startswith("| [")}
+    assert "](one/figures/newest-map.png)" in rows["one"] and "<polyline" in rows["one"]
+    assert "newest-map.png" not in rows["two"]  # which kept pictures without arrays
     assert "## Autoencoder: 2 runs" in compare and "figures/compare-vae.light.svg" in compare
     assert re.search(r"`optimizer.learning_rate` \| 0\.\d+ \| 0\.\d+", compare)
     assert "figures/compare-quality" in compare and (site / "runs" / "figures" / "compare-quality.dark.svg").is_file()
@@ -213,6 +242,31 @@ def test_watching_tells_each_refresh_once(short, tmp_path, monkeypatch, capsys):
     watch(lambda: make_sources([run]), ReportSettings(tmp_path / "site", CONFIGS), polls=3)
     first, second = capsys.readouterr().out.splitlines()
     assert "one: finished, step 10 of 10, page made in" in first and "step 777 of 10" in second and len(pauses) == 2
+
+
+def test_logged_steps_alone_redraw_a_page_with_curves_rarely(tmp_path, monkeypatch, capsys):
+    run = write_run(tmp_path / "runs" / "one", "ldm", 4, ending="", resumes=0, samples=1)
+    (run / "config.yaml").unlink()
+    written = iter((
+        ("metrics.jsonl", '{"step": 50, "time_s": 101.0, "loss": 1.0}'),
+        ("events.jsonl", '{"step": 60, "event": "saved", "time": "2026-03-01T08:00:00+00:00"}'),
+        ("metrics.jsonl", '{"step": 70, "time_s": 102.0, "loss": 1.0}'),
+        ("metrics.jsonl", '{"step": 80, "time_s": 103.0, "loss": 1.0}'),
+    ))  # fmt: skip
+    now = iter((0.0, 1.0, 10.0, 20.0, 21.0, 30.0, 90.0, 91.0))  # seconds; two for a page that is made
+
+    def log(_):
+        name, line = next(written)
+        with (run / name).open("a") as file:
+            file.write(line + "\n")
+
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.time.sleep", log)
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.REST", -1.0)
+    watch(lambda: make_sources([run]), ReportSettings(tmp_path / "site", None), polls=5)
+    told = capsys.readouterr().out.splitlines()
+    # Step 50 alone is not drawn, the event is at once, step 70 not, and after a minute what there is.
+    assert [re.search(r"step (\d+)", line)[1] for line in told] == ["40", "60", "80"]
 
 
 def test_slugs_are_unique(tmp_path):

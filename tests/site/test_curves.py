@@ -37,6 +37,17 @@ def test_curves_answer_where_they_are_pointed_at(desk, address):
     assert desk.complaints == []
 
 
+def test_figures_of_merit_are_shown_one_at_a_time(desk, address):
+    page = desk.open(f"{address}/runs/vae/index.html")
+    place = page.locator(".curves").nth(1)
+    choices = place.locator("select").first.locator("option").all_inner_texts()
+    assert any("RMSE" in one for one in choices) and any("SSIM" in one for one in choices)
+    labels = place.locator(".u-legend .u-label")
+    assert labels.nth(1).inner_text() == choices[0] and labels.count() == 2
+    place.locator("select").first.select_option(label=choices[-1])
+    assert labels.nth(1).inner_text() == choices[-1] and desk.complaints == []
+
+
 def test_runs_side_by_side_share_an_axis_of_their_own_length(desk, address):
     page = desk.open(f"{address}/runs/compare.html")
     choices = page.locator(".curves__bar select").first.locator("option").all_inner_texts()

@@ -6,11 +6,12 @@ import re
 import pytest
 
 from radiodiff_jax.reporting import kept_pages, reference_pages, site_weight
+from tests.site.conftest import REPOSITORY
 from tests.site.test_browser import READY_MS, Watched, browser, pytestmark  # noqa: F401
 
 PICTURE = re.compile(r"<img\b[^>]*>")
-SCRIPTS = {"mermaid.min.js": '<pre class="mermaid">', "katex.min.js": 'class="arithmatex"', "sort-tables.js": 'class="sortable"'}
-HOME_BYTES, INDEX_BYTES = 400_000, 300_000
+SCRIPTS = {"zoom-diagrams.js": 'class="mermaid"', "katex.min.js": 'class="arithmatex"', "sort-tables.js": 'class="sortable"'}
+HOME_BYTES, INDEX_BYTES, REFERENCE_BYTES = 400_000, 300_000, 150_000
 
 
 def test_scripts_are_on_pages_that_use_them(full_site):
@@ -38,6 +39,17 @@ def test_the_index_of_the_search_is_small_and_knows_the_reference(plain_site):
     for place in entries:
         assert (plain_site.folder / place.split("#")[0]).is_file(), place
     assert not list(plain_site.folder.rglob("*.map"))
+
+
+def test_no_page_of_the_reference_is_heavy_and_none_misses_a_module(plain_site):
+    pages = {path: path.read_text() for path in (plain_site.folder / "reference").glob("*.html")}
+    assert {path.name: len(text) for path, text in pages.items() if len(text.encode()) > REFERENCE_BYTES} == {}
+    anchors = [name for text in pages.values() for name in re.findall(r'<h2 id="(radiodiff_jax\.[\w.]+)"', text)]
+    assert len(anchors) == len(set(anchors))
+    for floor in ("reporting", "inference"):  # whose packages have pages of their own
+        paths = [path for path in (REPOSITORY / "radiodiff_jax" / floor).rglob("*.py") if path.name != "__init__.py"]
+        missing = {".".join(path.relative_to(REPOSITORY).with_suffix("").parts) for path in paths} - set(anchors)
+        assert len(paths) > 20 and not missing, missing
 
 
 def test_home_is_light_and_the_search_loads_when_it_is_asked(browser, address):  # noqa: F811
@@ -92,7 +104,7 @@ def package(tmp_path):
 
 
 def test_a_directive_becomes_docstrings_of_public_names(package):
-    text = reference_pages.write_out("# Title\n\n::: package\n    options:\n      heading_level: 2\n\nThe end.\n", package)
+    text = reference_pages.write_out("# Title\n\n::: package\n\nThe end.\n", package)
     headings = re.findall(r"^#+ .*$", text, re.MULTILINE)
     assert headings == [
         "# Title", "## `package` { #package }", "## `package.module` { #package.module }",
@@ -101,7 +113,10 @@ def test_a_directive_becomes_docstrings_of_public_names(package):
     ]  # fmt: skip
     assert "LIMIT: int" in text and "class Thing(Base)" in text and "@property\nsize(self) -&gt; int" in text
     assert '    third: str=\'a, b\',\n' in text and "    first: dict[str, int],\n" in text
-    assert text.rstrip().endswith("The end.") and "options" not in text
+    assert text.rstrip().endswith("The end.")
+    assert "package.module" not in reference_pages.write_out("::: package\n    without: module\n", package)
+    with pytest.raises(FileNotFoundError, match=r"names package\.gone"):
+        reference_pages.write_out("::: package\n    without: module, gone\n", package)
     with pytest.raises(FileNotFoundError, match=r"names package\.missing"):
         reference_pages.write_out("::: package.missing\n", package)
 

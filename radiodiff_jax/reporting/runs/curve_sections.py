@@ -68,7 +68,7 @@ def losses_section(run: Run, folder: Path) -> str:
 def curves_of(run: Run, names: list[str], title: str, unit: str, picture: str) -> str:
     """Metrics as curves that can be asked, with their picture for readers without scripts."""
     series = {axis_label(name): counting(run, name) for name in names}
-    return block(f"{title} of {run.name}", unit, series, picture, marks(run))
+    return block(f"{title} of {run.name}", unit, series, picture, marks(run), apart=title == "Validation")
 
 
 def draw_losses(stem: Path, run: Run) -> list[str]:

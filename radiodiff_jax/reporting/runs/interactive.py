@@ -17,22 +17,27 @@ POINTS = 300  # of a curve; a few kilobytes
 LOG_RATIO = 30.0  # between the largest and the smallest size from which on the axis begins logarithmic
 
 
-def block(title: str, unit: str, series: Mapping[str, Series], picture: str, marks: Mapping[str, list[int]] | None = None) -> str:
+def block(
+    title: str, unit: str, series: Mapping[str, Series], picture: str, marks: Mapping[str, list[int]] | None = None,
+    apart: bool = False,
+) -> str:  # fmt: skip
     """Markdown of curves with their picture inside.
 
     `series` maps a label to its values; `marks` maps `phase`, `resumed`, `skipped`, `failed` to steps; `picture` is Markdown.
+    Curves of different units are shown `apart`, one at a time, on an axis that is its own.
     """
     curves = [curve(label, thin(one, POINTS)) for label, one in series.items()]
-    return element(title, unit, curves, picture, marks)
+    return element(title, unit, curves, picture, marks, apart)
 
 
 def element(
-    title: str, unit: str, curves: Sequence[dict[str, Any]], picture: str, marks: Mapping[str, list[int]] | None = None
-) -> str:
+    title: str, unit: str, curves: Sequence[dict[str, Any]], picture: str, marks: Mapping[str, list[int]] | None = None,
+    apart: bool = False,
+) -> str:  # fmt: skip
     """The element of curves that are JSON-ready: {"label", "steps", "minutes", "share", "values"}."""
     sizes = np.abs([value for one in curves for value in one["values"] if value])
-    log = bool(len(sizes) and sizes.max() > LOG_RATIO * np.quantile(sizes, 0.05))
-    held = {"title": title, "unit": unit, "log": log, "series": list(curves), "marks": dict(marks or {})}
+    log = bool(not apart and len(sizes) and sizes.max() > LOG_RATIO * np.quantile(sizes, 0.05))
+    held = {"title": title, "unit": unit, "log": log, "series": list(curves), "marks": dict(marks or {}), "apart": apart}
     text = html.escape(json.dumps(held, separators=(",", ":")))
     return (
         f'<div class="curves" data-curves="{text}" markdown>\n\n'

@@ -26,10 +26,11 @@ from radiodiff_jax.reporting.map_figures import (
 from radiodiff_jax.reporting.markdown import count, counted, decibels, figure, number, plain
 from radiodiff_jax.reporting.runs.curves import grid
 from radiodiff_jax.reporting.runs.run import NO_CURE, RUN_FOLDER, Run, Sample, modified
-from radiodiff_jax.reporting.runs.sample_sheets import save_sheet
+from radiodiff_jax.reporting.runs.sample_sheets import save_sheet, save_thumbnail
 from radiodiff_jax.reporting.style import BLUE, MUTED, save_pixel_pair, save_svg_pair
 from radiodiff_jax.units import DB_PER_GAIN, gain_to_db
 
+THUMBNAIL = "figures/newest-map.png"  # below a run's page; of a run that keeps arrays beside its sample pictures
 MOST_SHOWN = 6
 WIDEST = 760  # pixels
 MOST_MAPS = 4  # of a sample that are drawn
@@ -51,6 +52,9 @@ def samples_section(run: Run, folder: Path) -> str:
     chosen, problems = spread(run.samples), []
     arrays = {sample.step: held for sample in chosen if (held := arrays_of(sample, problems)) is not None}
     parts = [figures_of_arrays([*arrays.items()], folder)]
+    if arrays:
+        _, output, buildings = arrays[max(arrays)]
+        save_thumbnail(folder / THUMBNAIL, output[0], buildings[0])
     tabs, kept = [], set()
     for sample in reversed(chosen):
         sentence, shown, files = sample_picture(sample, arrays.get(sample.step), folder)

@@ -8,12 +8,13 @@ import numpy as np
 
 from radiodiff_jax.reporting.markdown import count, counted, moment, number, page, plain, table, write_page
 from radiodiff_jax.reporting.runs.analysis import axis_label, phase_name
+from radiodiff_jax.reporting.runs.outputs import THUMBNAIL
 from radiodiff_jax.reporting.runs.page import Summary
 from radiodiff_jax.reporting.runs.run import KINDS
 from radiodiff_jax.units import DB_PER_GAIN
 
-INDEX_HEAD = ["run", "verdict", "curve", "trains", "state", "phase", "steps", "of", "best RMSE (dB)", "best RMSE (gain)",
-              "best SSIM", "last loss", "time (min)", "speed (examples/s)", "last update"]  # fmt: skip
+INDEX_HEAD = ["run", "map", "verdict", "curve", "trains", "state", "phase", "steps", "best RMSE (dB)", "best SSIM", "time (min)",
+              "last update"]  # fmt: skip
 
 
 def write_index(runs: list[Summary], folder: Path) -> bool:
@@ -26,7 +27,8 @@ def write_index(runs: list[Summary], folder: Path) -> bool:
         f"{counted(len(runs), 'run')}: {states}. Every page is made from the files of its run; "
         "`python -m experiments.report` updates those whose files have changed.",
         "[All runs side by side](compare.md): curves, settings, quality against cost." if len(runs) > 1 else "",
-        sortable(table(INDEX_HEAD, [index_row(run) for run in newest], 6)),
+        sortable(table(INDEX_HEAD, [index_row(run, folder) for run in newest], 7)),
+        "Map: what the run predicted last for its first validation map, bright where the signal is strong, buildings grey. "
         "Verdict: what the newest evaluation found, against the best formula that needs no training. RMSE and SSIM are the "
         "best of the validations in the run, *curve* is its course (logarithmic): raw protocol, all pixels, mean over a fixed "
         "set of validation maps. Click a head to sort.",
@@ -54,6 +56,11 @@ def run_link(run: Summary) -> str:
 def state_text(run: Summary) -> str:
     """The state, and whether the folder is gone."""
     return run["state"] + (" (folder gone)" if run["gone"] else "")
+
+
+def steps_text(run: Summary) -> str:
+    """`350 of 350`."""
+    return count(run["step"]) + (f" of {count(run['planned'])}" if run["planned"] else "")
 
 
 def best_value(run: Summary, name: str) -> float | None:
@@ -95,12 +102,19 @@ def sparkline(run: Summary) -> str:
             f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="1.5"/></svg>')  # fmt: skip
 
 
-def index_row(run: Summary) -> list[str]:
-    """The cells of a run."""
+def thumbnail(run: Summary, folder: Path) -> str:
+    """The newest sample's first map; "-" for a run without any."""
+    place = f"{run['slug']}/{THUMBNAIL}"
+    if not (folder / place).is_file():
+        return "-"
+    return f'![Map that {plain(run["name"])} predicted last]({place}){{ loading="lazy" .thumbnail }}'
+
+
+def index_row(run: Summary, folder: Path) -> list[str]:
+    """The cells of a run whose page is in a folder below `folder`."""
     return [
-        run_link(run), plain(run.get("verdict") or "-"), sparkline(run), KINDS.get(run["kind"], plain(run["kind"])),
-        state_text(run), plain(phase_name(run["phase"], short=True)), count(run["step"]),
-        count(run["planned"]) if run["planned"] else "-", in_dB(best_value(run, "rmse")),
-        number(best_value(run, "rmse")), number(best_value(run, "ssim")), number(run["last_loss"]), minutes(run),
-        number(run["examples_per_s"], 3), moment(run["written"]).removesuffix(" UTC") if run["written"] else "-",
+        run_link(run), thumbnail(run, folder), plain(run.get("verdict") or "-"), sparkline(run),
+        KINDS.get(run["kind"], plain(run["kind"])), state_text(run), plain(phase_name(run["phase"], short=True)), steps_text(run),
+        in_dB(best_value(run, "rmse")), number(best_value(run, "ssim")), minutes(run),
+        moment(run["written"]).removesuffix(" UTC") if run["written"] else "-",
     ]  # fmt: skip

@@ -1,5 +1,6 @@
 """The page of one run, its sections of text and tables, and its summary for the pages over all runs."""
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,7 @@ from radiodiff_jax.reporting.runs.curves import thin
 from radiodiff_jax.reporting.runs.opening import opening_verdict
 from radiodiff_jax.reporting.runs.outputs import Evaluation, evaluations_section, samples_section
 from radiodiff_jax.reporting.runs.rules import Advice, advice
-from radiodiff_jax.reporting.runs.run import Run
+from radiodiff_jax.reporting.runs.run import RUN_FOLDER, Run
 from radiodiff_jax.reporting.runs.verdict import Verdict, verdict_box
 
 INTRODUCTIONS = {
@@ -111,6 +112,7 @@ def write_run_page(
         f"Run {plain(run.name)}",
         verdict_box(judged),
         introduction(run),
+        *map(plain, re.split(r"\n\s*\n", run.notes)),
         section_or_note(lambda: summary_section(run, found, now, judged)),
         *body,
         description=f"{run.name}: {state(run, now).sentence}",
@@ -162,10 +164,16 @@ def summary_section(run: Run, found: list[Advice], now: float, judged: Verdict |
     return "\n\n".join([
         "## Summary",
         box,
+        live_line(run, current.word),
         table(["figure", "value"], rows, 2) if rows else "",
         "\n".join(["**Trend**", "", *trends]) if trends else "",
         "\n".join(["**To look at**", "", *warnings]) if warnings else "",
     ])  # fmt: skip
+
+
+def live_line(run: Run, word: str) -> str:
+    """What `live.js` fills in below the box of a run that may go on, while the page is served; else hidden."""
+    return '<p class="caption" data-live hidden></p>' if run.origin == RUN_FOLDER and word not in ("finished", "failed") else ""
 
 
 def summary_rows(run: Run) -> list[tuple[str, str]]:

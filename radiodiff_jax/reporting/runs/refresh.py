@@ -22,7 +22,7 @@ from radiodiff_jax.reading import AnyObject, MissingFileError, read_json
 from radiodiff_jax.reporting.markdown import as_text, slug
 from radiodiff_jax.reporting.runs.analysis import SILENT_AFTER_S
 from radiodiff_jax.reporting.runs.logs import read_tensorboard, read_text_log
-from radiodiff_jax.reporting.runs.run import Run, input_files, is_run_folder, read_folder
+from radiodiff_jax.reporting.runs.run import Run, input_files, is_run_folder, modified, read_folder
 from radiodiff_jax.reporting.runs.settings import code_digest
 
 PART = "-part-"  # between the slug of a log's first page and the number of a further one
@@ -293,6 +293,7 @@ def check_writable(folder: Path) -> None:
 
 POLL_S = 3.0
 REST = 9.0  # times as long as its page took to make, a run is left alone: watching takes a tenth of a core at most
+CURVES_REST_S = 60.0  # and so long where only logged steps were added: the curves of an open page follow by themselves
 
 
 def watch(find_sources: Callable[[], list[Source]], settings: ReportSettings, polls: int | None = None) -> None:
@@ -301,18 +302,25 @@ def watch(find_sources: Callable[[], list[Source]], settings: ReportSettings, po
     A source that vanishes, also while it is read, is passed over.
     """
     due: dict[Path, float] = {}
+    drawn: dict[Path, tuple[float, list]] = {}
     reported: dict[Path, str] = {}
     done = 0
     while polls is None or done < polls:
         done += 1
         changed, kept = False, read_summaries(settings.folder)
         for source in find_sources():
-            if time.monotonic() < due.get(source.path, 0.0) or not needs_refresh(source, settings, kept):
-                continue
             begin = time.monotonic()
+            if begin < due.get(source.path, 0.0) or not needs_refresh(source, settings, kept):
+                continue
+            beside = other_files(source)
+            before, shown = drawn.get(source.path, (-CURVES_REST_S, []))
+            if beside == shown and begin < before + CURVES_REST_S:
+                continue
             summaries, sentence = attempt(source, settings)
             took = time.monotonic() - begin
             due[source.path] = begin + took * (1 + REST)
+            if source.kind == "folder" and any(summary["curves"] for summary in summaries):
+                drawn[source.path] = (begin, beside)
             changed = changed or bool(summaries)
             for summary in summaries:
                 print(f"{datetime.now():%H:%M:%S}  {describe(summary)}, page made in {took:.1f} s", flush=True)
@@ -323,6 +331,11 @@ def watch(find_sources: Callable[[], list[Source]], settings: ReportSettings, po
             write_overviews(settings)
         if polls is None or done < polls:
             time.sleep(POLL_S)
+
+
+def other_files(source: Source) -> list[tuple[str, float]]:
+    """Names and times of what a run's page shows beside logged steps: events, samples, evaluations, settings."""
+    return [(str(path), modified(path)) for path in input_files(source.path) if path.name != "metrics.jsonl"]
 
 
 def needs_refresh(source: Source, settings: ReportSettings, kept: dict[str, dict[str, Any]]) -> bool:

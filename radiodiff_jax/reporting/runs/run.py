@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,15 @@ from radiodiff_jax.config_files import field_types, read_yaml, section_types
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.evaluation_files import is_number
 from radiodiff_jax.limits import LINES_BYTES
-from radiodiff_jax.reading import DamagedFileError, MissingFileError, is_there, is_value, read_bytes, read_json
+from radiodiff_jax.reading import (
+    DamagedFileError,
+    MissingFileError,
+    is_there,
+    is_value,
+    read_bytes,
+    read_json,
+    read_text,
+)
 from radiodiff_jax.reporting.markdown import as_text
 from radiodiff_jax.training.run_files import EventRecord, RunRecord
 
@@ -80,6 +89,7 @@ class Run:
     samples: tuple[Sample, ...] = ()
     evaluations: tuple[Path, ...] = ()
     written: float = 0.0  # when its newest line was written, seconds since 1970
+    notes: str = ""  # what somebody wrote about it, paragraphs with empty lines between
     problems: tuple[str, ...] = ()
 
     def metric(self, name: str) -> Series:
@@ -162,6 +172,7 @@ def cut_back(rows: Iterable[Row]) -> tuple[list[Row], list[Repeated]]:
 
 GROWING = ("metrics.jsonl", "events.jsonl")
 FILES = ("config.yaml", *GROWING, "run.json")
+NOTES = "notes.txt"  # of people, about the run; its page shows them
 NO_CURE = "leave it"  # taken off again: the page has no advice
 SECTIONS = {
     name for root in CONFIG_TYPES.values() for name, kind in field_types(root).items() if section_types(kind)
@@ -176,7 +187,7 @@ def is_run_folder(path: Path) -> bool:
 
 def input_files(path: Path) -> list[Path]:
     """Every file that the page of a run folder is made from."""
-    single = [path / name for name in FILES]
+    single = [path / name for name in (*FILES, NOTES)]
     many = [path.glob("samples/[0-9]*.*"), path.glob("evaluation/*.*")]
     return [*(one for one in single if one.is_file()), *sorted(one for some in many for one in some)]
 
@@ -202,6 +213,8 @@ def read_folder(path: Path) -> Run:
     problems += sentence
     details, sentence = read_details(path / "run.json")
     problems += sentence
+    notes, sentence = read_notes(path / NOTES)
+    problems += sentence
     steps = [row["step"] for row in rows] + [event["step"] for event in events if is_number(event.get("step"))]
     seconds = [row["time_s"] for row in rows if is_number(row.get("time_s"))]
     return Run(
@@ -218,7 +231,8 @@ def read_folder(path: Path) -> Run:
         seconds=max(seconds, default=None),
         samples=find_samples(path / "samples"),
         evaluations=tuple(sorted((path / "evaluation").glob("*.json"))),
-        written=max((modified(path / name) for name in GROWING), default=0.0),
+        written=written_at(path, events),
+        notes=notes,
         problems=tuple(problems),
     )
 
@@ -279,10 +293,28 @@ def read_details(path: Path) -> tuple[dict[str, Any], list[str]]:
         return {}, [as_problem(path, error)]
 
 
-def as_problem(path: Path, error: DamagedFileError) -> str:
+def as_problem(path: Path, error: UserError) -> str:
     """What is wrong with a file of the run, as a sentence of its page."""
     text = str(error).removesuffix(f"; {NO_CURE}").replace(f"{path} is damaged", f"{path.name} cannot be read")
     return f"{text.replace(str(path), path.name)}."
+
+
+def read_notes(path: Path) -> tuple[str, list[str]]:
+    """(notes.txt, a sentence where it cannot be read)."""
+    try:
+        return (read_text(path, NO_CURE).strip(), []) if is_there(path) else ("", [])
+    except UserError as error:
+        return "", [as_problem(path, error)]
+
+
+def written_at(path: Path, events: list[Row]) -> float:
+    """When a run was finished, seconds since 1970, else when its files changed last: a copy's files are all new."""
+    try:
+        if events and events[-1]["event"] == "finished":
+            return datetime.fromisoformat(events[-1]["time"]).timestamp()
+    except (KeyError, TypeError, ValueError, OverflowError):
+        pass
+    return max((modified(path / name) for name in GROWING), default=0.0)
 
 
 def planned_steps(settings: dict[str, Any] | None, events: list[Row]) -> int | None:

@@ -1,4 +1,4 @@
-"""The sheet of a sample: a row a validation map, simulated | prediction | error, with two colour bars.
+"""The sheet of a sample: a row a validation map, simulated | prediction | error, with two colour bars; and the thumbnail of a run.
 
 Composed of pixels, since matplotlib takes fifty times as long for the same; colours and ranges are those of `map_figures`.
 """
@@ -16,6 +16,7 @@ from radiodiff_jax.reporting.style import DARK, INK
 from radiodiff_jax.units import DB_PER_GAIN, STRONGEST_DB, WEAKEST_DB
 
 PANEL, GAP, TITLE, BAR, BAR_TEXT, TEXT = 220, 12, 24, 14, 62, 14  # pixels
+THUMBNAIL = 128  # pixels; shown at half of it
 GAIN_TICKS, ERROR_TICKS = (-60, -80, -100, -120, -140), (20, 10, 0, -10, -20)
 Maps = Float[np.ndarray, "maps height width"]
 
@@ -30,6 +31,16 @@ def save_sheet(stem: Path, truth: Maps, output: Maps, buildings: Bool[np.ndarray
         files.append(stem.with_name(f"{stem.name}.{shade}.png"))
         write_whole(files[-1], lambda temporary, sheet=sheet: sheet.save(temporary, format="PNG", optimize=False))
     return files
+
+
+def save_thumbnail(path: Path, output: Float[np.ndarray, "height width"], buildings: Bool[np.ndarray, "height width"]) -> Path:
+    """Write a predicted map (gain in [0, 1]), buildings grey, as a PNG of `THUMBNAIL` pixels on its longer side, for a table."""
+    height, width = output.shape
+    scale = THUMBNAIL / max(height, width)
+    picture = Image.fromarray(coloured(output, buildings, GAIN_MAP))
+    kind = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
+    small = picture.resize((max(round(width * scale), 1), max(round(height * scale), 1)), kind)
+    return write_whole(path, lambda temporary: small.save(temporary, format="PNG", optimize=True))
 
 
 def panels_of(truth: np.ndarray, output: np.ndarray, buildings: np.ndarray) -> list[np.ndarray]:

@@ -44,9 +44,12 @@
     const axes = Object.keys(X).filter((key) => held.series.every((one) => one[key]?.some((value) => value !== null)));
     const [over, abscissa] = control("select", "over ");
     abscissa.append(...axes.map((key) => new Option(X[key], key)));
+    const [which, shownCurve] = control("select", "show ");
+    shownCurve.append(...held.series.map((one, place) => new Option(one.label, place)));
     const [logarithmic, log] = control("input", "log axis ", { type: "checkbox", checked: held.log });
     const [smoothing, weight] = control("input", "smoothing ", { type: "range", min: 0, max: 0.98, step: 0.02, value: 0 });
     const reset = Object.assign(document.createElement("button"), { type: "button", textContent: "whole range" });
+    if (held.apart && held.series.length > 1) bar.append(which);
     bar.append(over, logarithmic, smoothing, reset);
     let plot = null;
 
@@ -54,7 +57,8 @@
       const scheme = COLOURS[document.body.dataset.mdColorScheme] ?? COLOURS.default;
       const ink = getComputedStyle(document.body).getPropertyValue("--md-typeset-color") || "#555";
       const grid = getComputedStyle(document.body).getPropertyValue("--md-default-fg-color--lightest");
-      const tables = held.series.map((one) => {
+      const series = held.apart ? [held.series[Number(shownCurve.value)]] : held.series;
+      const tables = series.map((one) => {
         const rows = one[abscissa.value].map((x, place) => [x, one.values[place]]).filter(([x]) => x !== null);
         rows.sort(([a], [b]) => a - b);
         return [rows.map(([x]) => x), smooth(rows.map(([, y]) => y), Number(weight.value))];
@@ -71,12 +75,12 @@
         legend: { live: true },
         axes: [
           { label: X[abscissa.value], stroke: ink, grid: { stroke: grid }, ticks: { stroke: grid } },
-          { label: held.unit, stroke: ink, grid: { stroke: grid }, ticks: { stroke: grid }, size: 64,
+          { label: held.apart ? series[0].label : held.unit, stroke: ink, grid: { stroke: grid }, ticks: { stroke: grid }, size: 64,
             values: (_, ticks) => ticks.map((value) => (value === null ? "" : shown(value))) },
         ],
         series: [
           { label: X[abscissa.value], value: (_, value) => shown(value) },
-          ...held.series.map((one, place) => ({
+          ...series.map((one, place) => ({
             label: one.label, stroke: scheme[place % scheme.length], width: 1.6, spanGaps: true,
             dash: DASHES[Math.floor(place / scheme.length) % DASHES.length], value: (_, value) => shown(value),
           })),
@@ -103,10 +107,19 @@
       }, data, stage);
     };
 
+    host.addEventListener("curves:new", ({ detail }) => {
+      const places = new Map(detail.map((one) => [one.label, one]));
+      held.series = held.series.map((one) => places.get(one.label) ?? one);
+      const [{ min, max }, steps] = [plot.scales.x, plot.data[0]];
+      const zoomed = min > steps[0] || max < steps.at(-1);
+      show();
+      if (zoomed) plot.setScale("x", { min, max });
+    });
+    host.dataset.title = held.title;
     host.classList.add("curves--drawn");
     host.prepend(bar, stage);
     show();
-    for (const field of [abscissa, log, weight]) field.addEventListener("input", show);
+    for (const field of [abscissa, log, weight, shownCurve]) field.addEventListener("input", show);
     reset.addEventListener("click", show);
     let width = stage.clientWidth;
     new ResizeObserver(() => {

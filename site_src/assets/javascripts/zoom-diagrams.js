@@ -1,5 +1,6 @@
-// Pan and zoom for Mermaid diagrams. Material draws each into the closed shadow root of a <div class="mermaid">, so that
-// this host element itself is moved and scaled inside a frame. Buttons, Ctrl + wheel, drag, double click and keys work.
+// Pan and zoom for Mermaid diagrams. Each is in the shadow root of a <div class="mermaid">, where the site's build or, if it had
+// no browser, Material has put it, so that this host element itself is moved and scaled inside a frame. Buttons, Ctrl + wheel,
+// drag, double click and keys work.
 (() => {
   const SMALLEST = 0.25;
   const LARGEST = 8;
@@ -15,6 +16,8 @@
   };
 
   const wrap = (host) => {
+    const left = host.querySelector(":scope > template[shadowrootmode]"); // browsers before 2024 do not attach it themselves
+    if (left) host.attachShadow({ mode: "open" }).append(left.content);
     const frame = document.createElement("div");
     frame.className = "diagram";
     host.before(frame);
