@@ -19,14 +19,19 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def import_checkpoint(arguments: argparse.Namespace) -> int:
-    """Make a run folder of a checkpoint of the original."""
+    """Make a run folder of a checkpoint of the original, or one in which a training starts from torchvision's encoder."""
     from radiodiff_jax.config_files import load_config
     from radiodiff_jax.files import output_folder
-    from radiodiff_jax.training.imported import configure, find_checkpoint, write_imported
+    from radiodiff_jax.training.imported import configure, find_checkpoint, write_imported, write_imported_encoder
 
     file = arguments.file
     output_folder(arguments.run)
     checkpoint = find_checkpoint(read_tensors(file), str(file), arguments.weights)
+    if checkpoint.kind == "encoder":
+        found = write_imported_encoder(arguments.run, checkpoint, str(file))
+        print(f"{arguments.run}: Swin transformer from {file}, {found.embedding_channels} channels, depths {list(found.depths)}")
+        print(f"next: python -m experiments.ldm --config {arguments.config} --data DIR --vae RUN --run {arguments.run}")
+        return 0
     words = {"vae": [], "generator": []} | {checkpoint.kind: arguments.settings}
     presets = {"vae": "paper", "generator": "paper"} | {checkpoint.kind: arguments.config}
     vae, generator = (load_config(kind, presets[kind], words[kind], CONFIGS) for kind in ("vae", "generator"))
