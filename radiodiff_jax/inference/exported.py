@@ -141,7 +141,7 @@ def onnx_model(model: Generator, size: tuple[int, int], weights: str = "float32"
     """
     if importlib.util.find_spec("onnx") is None:
         raise UserError("ONNX models need the package onnx; install the extra with pip install -e '.[export]'")
-    from radiodiff_jax.inference.onnx_graph import onnx_bytes
+    from radiodiff_jax.inference.onnx_graph import as_onnx_layers, onnx_bytes
     from radiodiff_jax.inference.onnx_graph.rays import GraphScene
 
     _check_told(model, "an ONNX model")
@@ -155,7 +155,8 @@ def onnx_model(model: Generator, size: tuple[int, int], weights: str = "float32"
             return noise.at[number].get(mode="promise_in_bounds", wrap_negative_indices=False)[None]
 
         scene = GraphScene(buildings != 0, position)
-        return composition.gain_of_noise(model.variables, model.frozen, scene, noise_at, steps)
+        with as_onnx_layers():
+            return composition.gain_of_noise(model.variables, model.frozen, scene, noise_at, steps)
 
     shapes = {"buildings": jax.ShapeDtypeStruct((1, *size), jnp.uint8), "position": jax.ShapeDtypeStruct((1, 2), jnp.int32)}
     if noisy:
