@@ -68,9 +68,15 @@ def stored_source(arguments: argparse.Namespace) -> GeneratorConfig | None:
 
 
 def adopt_source(config: GeneratorConfig, arguments: argparse.Namespace) -> bool:
-    """Copy the source's weights into a new run; returns whether the run starts from given weights."""
+    """Copy the source's weights into a new run; returns whether the run starts from given weights.
+
+    Raises UserError where the run is to start from an imported encoder.
+    """
+    from radiodiff_jax.training.encoder import has_encoder
     from radiodiff_jax.training.start import store_start
 
+    if arguments.source is not None and has_encoder(arguments.run):
+        raise UserError(f"{arguments.run} starts from an imported encoder; leave --from out, or name another folder as --run", 2)
     if arguments.source is not None and stored_source(arguments) is None:
         store_start(config, arguments.run, load_source(arguments.source, arguments.from_checkpoint))
     return stored_source(arguments) is not None

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -246,8 +247,9 @@ def train_generator(arguments: argparse.Namespace, config: GeneratorConfig) -> b
     data = data_arguments(config, arguments.data, arguments.mix, arguments.run)
 
     from radiodiff_jax.reporting.map_figures import save_samples
+    from radiodiff_jax.training.encoder import describe_encoder
     from radiodiff_jax.training.frozen import adopt, describe
-    from radiodiff_jax.training.start import describe_start, read_start
+    from radiodiff_jax.training.start import describe_start
     from radiodiff_jax.training.update import make_update
 
     given = adopt_source(config, arguments)
@@ -260,10 +262,21 @@ def train_generator(arguments: argparse.Namespace, config: GeneratorConfig) -> b
         if arguments.mix is not None:
             raise UserError("data.latents=cached keeps those of one folder; leave --mix out, or set it to computed")
         data["batches"] = latent_batches(arguments, generator, frozen, data["data_fingerprint"])
-    extras = data.get("extras", {}) | describe(arguments.run) | describe_start(arguments.run)
+    extras = data.get("extras", {}) | describe(arguments.run) | describe_start(arguments.run) | describe_encoder(arguments.run)
     inputs = data | {"frozen": frozen, "extras": extras, "draw_samples": save_samples}
-    start = read_start(arguments.run, generator) if given else None
-    return run_training(arguments, config, lambda: make_update(generator, start), **inputs)
+    first = first_of_run(arguments.run, generator, given)
+    return run_training(arguments, config, lambda: make_update(generator, first), **inputs)
+
+
+def first_of_run(run: Path, generator: Any, given: bool) -> Callable[[Any], Any] | None:
+    """The variables that the run starts from, for `make_update`: those of RUN/start if it is `given`, RUN/encoder, or None."""
+    from radiodiff_jax.training.encoder import first_with_encoder, has_encoder, read_encoder
+    from radiodiff_jax.training.start import read_start
+
+    if given:
+        start = read_start(run, generator)
+        return lambda key: start
+    return partial(first_with_encoder, generator, read_encoder(run, generator)) if has_encoder(run) else None
 
 
 def latent_batches(arguments: argparse.Namespace, generator: Any, frozen: Any, fingerprint: str) -> Any:

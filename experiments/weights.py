@@ -19,14 +19,19 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def import_checkpoint(arguments: argparse.Namespace) -> int:
-    """Make a run folder of a checkpoint of the original."""
+    """Make a run folder of a checkpoint of the original, or one in which a training starts from torchvision's encoder."""
     from radiodiff_jax.config_files import load_config
     from radiodiff_jax.files import output_folder
-    from radiodiff_jax.training.imported import configure, find_checkpoint, write_imported
+    from radiodiff_jax.training.imported import configure, find_checkpoint, write_imported, write_imported_encoder
 
     file = arguments.file
     output_folder(arguments.run)
     checkpoint = find_checkpoint(read_tensors(file), str(file), arguments.weights)
+    if checkpoint.kind == "encoder":
+        found = write_imported_encoder(arguments.run, checkpoint, str(file))
+        print(f"{arguments.run}: Swin transformer from {file}, {found.embedding_channels} channels, depths {list(found.depths)}")
+        print(f"next: python -m experiments.ldm --config {arguments.config} --data DIR --vae RUN --run {arguments.run}")
+        return 0
     words = {"vae": [], "generator": []} | {checkpoint.kind: arguments.settings}
     presets = {"vae": "paper", "generator": "paper"} | {checkpoint.kind: arguments.config}
     vae, generator = (load_config(kind, presets[kind], words[kind], CONFIGS) for kind in ("vae", "generator"))
@@ -98,19 +103,20 @@ def export_run(arguments: argparse.Namespace) -> int:
 def export_program(arguments: argparse.Namespace) -> int:
     """Write a predictor that needs jax and nothing of this package, and a program that loads it."""
     from radiodiff_jax.files import output_path, write_text, written_together
-    from radiodiff_jax.inference.exported import LOADER, predictor_program
+    from radiodiff_jax.inference import exported
     from radiodiff_jax.inference.loading import load_generator
 
     loader = output_path(arguments.out).with_suffix(".py")
     output_path(loader)
     model = load_generator(arguments.run or arguments.model, arguments.checkpoint)
     size = arguments.size or model.config.image_size
-    program = predictor_program(model, size, arguments.batch, arguments.steps, arguments.platforms)
+    program = exported.predictor_program(model, size, arguments.batch, arguments.steps, arguments.platforms)
+    content = program.mlir_module_serialized
     with written_together([arguments.out, loader]) as places:
-        places[arguments.out].write_bytes(program)
-        write_text(places[loader], LOADER.format(name=arguments.out.name, batch=arguments.batch, height=size[0], width=size[1]))
+        places[arguments.out].write_bytes(content)
+        write_text(places[loader], exported.loader(program, arguments.out.name))
     scenes = f"{arguments.batch} x {size[0]} x {size[1]}"
-    print(f"{arguments.out}: {len(program) / 1e6:.1f} MB, scenes of {scenes}, for {', '.join(arguments.platforms)}")
+    print(f"{arguments.out}: {len(content) / 1e6:.1f} MB, scenes of {scenes}, for {', '.join(arguments.platforms)}")
     print(f"next: python {loader} buildings.npy ROW,COLUMN gain.npy")
     return 0
 
@@ -191,8 +197,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     writes.set_defaults(call=export_run)
     example = f"{command} program --model dpm-regression --out predictor.bin"
     program = commands.add_parser("program", help="write a predictor that needs jax and none of this", **command_help(
-        "Write a compiled predictor (StableHLO by jax.export) with its weights, and the twenty lines of Python that load it: "
-        "they need jax, numpy and flatbuffers, and nothing of this package.", example))  # fmt: skip
+        "Write a compiled predictor (StableHLO by jax.export) with its weights, and a short program that runs it: "
+        "they need jax and nothing else.", example))  # fmt: skip
     add_model(program)
     program.add_argument("--batch", type=whole_number(1, BATCH), default=1, help="scenes a call")
     program.add_argument("--steps", type=whole_number(1, STEPS), help="sampling steps (default: the model's own)")

@@ -54,17 +54,14 @@ def original_tensors(model: Generator | Reconstructor) -> Tensors:
 
 def predictor_program(
     model: Generator, size: tuple[int, int], batch: int = 1, steps: int | None = None, platforms: Sequence[str] = ("cpu",)
-) -> bytes:
-    """A serialised function (jax.export) of buildings uint8 [batch, height, width], not 0 at buildings, and of the transmitters'
-    positions int32 [batch, 2], row and column; it answers the path gain in [0, 1], float32 [batch, height, width].
+) -> export.Exported:
+    """A compiled function of buildings uint8 [batch, height, width], not 0 at buildings, and of the transmitters' positions int32
+    [batch, 2], row and column; it answers the path gain in [0, 1], float32 [batch, height, width].
 
-    Weights are part of it. A diffusion model draws from one seed, fixed. Raises UserError for a size that the model cannot
-    predict in one pass, and for models that are told of more than buildings and a transmitter.
+    Its `mlir_module_serialized` is all of it as StableHLO, weights included; `loader` calls that. A diffusion model draws from one
+    seed, fixed. Raises UserError for a size that the model cannot predict in one pass, and for models that are told of more than
+    buildings and a transmitter.
     """
-    if importlib.util.find_spec("flatbuffers") is None:
-        raise UserError(
-            "compiled predictors need the package flatbuffers; install the extra with pip install -e '.[export]'"
-        )
     _check_told(model, "a compiled predictor")
     check_batch(batch, size)
     fitted, steps = model.for_size(size), steps or model.config.objective.sampling_steps
@@ -74,32 +71,63 @@ def predictor_program(
         return fitted.composition.predict_gain(fitted.variables, fitted.frozen, scene, jax.random.key(0), steps)
 
     shapes = jax.ShapeDtypeStruct((batch, *size), jnp.uint8), jax.ShapeDtypeStruct((batch, 2), jnp.int32)
-    return export.export(jax.jit(predict), platforms=tuple(platforms))(*shapes).serialize()
+    return export.export(jax.jit(predict), platforms=tuple(platforms))(*shapes)
 
 
 LOADER = '''"""Path gain maps by a compiled predictor: python THIS.py buildings.npy ROW,COLUMN gain.npy
 
-Needs jax, numpy and flatbuffers.
+Needs jax and what comes with it; jax {version} made this. The file beside it is StableHLO.
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
-from jax import export
 
-PROGRAM = export.deserialize(Path(__file__).with_name({name!r}).read_bytes())
+SHAPE, FILE, CONVENTION = {shape}, Path(__file__).with_name({name!a}), {convention}
+GIVEN = jax.ShapeDtypeStruct(SHAPE, np.uint8), jax.ShapeDtypeStruct((SHAPE[0], 2), np.int32)
+try:
+    from jax import export
+
+    if not export.minimum_supported_calling_convention_version <= CONVENTION <= export.maximum_supported_calling_convention_version:
+        raise ValueError(f"its calling convention is {{CONVENTION}}")
+    # A function of the same arguments and answer, as this jax describes it, with the program of the file in place of its own.
+    # jax.export.deserialize would do as well, but needs another package.
+    alike = export.export(jax.jit(lambda *given: np.zeros(SHAPE, np.float32)), platforms={platforms})(*GIVEN)
+    whole = dataclasses.replace(alike, mlir_module_serialized=FILE.read_bytes(), calling_convention_version=CONVENTION,
+                                module_kept_var_idx={kept}, uses_global_constants={constants})
+    PROGRAM = jax.jit(whole.call).lower(*GIVEN).compile()
+except Exception as error:
+    sys.exit(f"error: jax {{jax.__version__}} cannot run {{FILE}}, which jax {version} made: {{error}}"[:400])
 
 
 def predict(buildings, position):
-    """Gain in [0, 1] = (path gain in dB + 147) / 99.16 of masks [{batch}, {height}, {width}] and (row, column) [{batch}, 2]."""
-    return np.asarray(PROGRAM.call(np.asarray(buildings, np.uint8), np.asarray(position, np.int32)))
+    """Gain in [0, 1] = (path gain in dB + 147) / 99.16 of masks of this SHAPE, not 0 at buildings, and (row, column) of each."""
+    masks, places = np.asarray(buildings) != 0, np.asarray(position, np.int32)
+    if masks.shape != SHAPE or places.shape != (SHAPE[0], 2) or not ((places >= 0) & (places < SHAPE[1:])).all():
+        raise ValueError(f"masks {{masks.shape}} at {{places.tolist()}}: give {{SHAPE}} and as many places in them")
+    return np.asarray(PROGRAM(masks.astype(np.uint8), places))
 
 
 if __name__ == "__main__":
-    mask, place = np.load(sys.argv[1]), [int(word) for word in sys.argv[2].split(",")]
-    np.save(sys.argv[3], predict(mask.reshape({batch}, {height}, {width}) != 0, [place] * {batch})[0])
+    try:
+        scene, place, out = sys.argv[1:]
+        mask, place = np.load(scene), [int(word) for word in place.split(",")]
+        np.save(out, predict([mask] * SHAPE[0], [place] * SHAPE[0])[0])
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {{error}}. {{__doc__.splitlines()[0]}}")
 '''
+
+
+def loader(program: export.Exported, name: str) -> str:
+    """A Python program that calls `program`, whose StableHLO lies beside it as the file `name`; it needs jax alone."""
+    return LOADER.format(
+        name=name, version=jax.__version__, shape=program.in_avals[0].shape, platforms=program.platforms,
+        convention=program.calling_convention_version, kept=program.module_kept_var_idx,
+        constants=program.uses_global_constants,
+    )  # fmt: skip
 
 
 def onnx_model(model: Generator, size: tuple[int, int], weights: str = "float32", steps: int | None = None) -> bytes:
@@ -113,7 +141,7 @@ def onnx_model(model: Generator, size: tuple[int, int], weights: str = "float32"
     """
     if importlib.util.find_spec("onnx") is None:
         raise UserError("ONNX models need the package onnx; install the extra with pip install -e '.[export]'")
-    from radiodiff_jax.inference.onnx_graph import onnx_bytes
+    from radiodiff_jax.inference.onnx_graph import as_onnx_layers, onnx_bytes
     from radiodiff_jax.inference.onnx_graph.rays import GraphScene
 
     _check_told(model, "an ONNX model")
@@ -127,7 +155,8 @@ def onnx_model(model: Generator, size: tuple[int, int], weights: str = "float32"
             return noise.at[number].get(mode="promise_in_bounds", wrap_negative_indices=False)[None]
 
         scene = GraphScene(buildings != 0, position)
-        return composition.gain_of_noise(model.variables, model.frozen, scene, noise_at, steps)
+        with as_onnx_layers():
+            return composition.gain_of_noise(model.variables, model.frozen, scene, noise_at, steps)
 
     shapes = {"buildings": jax.ShapeDtypeStruct((1, *size), jnp.uint8), "position": jax.ShapeDtypeStruct((1, 2), jnp.int32)}
     if noisy:

@@ -75,11 +75,7 @@ class Convolution(nn.Module):
         """(kernel HWIO in `dtype`, bias or None)."""
         shape = (self.kernel_size, self.kernel_size, channels, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        if self.standardise:
-            kernel = kernel.astype(jnp.float32)
-            mean = kernel.mean((0, 1, 2))
-            variance = jnp.square(kernel - mean).mean((0, 1, 2))
-            kernel = (kernel - mean) * lax.rsqrt(variance + 1e-5)
+        kernel = standardised(kernel) if self.standardise else kernel
         bias = None
         if self.use_bias:
             initialiser = self.bias_init or uniform(1 / math.sqrt(math.prod(shape[:3])))
@@ -106,20 +102,33 @@ class UpsampleConvolution(Convolution):
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch rows columns features"]:
         kernel, bias = self.parameters(x.shape[-1])
         x = x.astype(self.dtype)
-        top, middle, bottom = kernel
-        halves = [(jnp.stack([top, middle + bottom]), (1, 0)), (jnp.stack([top + middle, bottom]), (0, 1))]
-        rows = []
-        for row_kernel, row_padding in halves:
-            left, centre, right = jnp.moveaxis(row_kernel, 1, 0)
-            columns = [
-                (jnp.stack([left, centre + right], 1), (1, 0)),
-                (jnp.stack([left + centre, right], 1), (0, 1)),
-            ]
-            rows.append(jnp.stack([convolve(x, k, 1, (row_padding, padding)) for k, padding in columns], 3))
+        phases = [convolve(x, part, 1, padding) for part, padding in upsampling_phases(kernel)]
+        rows = [jnp.stack(phases[:2], 3), jnp.stack(phases[2:], 3)]
         y = jnp.stack(rows, 2)  # [batch, height, row phase, width, column phase, features]
         batch, height, _, width, _, features = y.shape
         y = y.reshape(batch, 2 * height, 2 * width, features)
         return y if bias is None else add_everywhere(y, bias)
+
+
+def standardised(kernel: Float[Array, "rows columns channels features"]) -> Float[Array, "rows columns channels features"]:
+    """(W - mean) / sqrt(var + 1e-5) over each output filter, float32."""
+    kernel = kernel.astype(jnp.float32)
+    mean = kernel.mean((0, 1, 2))
+    variance = jnp.square(kernel - mean).mean((0, 1, 2))
+    return (kernel - mean) * lax.rsqrt(variance + 1e-5)
+
+
+def upsampling_phases(
+    kernel: Float[Array, "3 3 channels features"],
+) -> list[tuple[Float[Array, "2 2 channels features"], tuple[tuple[int, int], tuple[int, int]]]]:
+    """(kernel, padding) of the output's even rows and even columns, even and odd, odd and even, odd and odd."""
+    top, middle, bottom = kernel
+    phases = []
+    for rows, above in ((jnp.stack([top, middle + bottom]), (1, 0)), (jnp.stack([top + middle, bottom]), (0, 1))):
+        left, centre, right = jnp.moveaxis(rows, 1, 0)
+        phases.append((jnp.stack([left, centre + right], 1), (above, (1, 0))))
+        phases.append((jnp.stack([left + centre, right], 1), (above, (0, 1))))
+    return phases
 
 
 def space_to_depth(x: Float[Array, "batch height width channels"], factor: int) -> Float[Array, "batch h w patches"]:

@@ -146,12 +146,21 @@ class GroupNorm(nn.Module):
         modulation: tuple[Float[Array, "batch channels"], Float[Array, "batch channels"]] | None = None,
     ) -> Float[Array, "batch height width channels"]:  # fmt: skip
         channels = x.shape[-1]
-        gain = self.param("scale", ones, (channels,), self.param_dtype).astype(jnp.float32)[None]
-        shift = self.param("bias", zeros, (channels,), self.param_dtype).astype(jnp.float32)[None]
-        if modulation is not None:
-            scale, offset = (part.astype(jnp.float32) for part in modulation)
-            gain, shift = gain * (scale + 1), shift * (scale + 1) + offset
+        scale = self.param("scale", ones, (channels,), self.param_dtype)
+        gain, shift = modulated(scale, self.param("bias", zeros, (channels,), self.param_dtype), modulation)
         return normalise(x, gain, shift, self.groups, self.epsilon, self.swish).astype(self.dtype)
+
+
+def modulated(
+    scale: Float[Array, " channels"], bias: Float[Array, " channels"],
+    modulation: tuple[Float[Array, "batch channels"], Float[Array, "batch channels"]] | None,
+) -> tuple[Float[Array, "batch_or_one channels"], Float[Array, "batch_or_one channels"]]:  # fmt: skip
+    """(gain, shift) of a group norm with these parameters, float32."""
+    gain, shift = (part.astype(jnp.float32)[None] for part in (scale, bias))
+    if modulation is None:
+        return gain, shift
+    times, plus = (part.astype(jnp.float32) for part in modulation)
+    return gain * (times + 1), shift * (times + 1) + plus
 
 
 class LayerNorm(nn.Module):

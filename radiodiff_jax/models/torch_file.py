@@ -1,78 +1,52 @@
-"""PyTorch's .pt files, read without PyTorch: a pickle is a program, and this one may build tensors and nothing else.
+"""PyTorch's .pt files, read without PyTorch and without running anything that they hold (see `torch_pickle.py`).
 
-A file is a ZIP archive: NAME/data.pkl, the pickled object in which a tensor is a reference to a storage, its shape and its
-strides, and NAME/data/KEY, the bytes of the storages, not compressed. Of the pickle's instructions those that look up a name
-get one of a handful of our own functions, whatever they ask for; everything else is refused before anything of it runs.
+Since PyTorch 1.6 a file is a ZIP archive: NAME/data.pkl, the pickled object in which a tensor is a reference to a storage, its
+shape and its strides, and NAME/data/KEY, the bytes of the storages, not compressed. Before, it was a stream: a number that
+marks it, the format's version and facts about the machine, the pickled object, the keys of its storages, and then of each its
+length and its bytes. torchvision's older weights and those of LPIPS are such streams.
 """
 
 import io
 import math
-import pickle
+import struct
 import zipfile
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.models.torch_pickle import LARGEST_PICKLE, Refused, Storage, Tensor, plain, read_pickle
 
-DTYPES = {
-    "DoubleStorage": np.dtype("<f8"), "FloatStorage": np.dtype("<f4"), "HalfStorage": np.dtype("<f2"),
-    "BFloat16Storage": np.dtype(ml_dtypes.bfloat16), "LongStorage": np.dtype("<i8"), "IntStorage": np.dtype("<i4"),
-    "ShortStorage": np.dtype("<i2"), "CharStorage": np.dtype("i1"), "ByteStorage": np.dtype("u1"),
-    "BoolStorage": np.dtype("?"), "ComplexFloatStorage": np.dtype("<c8"), "ComplexDoubleStorage": np.dtype("<c16"),
-}  # fmt: skip
-LARGEST_PICKLE = 64 * 2**20
-"""Bytes: the description of a hundred thousand tensors is a third of that."""
-MOST_DIMENSIONS = 16
+MARK, STREAM_VERSION = 0x1950A86A20F9469CFC6C, 1001  # what a stream begins with
 DEEPEST = 64
 """How far containers may be nested in what is read."""
-
-
-class _Refused(Exception):
-    """What the file asks for is not for a file to ask."""
-
-
-class _Storage(NamedTuple):
-    dtype: np.dtype
-    key: str
-    length: int
-
-
-class _Tensor(NamedTuple):
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-class _StorageKind(NamedTuple):
-    """What torch.FloatStorage and its like become: they name a type and cannot be called."""
-
-    dtype: np.dtype
+MOST_TIMES = 8
+"""How many times larger than the file its tensors may be together: they can share storages, as tied weights do."""
+Storages = Callable[[Storage], np.ndarray]
 
 
 def read_torch_file(path: Path) -> Any:
     """The object that torch.save wrote: dictionaries, lists, numbers, text, and tensors as NumPy arrays.
 
-    bfloat16 tensors become float32. Nothing in the file can run. Raises UserError where the file is missing or damaged, was
-    saved by PyTorch before 1.6 (no ZIP archive), or holds anything else than tensors in plain containers.
+    bfloat16 tensors become float32. Nothing in the file can run. Raises UserError where the file is missing or damaged, or
+    holds anything else than tensors in plain containers.
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}; give a checkpoint that torch.save wrote")
     try:
-        if not zipfile.is_zipfile(path):
-            raise UserError(
-                f"{path} is no ZIP archive, as PyTorch writes since 1.6; an older file must be loaded and saved again by PyTorch"
-            )
-        with zipfile.ZipFile(path) as archive:
-            return _read_archive(archive, path)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return _read_archive(archive, path)
+        with path.open("rb") as file:
+            if not _is_stream(file):
+                raise UserError(f"{path} is nothing that torch.save wrote: neither a ZIP archive nor a stream of pickles")
+            return _read_stream(file, path)
     except UserError:
         raise
-    except _Refused as reason:
+    except Refused as reason:
         raise UserError(f"{path} is refused: {reason}; a checkpoint holds tensors in dictionaries and lists only") from None
     except RecursionError:
         raise UserError(f"{path} is refused: it is nested too deep; a checkpoint holds tensors in dictionaries and lists") from None
@@ -89,112 +63,124 @@ def _read_archive(archive: zipfile.ZipFile, path: Path) -> Any:
         raise UserError(f"{path} is a ZIP archive, but no checkpoint that torch.save wrote (it has no single NAME/data.pkl)")
     root = pickles[0].removesuffix("data.pkl")
     size = path.stat().st_size
-    for entry in entries.values():
+    for name, entry in entries.items():
+        if not name.startswith(root) or ".." in name.split("/"):
+            raise Refused(f"its archive has an entry outside {root[:40]!r}")
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size:
-            raise _Refused("its archive is compressed, as PyTorch's never are")
+            raise Refused("its archive is compressed, as those of torch.save never are")
         if entry.flag_bits & 1:
-            raise _Refused("its archive is encrypted")
+            raise Refused("its archive is encrypted")
     if entries[pickles[0]].file_size > LARGEST_PICKLE:
-        raise _Refused(f"its data.pkl has {entries[pickles[0]].file_size:,} bytes, more than {LARGEST_PICKLE:,}")
+        raise Refused(f"its data.pkl has {entries[pickles[0]].file_size:,} bytes, more than {LARGEST_PICKLE:,}")
     order = root + "byteorder"
     if order in entries and archive.read(entries[order]).strip() not in (b"little", b""):
-        raise _Refused("it was saved on a big-endian machine")
-    described = _Reader(io.BytesIO(archive.read(entries[pickles[0]]))).load()
-    storages: dict[str, np.ndarray] = {}
+        raise Refused("it was saved on a big-endian machine")
+    found: dict[str, np.ndarray] = {}
 
-    def array(tensor: _Tensor) -> np.ndarray:
-        storage = tensor.storage
+    def values(storage: Storage) -> np.ndarray:
         name = f"{root}data/{storage.key}"
         if name not in entries:
-            raise _Refused(f"the storage {storage.key!r} of a tensor is not there")
+            raise Refused(f"the storage {storage.key!r} of a tensor is not there")
         if storage.length * storage.dtype.itemsize != entries[name].file_size:
-            raise _Refused(f"a storage of {storage.length:,} values is said, but there are {entries[name].file_size:,} bytes")
-        if storage.key not in storages:
-            storages[storage.key] = np.frombuffer(archive.read(entries[name]), np.uint8)
-        values = storages[storage.key].view(storage.dtype)
+            raise Refused(f"a storage of {storage.length:,} values is said, but there are {entries[name].file_size:,} bytes")
+        if storage.key not in found:
+            found[storage.key] = np.frombuffer(archive.read(entries[name]), np.uint8)
+        return found[storage.key].view(storage.dtype)
+
+    described = read_pickle(io.BytesIO(archive.read(entries[pickles[0]])))
+    return _Filling(values, MOST_TIMES * size).filled(described)
+
+
+def _is_stream(file: io.BufferedIOBase) -> bool:
+    """Whether a file begins with the mark; it then stands behind that."""
+    try:
+        return read_pickle(file) == MARK
+    except Exception:  # any other file
+        return False
+
+
+def _read_stream(file: io.BufferedIOBase, path: Path) -> Any:
+    version, machine = read_pickle(file), read_pickle(file)
+    if version != STREAM_VERSION or not isinstance(machine, dict):
+        raise UserError(f"{path} was saved by PyTorch in a format of version {version!r}; load and save it again by PyTorch")
+    if not machine.get("little_endian", True):
+        raise Refused("it was saved on a big-endian machine")
+    described, keys = read_pickle(file), read_pickle(file)
+    storages = _storages(described)
+    if not isinstance(keys, list) or sorted(keys) != sorted(storages):
+        raise Refused("the storages that its tensors need are not those that it names")
+    found: dict[str, np.ndarray] = {}
+    for key in keys:
+        dtype, _, length = storages[key]
+        (said,) = struct.unpack("<q", file.read(8))
+        if said != length:
+            raise Refused(f"a storage of {length:,} values is said to have {said:,}")
+        content = file.read(min(length * dtype.itemsize, path.stat().st_size))
+        if len(content) != length * dtype.itemsize:
+            raise Refused(f"a storage of {length:,} values is said, but there are {len(content):,} bytes")
+        found[key] = np.frombuffer(content, dtype)
+    return _Filling(lambda storage: found[storage.key].view(storage.dtype), MOST_TIMES * path.stat().st_size).filled(described)
+
+
+def _storages(described: Any) -> dict[str, Storage]:
+    """Storages of all tensors by their keys."""
+    found: dict[str, Storage] = {}
+
+    def note(storage: Storage) -> np.ndarray:
+        if found.setdefault(storage.key, storage) != storage:
+            raise Refused(f"the storage {storage.key!r} is described in two ways")
+        return np.empty(0)
+
+    _Filling(note, None).filled(described)
+    return found
+
+
+class _Filling:
+    """Plain containers with arrays in the place of tensors; each container once, however often it is referred to."""
+
+    def __init__(self, values: Storages, most_bytes: int | None):
+        self.values, self.left = values, most_bytes
+        self.done: dict[int, Any] = {}
+
+    def filled(self, value: Any, depth: int = 0) -> Any:
+        if depth > DEEPEST:
+            raise Refused(f"containers are nested deeper than {DEEPEST}")
+        if plain(value):
+            return value
+        if id(value) not in self.done:
+            self.done[id(value)] = self._made(value, depth)
+        return self.done[id(value)]
+
+    def _made(self, value: Any, depth: int) -> Any:
+        if isinstance(value, Tensor):
+            return self._array(value)
+        if isinstance(value, dict):
+            return {key: self.filled(item, depth + 1) for key, item in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(self.filled(item, depth + 1) for item in value)
+        raise Refused(f"it holds a {type(value).__name__}")
+
+    def _array(self, tensor: Tensor) -> np.ndarray:
+        values = self.values(tensor.storage)
+        if self.left is None:
+            return values
+        self.left -= math.prod(tensor.shape) * values.itemsize
+        if self.left < 0:
+            raise Refused(f"its tensors are together more than {MOST_TIMES} times as large as the file")
         found = _strided(values, tensor)
         return found.astype(np.float32) if found.dtype == ml_dtypes.bfloat16 else found
 
-    return _filled(described, array, 0)
 
-
-def _strided(values: np.ndarray, tensor: _Tensor) -> np.ndarray:
+def _strided(values: np.ndarray, tensor: Tensor) -> np.ndarray:
     """The tensor's values of a storage, as an array of their own."""
     if not tensor.shape:
         if not 0 <= tensor.offset < len(values):
-            raise _Refused("a tensor begins beyond its storage")
+            raise Refused("a tensor begins beyond its storage")
         return values[tensor.offset].copy()
     if math.prod(tensor.shape) == 0:
         return np.zeros(tensor.shape, values.dtype)
     last = tensor.offset + sum((side - 1) * stride for side, stride in zip(tensor.shape, tensor.strides, strict=True))
     if last >= len(values) or math.prod(tensor.shape) > len(values):
-        raise _Refused(f"a tensor of shape {tensor.shape} is larger than its storage")
+        raise Refused(f"a tensor of shape {tensor.shape} is larger than its storage")
     strides = [stride * values.itemsize for stride in tensor.strides]
     return np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, strides, writeable=False).copy()
-
-
-def _filled(value: Any, array: Callable[[_Tensor], np.ndarray], depth: int) -> Any:
-    """Plain containers with arrays in the place of tensors."""
-    if depth > DEEPEST:
-        raise _Refused(f"containers are nested deeper than {DEEPEST}")
-    if isinstance(value, _Tensor):
-        return array(value)
-    if isinstance(value, dict):
-        return {_filled(key, array, depth + 1): _filled(item, array, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple | set) and not isinstance(value, _Storage | _StorageKind):
-        return type(value)(_filled(item, array, depth + 1) for item in value)
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
-        return value
-    raise _Refused(f"it holds a {type(value).__name__}")
-
-
-def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> _Tensor:
-    """In the place of torch._utils._rebuild_tensor_v2; `rest` says what gradients need."""
-    shape, strides = tuple(shape), tuple(strides)
-    numbers = (offset, *shape, *strides)
-    if not isinstance(storage, _Storage) or not all(type(number) is int and 0 <= number < 2**62 for number in numbers):
-        raise _Refused("a tensor is described by something else than a storage and numbers")
-    if len(shape) != len(strides) or len(shape) > MOST_DIMENSIONS:
-        raise _Refused(f"a tensor has {len(shape)} dimensions and {len(strides)} strides")
-    return _Tensor(storage, offset, shape, strides)
-
-
-def _rebuild_parameter(tensor: Any, *rest: Any) -> _Tensor:
-    """In the place of torch._utils._rebuild_parameter."""
-    if not isinstance(tensor, _Tensor):
-        raise _Refused("a parameter is no tensor")
-    return tensor
-
-
-def _ordered(*pairs: Any) -> dict:
-    """In the place of collections.OrderedDict: always empty, filled by later instructions."""
-    if any(pairs) and not all(isinstance(pair, list | tuple) for pair in pairs):
-        raise _Refused("an OrderedDict is made of something else than pairs")
-    return OrderedDict(*pairs)
-
-
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): _ordered,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
-    ("torch", "Size"): tuple,
-} | {("torch", name): _StorageKind(dtype) for name, dtype in DTYPES.items()}
-
-
-class _Reader(pickle.Unpickler):
-    """Knows the names in `_ALLOWED` and no others."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ALLOWED[module, name]
-        except (KeyError, TypeError):
-            raise _Refused(f"it asks for {module}.{name}") from None
-
-    def persistent_load(self, pid: Any) -> _Storage:
-        if not (isinstance(pid, tuple) and len(pid) == 5 and pid[0] == "storage"):
-            raise _Refused("it refers to something that is no storage")
-        _, kind, key, _, length = pid
-        known = isinstance(kind, _StorageKind) and isinstance(key, str) and key.isdecimal()
-        if not (known and type(length) is int and length >= 0):
-            raise _Refused("it refers to a storage in an unknown way")
-        return _Storage(kind.dtype, key, length)

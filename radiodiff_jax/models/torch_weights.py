@@ -49,6 +49,12 @@ SWIN_RULES: Rules = [
     (r"output", "mlp.3"),
 ]
 
+ENCODER_RULES: Rules = [  # torchvision's Swin transformer; the original's begins one stage later
+    *SWIN_RULES,
+    (r"^features\.(\d+)", lambda m: f"features.{int(m[1]) + 1}"),
+    (r"^first_coonv", "features.0"),
+]
+
 RELATION_RULES: Rules = [
     (r"relation/condition_convolution", "relation/input_conv1.0"),
     (r"relation/condition_norm", "relation/input_conv1.1"),
@@ -102,6 +108,7 @@ RULES = {
     "vae": AUTOENCODER_RULES,
     "discriminator": DISCRIMINATOR_RULES,
     "swin": SWIN_RULES,
+    "encoder": ENCODER_RULES,
     "unet": UNET_RULES,
 }
 LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "variance": "running_var"}

@@ -1,12 +1,14 @@
-"""The original's PyTorch checkpoints as run folders: which model a file holds, its architecture, its weights.
+"""PyTorch's checkpoints as run folders: which model a file holds, its architecture, its weights.
 
 The files are those of RadioDiff's trainers: {"step", "model": state dict, "ema": {"ema_model.NAME": tensor}, optimizers}. An
 autoencoder's state dict begins with `encoder.` and `decoder.`; that of the diffusion model has the U-Net below `model.` and its
-autoencoder below `first_stage_model.`, with the scale of latents as `scale_factor`.
+autoencoder below `first_stage_model.`, with the scale of latents as `scale_factor`. torchvision's Swin transformer (`features.`),
+trained on ImageNet, is what the original's condition encoder starts from.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +24,11 @@ from radiodiff_jax.config_files import build_config, to_tree, write_config
 from radiodiff_jax.errors import TableError, UserError
 from radiodiff_jax.files import write_json
 from radiodiff_jax.models.radiodiff import RadioDiffBackbone
+from radiodiff_jax.models.swin import SwinEncoder
 from radiodiff_jax.models.torch_weights import import_weights, torch_name
 from radiodiff_jax.settings import AutoencoderConfig, SwinConfig, VAEConfig
 from radiodiff_jax.training.digest import quick_digests
+from radiodiff_jax.training.encoder import write_encoder
 from radiodiff_jax.training.frozen import autoencoder_shapes
 from radiodiff_jax.training.run_folder import now
 from radiodiff_jax.training.stored import store, whole_folder
@@ -45,7 +49,7 @@ SHOWN = 40
 
 
 class Checkpoint(NamedTuple):
-    """What a file holds: "vae" or "generator", its tensors by the original's names, its step, and which weights these are."""
+    """What a file holds ("vae", "generator", "encoder"), its tensors by their names there, its step, which weights these are."""
 
     kind: str
     tensors: dict[str, np.ndarray]
@@ -72,9 +76,12 @@ def find_checkpoint(found: Any, where: str, weights: str = "auto") -> Checkpoint
         return Checkpoint("generator", tensors, step, chosen)
     if "encoder.conv_in.weight" in tensors:
         return Checkpoint("vae", tensors, step, chosen)
+    if "features.0.0.weight" in tensors and "features.1.0.attn.qkv.weight" in tensors:
+        return Checkpoint("encoder", {name: value for name, value in tensors.items() if name.startswith("features.")}, step, chosen)
     raise UserError(
         f"{where} is neither RadioDiff's autoencoder (encoder.conv_in.weight) nor its diffusion model (model.init_conv.0.weight "
-        f"and first_stage_model.*); it begins with {', '.join(list(tensors)[:3]) or 'nothing'}"
+        f"and first_stage_model.*), nor torchvision's Swin transformer (features.0.0.weight, features.1.0.attn.qkv.weight); it "
+        f"begins with {', '.join(list(tensors)[:3]) or 'nothing'}"
     )
 
 
@@ -97,19 +104,26 @@ def unet_config(tensors: Tensors, base: RadioDiffBackbone, where: str) -> tuple[
         width, swin = tensors["init_conv.0.weight"].shape[0], "init_conv_mask."
         levels = _count(tensors, "downs.{}.0.block1.proj.weight")
         multipliers = tuple(tensors[f"downs.{level}.3.weight"].shape[0] // width for level in range(levels))
-        depths, heads = [], []
-        for level in range(levels):
-            stage = f"{swin}features.{2 * level}."
-            depths.append(_count(tensors, stage + "{}.attn.qkv.weight"))
-            heads.append(tensors[f"{stage}0.attn.relative_position_bias_table"].shape[1])
-        embedding = tensors[f"{swin}first_coonv.0.weight"].shape[0]
+        stages = [f"{swin}features.{2 * level}." for level in range(levels)]
+        encoder = swin_config(tensors, base.swin, f"{swin}first_coonv.0.weight", stages)
         _, rows, columns, _ = tensors["decouple1.2.complex_weight"].shape
-        encoder = replace(base.swin, embedding_channels=embedding, depths=tuple(depths), heads=tuple(heads))
         factor = 2 ** (levels - 1)
         found = replace(base, base_channels=width, channel_multipliers=multipliers, swin=encoder)
         return found, (factor * rows, factor * 2 * (columns - 1))
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise UserError(f"{where} does not have the layers of RadioDiff's U-Net ({error} is missing)") from None
+
+
+def swin_config(tensors: Tensors, base: SwinConfig, embedding: str, stages: Sequence[str]) -> SwinConfig:
+    """The architecture that the shapes say; `embedding` is the kernel over patches, `stages` how names of blocks begin.
+
+    Raises KeyError, IndexError or ValueError where they say none.
+    """
+    depths = tuple(_count(tensors, stage + "{}.attn.qkv.weight") for stage in stages)
+    tables = [tensors[f"{stage}0.attn.relative_position_bias_table"].shape for stage in stages]
+    window = (math.isqrt(tables[0][0]) + 1) // 2  # a table has (2 window - 1)^2 rows
+    return replace(base, embedding_channels=tensors[embedding].shape[0], depths=depths, window=window,
+                   heads=tuple(heads for _, heads in tables))  # fmt: skip
 
 
 def configure(
@@ -190,6 +204,28 @@ def write_imported(
     return config
 
 
+def write_imported_encoder(run: Path, checkpoint: Checkpoint, where: str) -> SwinConfig:
+    """Write a folder in which a training starts from this encoder (see `encoder.py`), whole or not at all; returns its settings.
+
+    Raises UserError where the tensors are not those of a Swin transformer, or where `run` is there already.
+    """
+    tensors = checkpoint.tensors
+    stages = [f"features.{2 * stage + 1}." for stage in range(_count(tensors, "features.{}.norm.weight", 2, 2) + 1)]
+    try:
+        found = swin_config(tensors, SwinConfig(), "features.0.0.weight", stages)
+        channels = tensors["features.0.0.weight"].shape[1]
+    except (KeyError, IndexError, ValueError) as error:
+        raise UserError(f"{where} does not have the layers of torchvision's Swin transformer ({error} is missing)") from None
+    levels = [1] * len(stages)
+    backbone = {"name": "radiodiff", "channel_multipliers": levels, "relation_windows": levels, "swin": asdict(found)}
+    config = build_config("generator", {"backbone": backbone}, f"what the shapes in {where} say").backbone.swin
+    image = jax.ShapeDtypeStruct((1, *(4 * config.window,) * 2, channels), np.float32)
+    shapes = jax.eval_shape(SwinEncoder(config).init, jax.random.key(0), image)
+    params = fill("encoder", shapes, tensors, where)["params"]
+    write_encoder(run, params, where)
+    return config
+
+
 def _save_checkpoint(folder: Path, step: int, state: Tree) -> None:
     """A checkpoint as `checkpoints` reads it for inference; without an optimizer no training goes on from it."""
     meta = {"step": step, "data": {}, "rmse": None, "digests": quick_digests(state)}
@@ -208,9 +244,9 @@ def _state(found: Any, prefix: str) -> dict[str, np.ndarray]:
     }
 
 
-def _count(tensors: Tensors, pattern: str) -> int:
+def _count(tensors: Tensors, pattern: str, first: int = 0, step: int = 1) -> int:
     number = 0
-    while pattern.format(number) in tensors:
+    while pattern.format(first + step * number) in tensors:
         number += 1
     return number
 

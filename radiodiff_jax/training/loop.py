@@ -174,7 +174,7 @@ def replay(run: Path, updates: int | None = None) -> Iterator[Replay]:
         folder.mkdir()
         for part in COPIED:
             shutil.copyfile(run / part, folder / part)
-        for part in ("autoencoder", "base", "start"):
+        for part in ("autoencoder", "base", "start", "encoder"):
             if (run / part).is_dir():
                 shutil.copytree(run / part, folder / part)
         shutil.copytree(run / "checkpoints" / str(start), folder / "checkpoints" / str(start))

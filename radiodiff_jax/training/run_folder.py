@@ -13,6 +13,7 @@
     autoencoder/     the autoencoder of a latent space
     base/            the regression that a residual flow starts from
     start/           the weights that the training was started from, with --from
+    encoder/         imported weights of the condition encoder that it was started from
     latents/         the training set, encoded, with data.latents=cached
 """
 
@@ -103,7 +104,7 @@ def _git(*arguments: str) -> str | None:
 
 PARTS = (
     "config.yaml", "run.json", "metrics.jsonl", "events.jsonl", "checkpoints", "samples", "evaluation", "autoencoder", "base",
-    "start", "latents", "cities", "profile", "tensorboard", "lock.json",
+    "start", "encoder", "latents", "cities", "profile", "tensorboard", "lock.json",
 )  # fmt: skip
 RESUMABLE_SETTINGS = (
     "training.log_every", "training.validate_every", "training.checkpoint_every", "training.sample_every",

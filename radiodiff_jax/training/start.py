@@ -30,6 +30,7 @@ from radiodiff_jax.training.trained import trained_names
 Tree = Any
 FOLDER = "start"
 SHOWN = 12  # rows of the table of what does not fit
+LEAVE_OUT = "leave the settings of the network out, or train from nothing, without --from"
 
 
 class StartRecord(TypedDict):
@@ -71,8 +72,8 @@ def check_meaning(config: GeneratorConfig, source: GeneratorConfig, name: str) -
         )
 
 
-def check_fit(variables: Tree, shapes: Tree, name: str) -> None:
-    """Raise UserError, one sentence and a table, unless every parameter is there, and no other, in its shape."""
+def check_fit(variables: Tree, shapes: Tree, name: str, cure: str = LEAVE_OUT) -> None:
+    """Raise UserError, one sentence and a table, unless every parameter is there, and no other, in its shape; `cure` helps."""
     found, wanted = leaves_by_path(variables), leaves_by_path(shapes)
     rows = [
         (path, _shape(wanted.get(path)), _shape(found.get(path)))
@@ -83,8 +84,7 @@ def check_fit(variables: Tree, shapes: Tree, name: str) -> None:
         shown = [("parameter", "these settings", name), *rows[:SHOWN]]
         more = f"\n... and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
         raise TableError(
-            f"the weights of {name} do not fit the network of these settings in {len(rows)} of {len(wanted)} parameters; "
-            f"leave the settings of the network out, or train from nothing, without --from\n"
+            f"the weights of {name} do not fit the network of these settings in {len(rows)} of {len(wanted)} parameters; {cure}\n"
             f"{tabulate(shown, tablefmt='plain', disable_numparse=True)}{more}"
         )
 

@@ -74,6 +74,11 @@ def save(folder: Path, tree: Tree) -> None:
     with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
         checkpointer.save(folder / "weights", jax.tree.map(np.asarray, tree))
         checkpointer.wait_until_finished()
+    write_digests(folder)
+
+
+def write_digests(folder: Path) -> None:
+    """Write FOLDER/digests.json of all files that are there."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     told = {path.relative_to(folder).as_posix(): digest for path, digest in file_digests(paths).items()}
     write_json(folder / DIGESTS, {"files": told})

@@ -1,5 +1,6 @@
 """One training update of a generator, from a batch as it lies on disk to the next state, in the order in which it happens."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -17,12 +18,12 @@ from radiodiff_jax.training.trained import divide, trained_names, unite
 from radiodiff_jax.units import grey_to_gain
 
 
-def make_update(generator: Composition, start: Tree | None = None) -> Task:
+def make_update(generator: Composition, first: Callable[[PRNGKeyArray], Tree] | None = None) -> Task:
     """The training of a generator: features, encode, corrupt, loss, gradient, clip, optimizer, average, guard.
 
     `frozen` is that of `composition`. With `data.latents` cached, batches hold "moments" (and "estimate" where training
-    starts from one) in the place of "gain". `start` are variables in the place of random first ones. Raises UserError for
-    `optimizer.train_only` that names no parameter.
+    starts from one) in the place of "gain". `first` gives the first variables in the place of the network's random ones. Raises
+    UserError for `optimizer.train_only` that names no parameter.
     """
     config, space, objective, network = generator.config, generator.space, generator.objective, generator.network
     clip_and_step = optimizer(config.optimizer, config.training.steps)
@@ -31,7 +32,7 @@ def make_update(generator: Composition, start: Tree | None = None) -> Task:
     trained = trained_names(leaves_by_path(shapes), config.optimizer.train_only)
 
     def initialise(key: PRNGKeyArray) -> State:
-        variables = generator.first_variables(key) if start is None else start
+        variables = (first or generator.first_variables)(key)
         online = {name: variables.get(name, {}) for name in ("params", "batch_stats")}
         state = {
             "step": jnp.zeros((), jnp.int32),

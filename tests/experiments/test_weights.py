@@ -1,12 +1,15 @@
 """Weights that come from the original and go there: golden weights give golden outputs, and nothing is lost on the way."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from jax import export
 from safetensors.numpy import load_file
 
 from experiments import weights
@@ -14,7 +17,7 @@ from experiments.training import CONFIGS
 from radiodiff_jax.composition import compose
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.inference.exported import LOADER, original_tensors, predictor_program
+from radiodiff_jax.inference.exported import loader, original_tensors, predictor_program
 from radiodiff_jax.inference.generator import Generator
 from radiodiff_jax.inference.loading import load_model, load_run
 from radiodiff_jax.inference.model_file import write_model_file
@@ -176,24 +179,61 @@ def test_a_model_that_the_original_does_not_have_is_told(tmp_path):
 SMALL = ["image_size=[32,32]", "backbone.widths=[8,16]", "features=[buildings,free_space]", "estimate=none"]
 
 
-def test_a_compiled_predictor_needs_nothing_of_this_package_and_says_what_the_model_says(tmp_path):
+WITH_JAX = ("jax", "jaxlib", "numpy", "scipy", "ml_dtypes", "opt_einsum")
+"""What `pip install jax` brings."""
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory):
+    """(folder with predictor.bin, predictor.py and buildings.npy, the model that they are)."""
+    folder = tmp_path_factory.mktemp("predictor")
     composition = compose(load_config("generator", "pixel-tiny", SMALL, CONFIGS))
     model = Generator(composition, composition.first_variables(jax.random.key(0)), {}, "small")
-    write_model_file(tmp_path / "small.safetensors", composition, model.variables, {}, {}, "MIT", precision="float32")
-    words = ["--model", str(tmp_path / "small.safetensors"), "--out", str(tmp_path / "predictor.bin"), "--platforms", "cpu"]
+    write_model_file(folder / "small.safetensors", composition, model.variables, {}, {}, "MIT", precision="float32")
+    words = ["--model", str(folder / "small.safetensors"), "--out", str(folder / "predictor.bin"), "--platforms", "cpu"]
     assert weights.main(["program", *words]) == 0
-
     buildings = np.zeros((32, 32), bool)
     buildings[4:12, 10:30] = True
-    np.save(tmp_path / "buildings.npy", buildings)
-    alone = (
-        "import sys, runpy; sys.modules.update(dict.fromkeys(('radiodiff_jax', 'flax', 'optax', 'orbax'), None)); "
-        "sys.argv = ['predictor.py', 'buildings.npy', '20,5', 'gain.npy']; runpy.run_path('predictor.py', run_name='__main__')"
-    )
-    done = subprocess.run([sys.executable, "-c", alone], cwd=tmp_path, capture_output=True, text=True)
+    np.save(folder / "buildings.npy", buildings)
+    return folder, model
+
+
+def run_alone(folder, *words):
+    """Run Python with jax and what it needs as the only packages there are."""
+    packages = folder / "packages"
+    packages.mkdir(exist_ok=True)
+    for path in Path(jax.__file__).parents[1].iterdir():
+        if path.name.removesuffix(".libs") in WITH_JAX and not (packages / path.name).exists():
+            (packages / path.name).symlink_to(path)
+    start = f"import runpy, sys; sys.path.append({str(packages)!r}); del sys.argv[0]; runpy.run_path(sys.argv[0], None, '__main__')"
+    return subprocess.run([sys.executable, "-IS", "-c", start, *words], cwd=folder, capture_output=True, text=True)
+
+
+def test_a_compiled_predictor_needs_jax_alone_and_says_what_the_model_says(predictor):
+    folder, model = predictor
+    done = run_alone(folder, "predictor.py", "buildings.npy", "20,5", "gain.npy")
     assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(np.load(tmp_path / "gain.npy"), model.predict(buildings, (20, 5)).gain, atol=1e-6)
-    assert len((tmp_path / "predictor.py").read_text().splitlines()) <= 24
+    found = np.load(folder / "gain.npy")
+    np.testing.assert_allclose(found, model.predict(np.load(folder / "buildings.npy"), (20, 5)).gain, atol=1e-6)
+    assert found.std() > 0.01
+    (folder / "other.py").write_text("import flatbuffers")
+    blocked = run_alone(folder, "other.py")
+    assert "No module named 'flatbuffers'" in blocked.stderr
+
+
+def test_a_predictor_says_what_it_cannot_run(predictor):
+    """Another calling convention than jax knows, and a place outside."""
+    folder, _ = predictor
+    text = (folder / "predictor.py").read_text()
+    (folder / "later.py").write_text(re.sub(r"(CONVENTION = .*), \d+$", r"\1, 10000", text, flags=re.MULTILINE))
+    done = run_alone(folder, "later.py", "buildings.npy", "20,5", "later.npy")
+    assert done.returncode == 1 and done.stderr.startswith(f"error: jax {jax.__version__} cannot run ")
+    assert done.stderr.endswith(f"which jax {jax.__version__} made: its calling convention is 10000\n")
+    done = run_alone(folder, "predictor.py", "buildings.npy", "20,32", "later.npy")
+    assert done.returncode == 1 and done.stderr.startswith("error: masks (1, 32, 32) at [[20, 32]]: give (1, 32, 32)")
+    assert not (folder / "later.npy").exists()
+    trivial = export.export(jax.jit(lambda x: x))(jax.ShapeDtypeStruct((1, 8, 8), np.uint8))
+    compile(loader(trivial, 'a"""b\\'), "loader", "exec")  # a name is no program
 
 
 def test_odd_words_of_a_predictor_are_told(tmp_path):
@@ -208,7 +248,6 @@ def test_odd_words_of_a_predictor_are_told(tmp_path):
         weights.main(words)
     with pytest.raises(UserError, match="to be written twice"):
         weights.main([*words[:-1], str(tmp_path / "q.py")])
-    compile(LOADER.format(name='a"""b\\', batch=1, height=8, width=8), "loader", "exec")  # a name is no program
     assert not (tmp_path / "p.bin").exists() and not list(tmp_path.glob(".writing*"))
 
 

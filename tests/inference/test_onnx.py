@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from experiments import weights
 from experiments.training import CONFIGS
@@ -16,10 +17,12 @@ from radiodiff_jax.features import FEATURES, Scene
 from radiodiff_jax.inference.exported import draws_of_noise, onnx_model
 from radiodiff_jax.inference.generator import Generator
 from radiodiff_jax.inference.model_file import write_model_file
+from radiodiff_jax.models.layers import Convolution, UpsampleConvolution
+from radiodiff_jax.models.normalisation import GroupNorm
 from radiodiff_jax.models.radiodiff_blocks import FourierLayer
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed; it is in the extra dev")
-pytest.importorskip("onnx", reason="onnx is not installed; it is in the extra export")
+onnx = pytest.importorskip("onnx", reason="onnx is not installed; it is in the extra export")
 
 NAMES = ",".join(name for name in FEATURES if name != "observed")
 EVERYTHING = ["image_size=[32,32]", "backbone.widths=[8,16]", f"features=[{NAMES}]", "estimate=path"]
@@ -129,6 +132,43 @@ def run(function, **inputs):
 
     shapes = {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in inputs.items()}
     return onnxruntime.InferenceSession(onnx_bytes(function, shapes, "answer")).run(["answer"], inputs)[0]
+
+
+class Layers(nn.Module):
+    """Every layer that ONNX has itself, in forms that differ."""
+
+    @nn.compact
+    def __call__(self, x, modulation):
+        x = Convolution(8, 5, 1, 2, name="first")(x)
+        skip = Convolution(8, 1, use_bias=False, name="mixing")(x)
+        x = GroupNorm(4, 1e-5, swish=True, name="norm")(x, (modulation, 2 * modulation))
+        x = Convolution(8, 4, 2, ((1, 1), (0, 2)), standardise=True, name="down")(x)
+        x = UpsampleConvolution(8, name="up")(jnp.tanh(x))
+        x = jnp.concatenate([x * 2 + skip, 1 - x, skip.mean(1, keepdims=True) + x], -1)
+        return GroupNorm(3, 1e-3, name="last")(x).reshape(x.shape[0], -1, 6)
+
+
+def test_layers_that_onnx_has_itself_answer_what_jax_does():
+    rng = np.random.default_rng(5)
+    x, modulation = rng.normal(size=(2, 8, 12, 3)).astype(np.float32), rng.normal(size=(2, 8)).astype(np.float32)
+    variables = Layers().init(jax.random.key(0), x, modulation)
+    variables = jax.tree.map(lambda leaf: leaf + rng.normal(0, 0.3, leaf.shape).astype(np.float32), variables)
+
+    def layers(x, modulation):
+        return Layers().apply(variables, x, modulation)
+
+    from radiodiff_jax.inference.onnx_graph import as_onnx_layers, onnx_bytes
+
+    def as_primitives(x, modulation):
+        with as_onnx_layers():
+            return layers(x, modulation)
+
+    expected = layers(x, modulation)
+    for function in (layers, as_primitives):
+        np.testing.assert_allclose(run(function, x=x, modulation=modulation), expected, atol=2e-5)
+    shapes = {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in {"x": x, "modulation": modulation}.items()}
+    kinds = [node.op_type for node in onnx.load_from_string(onnx_bytes(as_primitives, shapes, "y")).graph.node]
+    assert kinds.count("Conv") == 7 and kinds.count("InstanceNormalization") == 2 and kinds.count("Transpose") == 4  # in, to the mean and back, out
 
 
 def test_loops_answer_what_jax_does():

@@ -8,7 +8,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.inference.onnx_graph.writer import Stretched, Value, Writer, element_type
+from radiodiff_jax.inference.onnx_graph.writer import Stretched, Turned, Value, Writer, element_type
 
 
 def untranslated(what: str) -> UserError:
@@ -25,7 +25,21 @@ def shape_of(value: Value, atom: Any) -> tuple[int, ...]:
 
 
 def _arithmetic(kind: str, writer: Writer, equation: JaxprEqn, *inputs: Value) -> Value:
-    return writer.add(kind, *unstretched(writer, equation, inputs))
+    inputs = unstretched(writer, equation, inputs)
+    order = next((value.order for value in inputs if isinstance(value, Turned)), None)
+    if order is None:
+        return writer.add(kind, *inputs)
+    before = [_against(writer, value, atom, order) for value, atom in zip(inputs, equation.invars, strict=True)]
+    return Turned(writer.add(kind, *before), order)
+
+
+def _against(writer: Writer, x: Value, atom: Any, order: list[int]) -> Value:
+    """x as it is before its axes are brought into `order`; numbers that stand for all stay as they are."""
+    x = x.value if isinstance(x, Stretched) and isinstance(x.value, np.ndarray) else x
+    rank = x.ndim if isinstance(x, np.ndarray) else len(atom.aval.shape)
+    if rank < len(order) and isinstance(x, np.ndarray):
+        x = x.reshape(*[1] * (len(order) - rank), *x.shape) if rank else x
+    return turned(writer, x, list(map(int, np.argsort(order)))) if rank else x
 
 
 def unstretched(writer: Writer, equation: JaxprEqn, inputs: tuple[Value, ...]) -> list[Value]:
@@ -114,6 +128,17 @@ def reshaped(writer: Writer, x: Value, shape: tuple[int, ...]) -> Value:
     return writer.add("Reshape", x, np.asarray(shape, np.int64), allowzero=1)
 
 
+def turned(writer: Writer, x: Value, order: list[int]) -> Value:
+    """x with its axes in this order, at once if it is known, else when somebody needs it so."""
+    if isinstance(x, Turned):
+        x, order = x.value, [x.order[axis] for axis in order]
+    if order == sorted(order):
+        return x
+    if isinstance(x, np.ndarray):
+        return np.ascontiguousarray(x.transpose(order))
+    return Turned(writer.named(x), order)
+
+
 def _reshape(writer: Writer, equation: JaxprEqn, x: Value) -> Value:
     return reshaped(writer, x, equation.outvars[0].aval.shape)
 
@@ -138,7 +163,7 @@ def _iota(writer: Writer, equation: JaxprEqn) -> Value:
 
 
 def _transpose(writer: Writer, equation: JaxprEqn, x: Value) -> Value:
-    return writer.add("Transpose", x, perm=list(map(int, equation.params["permutation"])))
+    return turned(writer, x, list(map(int, equation.params["permutation"])))
 
 
 def _slice(writer: Writer, equation: JaxprEqn, x: Value) -> Value:
@@ -159,7 +184,11 @@ def _reverse(writer: Writer, equation: JaxprEqn, x: Value) -> Value:
 
 
 def _concatenate(writer: Writer, equation: JaxprEqn, *inputs: Value) -> Value:
-    return writer.add("Concat", *inputs, axis=int(equation.params["dimension"]))
+    axis, order = int(equation.params["dimension"]), next((value.order for value in inputs if isinstance(value, Turned)), None)
+    if order is None:
+        return writer.add("Concat", *inputs, axis=axis)
+    back = list(map(int, np.argsort(order)))
+    return Turned(writer.add("Concat", *(turned(writer, value, back) for value in inputs), axis=order[axis]), order)
 
 
 def _stack(writer: Writer, equation: JaxprEqn, *inputs: Value) -> Value:
@@ -220,9 +249,11 @@ def _running(kind: str, writer: Writer, equation: JaxprEqn, x: Value) -> Value:
 
 def _chain(*kinds: str) -> Callable[..., Value]:
     def operation(writer: Writer, equation: JaxprEqn, x: Value) -> Value:
+        order = x.order if isinstance(x, Turned) else None
+        x = x.value if isinstance(x, Turned) else x
         for kind in kinds:
             x = writer.add(kind, x)
-        return x
+        return x if order is None else Turned(x, order)
 
     return operation
 

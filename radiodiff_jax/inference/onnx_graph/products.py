@@ -6,15 +6,8 @@ from collections.abc import Callable
 import numpy as np
 from jax.extend.core import JaxprEqn
 
-from radiodiff_jax.inference.onnx_graph.operations import reshaped, untranslated
-from radiodiff_jax.inference.onnx_graph.writer import Value, Writer, element_type
-
-
-def _turned(writer: Writer, x: Value, order: list[int]) -> Value:
-    """x with its axes in this order."""
-    if order == sorted(order):
-        return x
-    return np.ascontiguousarray(x.transpose(order)) if isinstance(x, np.ndarray) else writer.add("Transpose", x, perm=order)
+from radiodiff_jax.inference.onnx_graph.operations import reshaped, turned, untranslated
+from radiodiff_jax.inference.onnx_graph.writer import Turned, Value, Writer, element_type
 
 
 def _convolution(writer: Writer, equation: JaxprEqn, x: Value, kernel: Value) -> Value:
@@ -24,13 +17,13 @@ def _convolution(writer: Writer, equation: JaxprEqn, x: Value, kernel: Value) ->
     if params["batch_group_count"] != 1 or any(step != 1 for step in params["lhs_dilation"]):
         raise untranslated("a transposed convolution")
     (top, bottom), (left, right) = params["padding"]
-    image, kernel = _turned(writer, x, list(layout.lhs_spec)), _turned(writer, kernel, list(layout.rhs_spec))
+    image, kernel = turned(writer, x, list(layout.lhs_spec)), turned(writer, kernel, list(layout.rhs_spec))
     kernel = writer.weight(kernel, 0) if isinstance(kernel, np.ndarray) else kernel
     answer = writer.add(
         "Conv", image, kernel, pads=[top, left, bottom, right], strides=list(params["window_strides"]),
         dilations=list(params["rhs_dilation"]), group=params["feature_group_count"],
     )  # fmt: skip
-    return _turned(writer, answer, list(map(int, np.argsort(layout.out_spec))))
+    return Turned(answer, list(map(int, np.argsort(layout.out_spec))))
 
 
 def _product(writer: Writer, equation: JaxprEqn, left: Value, right: Value) -> Value:
@@ -47,8 +40,8 @@ def _product(writer: Writer, equation: JaxprEqn, left: Value, right: Value) -> V
     sizes = [[shape[axis] for axis in axes] for shape, axes in zip(shapes, free, strict=True)]
     together = [shapes[0][axis] for axis in batch]
     depth = math.prod(shapes[0][axis] for axis in summed)
-    left = reshaped(writer, _turned(writer, left, [*batch, *free[0], *summed]), (*together, math.prod(sizes[0]), depth))
-    right = reshaped(writer, _turned(writer, right, [*batched, *others, *free[1]]), (*together, depth, math.prod(sizes[1])))
+    left = reshaped(writer, turned(writer, left, [*batch, *free[0], *summed]), (*together, math.prod(sizes[0]), depth))
+    right = reshaped(writer, turned(writer, right, [*batched, *others, *free[1]]), (*together, depth, math.prod(sizes[1])))
     return reshaped(writer, writer.add("MatMul", left, right), (*together, *sizes[0], *sizes[1]))
 
 

@@ -10,6 +10,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from onnx import helper
 
 from radiodiff_jax.errors import UserError
+from radiodiff_jax.inference.onnx_graph.layers import LAYERS
 from radiodiff_jax.inference.onnx_graph.loops import LOOPS
 from radiodiff_jax.inference.onnx_graph.operations import OPERATIONS
 from radiodiff_jax.inference.onnx_graph.products import PRODUCTS
@@ -72,7 +73,7 @@ def _answers(writer: Writer, equation: JaxprEqn, inputs: list[Value]) -> list[Va
         return [spectral(writer, equation, inputs)]
     if name in LOOPS:
         return LOOPS[name](writer, translate, equation, inputs)
-    operation = OPERATIONS.get(name) or PRODUCTS.get(name)
+    operation = OPERATIONS.get(name) or PRODUCTS.get(name) or LAYERS.get(name)
     if operation is None:
         raise UserError(f"the model computes '{name}', which has no translation to ONNX; export it with `program` instead")
     answer = operation(writer, equation, *inputs)

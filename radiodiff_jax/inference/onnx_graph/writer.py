@@ -1,6 +1,6 @@
 """The ONNX graph while it is written: nodes, constants, and the finished model.
 
-A value is the name of what some node answers, a NumPy array that is known beforehand, or `Stretched`.
+A value is the name of what some node answers, a NumPy array that is known beforehand, `Stretched` or `Turned`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,14 @@ class Stretched(NamedTuple):
     shape: tuple[int, ...]
 
 
-Value = str | np.ndarray | Stretched
+class Turned(NamedTuple):
+    """A value with its axes in another order, which is not done until somebody needs it so."""
+
+    value: str
+    order: list[int]
+
+
+Value = str | np.ndarray | Stretched | Turned
 
 
 class Writer:
@@ -40,6 +47,7 @@ class Writer:
         self._constants: dict[tuple, tuple[str, np.ndarray]] = {}
         self._weights: dict[tuple, str] = {}
         self._before: list[onnx.NodeProto] = []  # what makes weights of their stored form
+        self._turned: dict[tuple, str] = {}
         self._count = 0
 
     def add(self, kind: str, *inputs: Value, outputs: int = 1, **attributes: Any) -> Any:
@@ -59,6 +67,11 @@ class Writer:
             return value
         if isinstance(value, Stretched):
             return self.add("Expand", value.value, np.asarray(value.shape, np.int64))
+        if isinstance(value, Turned):
+            turn = (value.value, *value.order)
+            if turn not in self._turned:
+                self._turned[turn] = self.add("Transpose", value.value, perm=value.order)
+            return self._turned[turn]
         key = (str(value.dtype), value.shape, value.tobytes())
         if key not in self._constants:
             self._constants[key] = (self.new_name(), value)
@@ -88,11 +101,11 @@ class Writer:
     @contextmanager
     def body(self) -> Iterator[list[onnx.NodeProto]]:
         """The nodes added meanwhile are those of a loop's body; names from outside are seen there."""
-        outside, self.nodes = self.nodes, []
+        outside, known, self.nodes = self.nodes, dict(self._turned), []
         try:
             yield self.nodes
         finally:
-            self.nodes = outside
+            self.nodes, self._turned = outside, known  # what is turned in a loop is not there outside
 
     def model(self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto], about: dict[str, str]) -> bytes:
         """The serialised model; `about` becomes its metadata. Raises onnx.checker.ValidationError for a faulty graph."""
