@@ -105,7 +105,7 @@ def one_result(
 ) -> dict[str, Any]:  # fmt: skip
     """Adapt to `number` maps of the layouts in `order`, in the folder `run`, and judge on the layouts of `part`."""
     from radiodiff_jax.inference.loading import load_generator
-    from radiodiff_jax.training.checkpoints import best_step, recorded_rmse, saved_steps
+    from radiodiff_jax.training.checkpoint_files import best_step, recorded_rmse, saved_steps
 
     if number == 0:
         return {"maps": judge(model, folder.root, data, part), "seen": 0, "updates": 0}

@@ -31,7 +31,7 @@ from radiodiff_jax.reporting.data_pages import read_numbers
 from radiodiff_jax.reporting.runs.logs import read_text_log
 from radiodiff_jax.reporting.runs.run import read_folder
 from radiodiff_jax.simulation.folder import claim_with_record
-from radiodiff_jax.training.checkpoints import recorded_rmse, saved_steps
+from radiodiff_jax.training.checkpoint_files import recorded_rmse, saved_steps
 from radiodiff_jax.training.frozen import describe
 from radiodiff_jax.training.run_folder import check_data, check_folder
 from radiodiff_jax.training.run_lock import run_lock

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from radiodiff_jax.training.checkpoints import saved_steps
+from radiodiff_jax.training.checkpoint_files import saved_steps
 from radiodiff_jax.training.run_folder import read_json_lines
 from tests.golden_files import ROOT
 

@@ -11,7 +11,7 @@ from radiodiff_jax.reading import is_there
 from radiodiff_jax.settings import VAEConfig
 from radiodiff_jax.training.digest import digest
 
-LATEST = "latest"  # as in training.checkpoints, which is loaded for runs only: Orbax and Grain take half a second
+LATEST = "latest"  # as in training.checkpoint_files, which is loaded for runs only: Orbax and Grain take half a second
 
 
 def load_run(run: Path, checkpoint: str | int = LATEST) -> Generator | Reconstructor:

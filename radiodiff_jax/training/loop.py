@@ -17,7 +17,8 @@ import grain
 from radiodiff_jax.config import Config
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.settings import TrainingConfig
-from radiodiff_jax.training.checkpoints import Checkpoints, Restored, read_meta, saved_steps
+from radiodiff_jax.training.checkpoint_files import read_meta, saved_steps
+from radiodiff_jax.training.checkpoints import Checkpoints, Restored
 from radiodiff_jax.training.compiled import compile_task
 from radiodiff_jax.training.devices import barrier, check_batch_size, device_mesh, is_main_process, replicate
 from radiodiff_jax.training.flat import host_shapes

@@ -16,7 +16,7 @@ from radiodiff_jax.data.sources import open_source
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.loading import load_generator
 from radiodiff_jax.simulation import write_simulated_folder
-from radiodiff_jax.training.checkpoints import load_for_inference, saved_steps
+from radiodiff_jax.training.checkpoint_files import load_for_inference, saved_steps
 from radiodiff_jax.training.digest import digest, leaves_by_path
 from radiodiff_jax.training.progress import TIMED
 from radiodiff_jax.training.session import Session

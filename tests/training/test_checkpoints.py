@@ -10,7 +10,8 @@ import orbax.checkpoint as ocp
 import pytest
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.training.checkpoints import Checkpoints, load_for_inference, save_error, saved_steps
+from radiodiff_jax.training.checkpoint_files import load_for_inference, saved_steps
+from radiodiff_jax.training.checkpoints import Checkpoints, save_error
 from radiodiff_jax.training.compiled import compile_task
 from radiodiff_jax.training.devices import device_mesh
 from radiodiff_jax.training.digest import digest

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.training.checkpoints import Checkpoints, load_for_inference, saved_steps
+from radiodiff_jax.training.checkpoint_files import load_for_inference, saved_steps
+from radiodiff_jax.training.checkpoints import Checkpoints
 from radiodiff_jax.training.compiled import MeasuredStep, compile_task
 from radiodiff_jax.training.devices import check_batch_size, device_mesh, put_batch, replicate
 from radiodiff_jax.training.digest import parameters_digest

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.coverage.gains import ExactGains, GainSource, ModelGains
-from radiodiff_jax.inference.loading import load_generator
-from radiodiff_jax.training.checkpoints import LATEST
+from radiodiff_jax.inference.loading import LATEST, load_generator
 from radiodiff_jax.training.digest import digest
 
 
