@@ -7,6 +7,7 @@ from typing import Any
 from experiments.command import a_path, add_checkpoint, command_help, run_command, text_table, whole_number
 from experiments.dataset import image_size
 from experiments.training import CONFIGS
+from radiodiff_jax.errors import UserError
 from radiodiff_jax.limits import BATCH, STEPS
 
 SAFETENSORS = ".safetensors"
@@ -28,6 +29,8 @@ def import_checkpoint(arguments: argparse.Namespace) -> int:
     output_folder(arguments.run)
     checkpoint = find_checkpoint(read_tensors(file), str(file), arguments.weights)
     if checkpoint.kind == "encoder":
+        if arguments.settings:
+            raise UserError(f"{file} is an encoder, which has no other settings than its shapes say; leave settings out", 2)
         found = write_imported_encoder(arguments.run, checkpoint, str(file))
         print(f"{arguments.run}: Swin transformer from {file}, {found.embedding_channels} channels, depths {list(found.depths)}")
         print(f"next: python -m experiments.ldm --config {arguments.config} --data DIR --vae RUN --run {arguments.run}")
@@ -158,11 +161,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
     example = f"{command} import model-50.pt --run runs/original"
     reads = commands.add_parser("import", help="make a run folder of RadioDiff's checkpoint", **command_help(
-        "Make a run folder of a checkpoint of RadioDiff (PyTorch), of its autoencoder or of its diffusion model. The "
-        "architecture is read off the shapes; nothing in the file can run code.", example))  # fmt: skip
-    reads.add_argument("file", type=a_path, metavar="FILE", help="model-*.pt as RadioDiff's trainers write, or .safetensors")
+        "Make a run folder of a checkpoint of RadioDiff (PyTorch), of its autoencoder or of its diffusion model; or, of "
+        "torchvision's Swin transformer (swin_b), one in which a training starts from that encoder. The architecture is read off "
+        "the shapes; nothing in the file can run code.", example))  # fmt: skip
+    reads.add_argument("file", type=a_path, metavar="FILE", help="model-*.pt as RadioDiff's trainers write, torchvision's "
+                       "swin_b-*.pth, or .safetensors")  # fmt: skip
     reads.add_argument("--run", type=a_path, required=True, metavar="RUN", help="new run folder, for ldm --vae, predict, evaluate, "
-                       "train --from")  # fmt: skip
+                       "train --from; of swin_b, for --run of ldm")  # fmt: skip
     reads.add_argument("--weights", choices=("auto", "ema", "model"), default="auto",
                        help="averaged weights or the last ones (default: averaged where there are any)")  # fmt: skip
     reads.add_argument("--config", default="paper", metavar="NAME|FILE", help="settings that shapes do not say (default: paper)")

@@ -4,7 +4,7 @@ import { Scene, SIDE } from "./scene.js";
 
 const MARKS = 512; // pixels of the canvas of marks, so that lines are fine
 const NAME = "dpm-regression";
-const PATIENCE_MS = 2000; // for the service worker; a browser that refuses it may never say so
+const PATIENCE_MS = 500; // for the service worker, which some browsers never answer for; a map on one thread takes not much longer
 const find = (name) => document.querySelector(`#try-it [data-part="${name}"]`);
 const [map, marks, scale] = ["map", "marks", "scale"].map((name) => find(name));
 const scene = new Scene();
