@@ -152,7 +152,11 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
             return "-"
         return f"{value:.4f}" if isinstance(value, float) else str(value)
 
-    sides = ["left" if all(isinstance(row[column], str) for row in rows) else "right" for column in range(len(head))]
+    def is_number(text: str) -> bool:
+        return re.fullmatch(r"-|[-+]?[\d,]*\.?\d+", text) is not None
+
+    columns = range(len(head))
+    sides = ["right" if all(is_number(cell(row[column])) for row in rows) else "left" for column in columns]
     # The head as a line of its own, since tabulate widens every column that has a head by two.
     lines = [head, *([cell(value) for value in row] for row in rows)]
     return tabulate(lines, tablefmt="plain", colalign=sides, disable_numparse=True)
