@@ -144,6 +144,9 @@ def add_model(parser: argparse.ArgumentParser, default: str | None = None) -> No
     add_checkpoint(parser)
 
 
+NUMBER = re.compile(r"-|[-+]?[\d,]*\.?\d+")  # or none, as a table's cell
+
+
 def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Rows under their head: text to the left, numbers to the right with 4 decimals, '-' for None."""
 
@@ -152,7 +155,11 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
             return "-"
         return f"{value:.4f}" if isinstance(value, float) else str(value)
 
-    sides = ["left" if all(isinstance(row[column], str) for row in rows) else "right" for column in range(len(head))]
+    def is_words(column: int) -> bool:
+        texts = [row[column] for row in rows]
+        return all(isinstance(text, str) for text in texts) and not all(map(NUMBER.fullmatch, texts))
+
+    sides = ["left" if is_words(column) else "right" for column in range(len(head))]
     # The head as a line of its own, since tabulate widens every column that has a head by two.
     lines = [head, *([cell(value) for value in row] for row in rows)]
     return tabulate(lines, tablefmt="plain", colalign=sides, disable_numparse=True)

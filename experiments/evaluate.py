@@ -9,6 +9,7 @@ from experiments.command import a_path, add_model, command_help, run_command, te
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.limits import BATCH, SAMPLES, SIDE, STEPS, check_batch
 from radiodiff_jax.radiomapseer import SIMULATIONS
+from radiodiff_jax.units import DB_PER_GAIN
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,8 +28,8 @@ def main(argv: list[str] | None = None) -> int:
         print(results_table(result["results"]))
         steps = f", {result['steps']} step{'s' if result['steps'] > 1 else ''}" if result["steps"] else ""
         known = f", {result['observed_pixels']} measured pixels a map" if "observed_pixels" in result else ""
-        print(f"{result['radio_maps']} radio maps of {result['layouts']} layouts, {arguments.split} split of "
-              f"{arguments.data}{steps}{known}")  # fmt: skip
+        chosen = "all" if arguments.split == "all" else f"{arguments.split} split"
+        print(f"{result['radio_maps']} radio maps of {result['layouts']} layouts, {chosen} of {arguments.data}{steps}{known}")
         print_spread(result)
         print(f"every figure, both protocols, 90 % intervals over layouts: {path}")
     return 0
@@ -168,12 +169,13 @@ TABLE = {
 
 
 def results_table(results: dict[str, Any]) -> str:
-    """Mean figures over maps, one row a predictor."""
-    rows = [
-        [name, *(one["figures"][key]["mean"] for key in TABLE.values()), f"{one['ms_per_map']:.1f}"]
-        for name, one in results.items()
-    ]
-    return text_table(["mean over maps", *TABLE, "ms a map"], rows)
+    """Mean figures over maps, one row a predictor; the first column is the second in dB."""
+    rows = []
+    for name, one in results.items():
+        means = [one["figures"][key]["mean"] for key in TABLE.values()]
+        decibels = "-" if means[0] is None else f"{DB_PER_GAIN * means[0]:.2f}"
+        rows.append([name, decibels, *means, f"{one['ms_per_map']:.1f}"])
+    return text_table(["mean over maps", "RMSE (dB)", *TABLE, "ms a map"], rows)
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

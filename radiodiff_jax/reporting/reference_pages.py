@@ -10,6 +10,7 @@ import html
 import inspect
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,7 +63,14 @@ def module_file(name: str, root: Path) -> Path:
 
 def module_text(name: str, root: Path) -> str:
     """The Markdown of one module; nothing for one that has neither a docstring nor public names."""
-    tree = ast.parse(module_file(name, root).read_text())
+    path = module_file(name, root)
+    return text_of_file(name, path, path.stat().st_mtime_ns)
+
+
+@cache  # pages and the search both ask
+def text_of_file(name: str, path: Path, changed: int) -> str:
+    """As `module_text`, of the module in a file that was changed then."""
+    tree = ast.parse(path.read_text())
     found = list(public(tree.body, name, 1))
     about = ast.get_docstring(tree)
     if not found and not about:

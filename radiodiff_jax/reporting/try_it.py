@@ -11,6 +11,7 @@ from radiodiff_jax.files import write_whole
 from radiodiff_jax.images import write_mask
 
 MODEL = "dpm-regression"
+WEIGHTS = Path(__file__).parents[1] / "pretrained" / f"{MODEL}.safetensors"
 SIZE = (256, 256)
 CITIES = {"curved-streets": 902, "rows": 900, "mixed": 908, "courtyard": 901, "houses": 904, "large-buildings": 903}
 """Name of a file -> seed of `simulation.cities.generator.city`."""
@@ -21,19 +22,19 @@ def write_try_it(site: Path) -> None:
 
     Without the package onnx there is no model, and the page says so.
     """
-    from radiodiff_jax.inference.model_file import shipped_path
-    from radiodiff_jax.simulation.cities.generator import city
-
     folder = site / "try"
     if not (folder / "index.md").is_file():
         return
     (folder / "cities").mkdir(exist_ok=True)
-    for name, seed in CITIES.items():
-        path = folder / "cities" / f"{name}.png"
-        if not path.is_file():
+    missing = {seed: path for name, seed in CITIES.items() if not (path := folder / "cities" / f"{name}.png").is_file()}
+    if missing:
+        # Here, as what follows: loading them takes as long as half a build.
+        from radiodiff_jax.simulation.cities.generator import city
+
+        for seed, path in missing.items():
             write_mask(path, city(seed, *SIZE).buildings)
     out = folder / f"{MODEL}.onnx"
-    if out.is_file() and out.stat().st_mtime >= _changed(shipped_path(MODEL)) or importlib.util.find_spec("onnx") is None:
+    if out.is_file() and out.stat().st_mtime >= _changed(WEIGHTS) or importlib.util.find_spec("onnx") is None:
         return
     from radiodiff_jax.inference.exported import onnx_model
     from radiodiff_jax.inference.loading import load_model

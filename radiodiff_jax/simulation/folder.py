@@ -186,7 +186,7 @@ def in_processes(workers: int) -> RunJobs:
 
 def _do_all(jobs: Sequence[Job], total: int, run_jobs: RunJobs, out: Path, progress: bool) -> None:
     """Do every job, which returns how many of the `total` gains it has written."""
-    with tqdm(total=total, unit=" map", disable=not progress, smoothing=0.1) as bar:
+    with tqdm(total=total, desc="simulating", unit=" map", disable=not progress, smoothing=0.1) as bar:
         run_jobs(jobs, out, bar)
 
 
