@@ -26,6 +26,7 @@ from radiodiff_jax.reporting.ablation_summary import (
     figure_by_seed,
     finished_runs,
     floor_of,
+    in_decibels,
     read_ablation,
     rows_of,
     verdict,
@@ -187,10 +188,9 @@ def errors(result: dict[str, Any], rows: list[Row], folder: Path) -> list[str]:
     lines = []
     for place, row in enumerate(rows, start=1):
         paired = row.paired
-        ends = f"{paired.interval[0]:+.4f} to {paired.interval[1]:+.4f}" if paired and paired.interval else "-"
         lines.append([str(place), plain(row.name), f"{DB_PER_GAIN * row.mean:.2f}", f"{row.mean:.4f}",
-                      "-" if row.deviation is None else f"{row.deviation:.4f}", f"{paired.mean:+.4f}" if paired else "-",
-                      ends, row.word])  # fmt: skip
+                      "-" if row.deviation is None else f"{DB_PER_GAIN * row.deviation:.3f}", *in_decibels(paired),
+                      row.word])  # fmt: skip
     lines += [["", f"*{plain(name)}*", f"{DB_PER_GAIN * error:.2f}", f"{error:.4f}", "-", "-", "-", "no training"]
               for name, error in baselines_of(result).items()]  # fmt: skip
     floor = floor_of(rows)
@@ -204,8 +204,8 @@ def errors(result: dict[str, Any], rows: list[Row], folder: Path) -> list[str]:
                  if compared > 4 else "")  # fmt: skip
     return [
         "Test split, raw protocol, all pixels: RMSE in dB and in units of gain (0.01 is 0.99 dB), mean over maps, then over seeds.",
-        table(["", "variant", "RMSE (dB)", "RMSE (gain)", "± over seeds", "difference", f"{100 * CONFIDENCE:.0f} % interval",
-               "is"], lines, 2),
+        table(["", "variant", "RMSE (dB)", "RMSE (gain)", "± over seeds (dB)", "difference (dB)",
+               f"{100 * CONFIDENCE:.0f} % interval (dB)", "is"], lines, 2),
         f"*±*: standard deviation over seeds. *Difference*: to {plain(result['reference'])}, seed by seed, so that what a seed "
         "does to both cancels; the interval is Student's over seeds. *Within noise*: it holds 0." + by_chance,
         figure("figures/errors", "RMSE on the test split by variant, with the standard deviation over seeds, beside the "

@@ -232,15 +232,23 @@ def seeds(row: Row) -> str:
     return f"{len(row.errors)} seed{'s' if len(row.errors) > 1 else ''}"
 
 
+def in_decibels(paired: Paired | None) -> tuple[str, str]:
+    """(a difference in dB, its interval); "-" for what is not known."""
+    if paired is None:
+        return "-", "-"
+    ends = [f"{DB_PER_GAIN * end:+.3f}" for end in paired.interval or ()]
+    return f"{DB_PER_GAIN * paired.mean:+.3f}", " to ".join(ends) or "-"
+
+
 def rank_lines(result: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     """Head and rows of a table for the terminal, the best variant first."""
     head = [
         "test split",
         "RMSE (dB)",
         "RMSE raw",
-        "+- over seeds",
-        "difference",
-        "90 % interval",
+        "+- over seeds (dB)",
+        "difference (dB)",
+        "90 % interval (dB)",
         "is",
         "ms a map",
         "train (s)",
@@ -248,11 +256,10 @@ def rank_lines(result: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
     ]
     rows = []
     for row in rows_of(result):
-        paired = row.paired
-        ends = f"{paired.interval[0]:+.4f} to {paired.interval[1]:+.4f}" if paired and paired.interval else "-"
+        spread = "-" if row.deviation is None else f"{DB_PER_GAIN * row.deviation:.3f}"
         rows.append([
-            row.name, f"{DB_PER_GAIN * row.mean:.2f}", row.mean, row.deviation, f"{paired.mean:+.4f}" if paired else "-", ends,
-            row.word, f"{row.ms_per_map:.1f}", f"{row.seconds:.0f}", f"{row.flops / 1e12:.3g}",
+            row.name, f"{DB_PER_GAIN * row.mean:.2f}", row.mean, spread, *in_decibels(row.paired), row.word,
+            f"{row.ms_per_map:.1f}", f"{row.seconds:.0f}", f"{row.flops / 1e12:.3g}",
         ])  # fmt: skip
     rows += [[name, f"{DB_PER_GAIN * error:.2f}", error, None, "-", "-", "no training", "-", "-", "-"]
              for name, error in baselines_of(result).items()]  # fmt: skip

@@ -83,8 +83,8 @@ def evaluation_page(json_path: Path, result: dict[str, Any], figures: FigureCach
              f"{code(evaluate_again(result))} makes them: error by distance and line of sight, best and worst maps.")
     ]  # fmt: skip
     parts = [
-        *introduction(result),
         note(kind, title, "\n".join(f"- {one}" for one in sentences)),
+        *introduction(result),
         *missing,
         "## Figures of merit",
         *figures_of_merit(result),
@@ -103,8 +103,9 @@ def evaluation_page(json_path: Path, result: dict[str, Any], figures: FigureCach
 
 def introduction(result: dict[str, Any]) -> list[str]:
     """What was evaluated, and the predictors in the tables."""
-    text = (f"{counted(result['radio_maps'], 'radio map')} of {counted(result['layouts'], 'city map')}, {plain(result['split'])} "
-            f"split of {code(result['data'])}. ")  # fmt: skip
+    split = "all" if result["split"] == "all" else f"{plain(result['split'])} split"
+    text = (f"{counted(result['radio_maps'], 'radio map')} of {counted(result['layouts'], 'city map')}, {split} of "
+            f"{code(result['data'])}. ")  # fmt: skip
     if has_steps(result):
         text += (f"The model took {counted(result['steps'], 'sampling step')}, which is "
                  f"{counted(result['network_evaluations'], 'evaluation')} of its network. ")  # fmt: skip

@@ -193,8 +193,14 @@ def summary_rows(run: Run) -> list[tuple[str, str]]:
                            "and saving)" if pace else ""),
         ("trained parameters", count(total) if (total := run.parameters) else ""),
         ("devices", plain(", ".join(map(str, devices))) if isinstance(devices, list) else ""),
-        ("made from", plain(f"{run.origin} {run.path}")),
+        ("made from", plain(f"{run.origin} {shown_path(run.path)}")),
     ]  # fmt: skip
+
+
+def shown_path(path: Path) -> Path:
+    """A path from the working folder on, where it is below: shorter, and of no interest to others is where that folder lies."""
+    here = Path.cwd().resolve()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def progress_section(run: Run, now: float) -> str:
