@@ -32,6 +32,7 @@ from radiodiff_jax.reporting.runs.logs import read_text_log
 from radiodiff_jax.reporting.runs.run import read_folder
 from radiodiff_jax.simulation.folder import claim_with_record
 from radiodiff_jax.training.checkpoint_files import recorded_rmse, saved_steps
+from radiodiff_jax.training.encoder import describe_encoder
 from radiodiff_jax.training.frozen import describe
 from radiodiff_jax.training.run_folder import check_data, check_folder
 from radiodiff_jax.training.run_lock import run_lock
@@ -48,6 +49,7 @@ JSON = {
     "autoencoder/latent.json": describe,
     "base/source.json": describe,
     "start/source.json": describe_start,
+    "encoder/source.json": describe_encoder,
     "latents.json": lambda folder: claim_latents(folder, FACTS),
     "simulation.json": lambda folder: claim_with_record(folder, "simulation.json", {"version": 1}),
     "state.json": read_state,

@@ -60,14 +60,15 @@ def read_encoder(run: Path, generator: Composition) -> Tree:
             "backbone radiodiff, or name another folder as --run"
         )
     path = stored_folder(run, FOLDER) / WEIGHTS
-    params = traverse_util.unflatten_dict(read_with(path, lambda: load_file(path), COPY), sep="/")
-    images, channels = (np.shape(tree["patch_embedding"]["kernel"])[2] for tree in (params, shapes[MODULE]))
-    if images != channels:
+    named = read_with(path, lambda: load_file(path), COPY)
+    images, channels = np.shape(named.get("patch_embedding/kernel"))[2:3], shapes[MODULE]["patch_embedding"]["kernel"].shape[2]
+    if images and images[0] != channels:
         raise UserError(
-            f"the encoder in {run} was trained on images of {images} channels, but features are {channels}; name {images} of them, "
-            "such as features=[buildings,transmitter,cars], as the original has"
+            f"the encoder in {run} was trained on images of {images[0]} channels, but features are {channels}; name {images[0]} of "
+            "them, such as features=[buildings,transmitter,cars], as the original has"
         )
-    check_fit(params, shapes[MODULE], str(run / FOLDER), "take a preset that has this encoder (paper has swin_b)")
+    check_fit(named, shapes[MODULE], str(run / FOLDER), "take a preset that has this encoder (paper has swin_b)")
+    params = traverse_util.unflatten_dict(named, sep="/")
     return jax.tree.map(lambda leaf, shape: leaf.astype(shape.dtype), params, shapes[MODULE])
 
 

@@ -88,8 +88,13 @@ def test_a_network_without_such_an_encoder_and_damage_are_told(run, tmp_path):
     content = bytearray(place.read_bytes())
     content[-1] ^= 1
     place.write_bytes(content)
+    generator = compose(micro("radiodiff", *LIKE_IT))
     with pytest.raises(UserError, match="weights.safetensors"):
-        read_encoder(tmp_path / "run", compose(micro("radiodiff", *LIKE_IT)))
+        read_encoder(tmp_path / "run", generator)
+    (place.parent / "digests.json").unlink()
+    save_file({"a": np.zeros(2, np.float32), "a/b": np.zeros(2, np.float32)}, place)
+    with pytest.raises(UserError, match="do not fit the network"):
+        read_encoder(tmp_path / "run", generator)
 
 
 def test_files_that_are_like_it_are_told(run, tmp_path):
