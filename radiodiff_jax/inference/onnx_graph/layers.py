@@ -15,8 +15,8 @@ from jax.core import ShapedArray
 from jax.extend.core import JaxprEqn, Primitive
 from jaxtyping import Array
 
-from radiodiff_jax.inference.onnx_graph.operations import reshaped, turned
-from radiodiff_jax.inference.onnx_graph.writer import Turned, Value, Writer
+from radiodiff_jax.inference.onnx_graph.operations import reshaped
+from radiodiff_jax.inference.onnx_graph.writer import Turned, Value, Writer, turned
 from radiodiff_jax.models.layers import Convolution, UpsampleConvolution, standardised, upsampling_phases
 from radiodiff_jax.models.normalisation import GroupNorm, modulated
 

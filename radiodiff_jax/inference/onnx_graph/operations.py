@@ -8,7 +8,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.inference.onnx_graph.writer import Stretched, Turned, Value, Writer, element_type
+from radiodiff_jax.inference.onnx_graph.writer import Stretched, Turned, Value, Writer, element_type, turned
 
 
 def untranslated(what: str) -> UserError:
@@ -126,17 +126,6 @@ def _same(writer: Writer, equation: JaxprEqn, *inputs: Value) -> list[Value]:
 def reshaped(writer: Writer, x: Value, shape: tuple[int, ...]) -> Value:
     """x in another shape."""
     return writer.add("Reshape", x, np.asarray(shape, np.int64), allowzero=1)
-
-
-def turned(writer: Writer, x: Value, order: list[int]) -> Value:
-    """x with its axes in this order, at once if it is known, else when somebody needs it so."""
-    if isinstance(x, Turned):
-        x, order = x.value, [x.order[axis] for axis in order]
-    if order == sorted(order):
-        return x
-    if isinstance(x, np.ndarray):
-        return np.ascontiguousarray(x.transpose(order))
-    return Turned(writer.named(x), order)
 
 
 def _reshape(writer: Writer, equation: JaxprEqn, x: Value) -> Value:

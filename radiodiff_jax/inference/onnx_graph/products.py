@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 from jax.extend.core import JaxprEqn
 
-from radiodiff_jax.inference.onnx_graph.operations import reshaped, turned, untranslated
-from radiodiff_jax.inference.onnx_graph.writer import Turned, Value, Writer, element_type
+from radiodiff_jax.inference.onnx_graph.operations import reshaped, untranslated
+from radiodiff_jax.inference.onnx_graph.writer import Turned, Value, Writer, element_type, turned
 
 
 def _convolution(writer: Writer, equation: JaxprEqn, x: Value, kernel: Value) -> Value:

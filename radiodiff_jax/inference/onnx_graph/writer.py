@@ -118,6 +118,17 @@ class Writer:
         return model.SerializeToString()
 
 
+def turned(writer: Writer, x: Value, order: list[int]) -> Value:
+    """x with its axes in this order, at once if it is known, else when somebody needs it so."""
+    if isinstance(x, Turned):
+        x, order = x.value, [x.order[axis] for axis in order]
+    if order == sorted(order):
+        return x
+    if isinstance(x, np.ndarray):
+        return np.ascontiguousarray(x.transpose(order))
+    return Turned(writer.named(x), order)
+
+
 def element_type(dtype: Any) -> int:
     """ONNX's number of a NumPy dtype."""
     return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
