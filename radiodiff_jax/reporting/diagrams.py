@@ -63,15 +63,17 @@ def on_env(env: Any, config: MkDocsConfig, files: Files) -> None:
     """Draw what is not drawn yet, and leave a mark on pages in the place of diagrams that are."""
     sources = Path(config.docs_dir)
     kept = sources / FOLDER
-    pages = [file.page for file in files.documentation_pages() if file.page is not None and SOURCE.search(file.page.content or "")]
+    written = [file.page for file in files.documentation_pages() if file.page is not None]
+    pages = [page for page in written if SOURCE.search(page.content or "")]
     wanted = {digest(source, sources): source for page in pages for source in flowcharts(page.content)}
     draw_missing(wanted, kept, sources)
     there = {name for name in wanted if (kept / f"{name}.svg").is_file()}
     for page in pages:
         page.content = marked(page.content, there, sources)
-    for path in kept.glob("*.svg"):
-        if path.stem not in wanted:
-            path.unlink(missing_ok=True)
+    if all(page.content is not None for page in written):  # not of a build with --dirty, which leaves pages out
+        for path in kept.glob("*.svg"):
+            if path.stem not in wanted:
+                path.unlink(missing_ok=True)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

@@ -19,11 +19,11 @@ def site(tmp_path):
     return tmp_path
 
 
-def build(site, *sources):
-    """The content of a page with some diagrams after the hook."""
+def build(site, *sources, others=()):
+    """The content of a page with some diagrams after the hook; `others` are pages beside it."""
     content = "".join(fence_mermaid_custom(source, "mermaid", "mermaid", {}, None) for source in sources)
     page = SimpleNamespace(content=content)
-    files = SimpleNamespace(documentation_pages=lambda: [SimpleNamespace(page=page)])
+    files = SimpleNamespace(documentation_pages=lambda: [SimpleNamespace(page=one) for one in (page, *others)])
     diagrams.on_env(None, SimpleNamespace(docs_dir=str(site)), files)
     return page.content, diagrams.on_post_page(page.content, None, SimpleNamespace(docs_dir=str(site)))
 
@@ -42,6 +42,9 @@ def test_a_diagram_is_drawn_once(site, monkeypatch):
     assert html.escape(SOURCE) not in content and '<template shadowrootmode="open">' in shown and "<svg>1</svg>" in shown
     assert build(site, SOURCE)[1].count("<svg>1</svg>") == 1 and len(asked) == 1
     assert build(site, SOURCE + "\n  b --> c")[1].count("<svg>2</svg>") == 1 and len(asked) == 2
+    build(site, SOURCE, others=[SimpleNamespace(content=None)])  # as with --dirty, where nothing may be taken for unused
+    assert len(list((site / diagrams.FOLDER).iterdir())) == 2
+    build(site, SOURCE)
     assert len(list((site / diagrams.FOLDER).iterdir())) == 1  # what no page has any more is gone
 
 
