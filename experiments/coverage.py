@@ -156,7 +156,7 @@ def print_result(coverage: "Coverage") -> None:
     print(f"from                {record['source']}; {record['frequency']['note']}")
     if record["share_beyond_windows"]:
         beyond = f"{100 * record['share_beyond_windows']:.1f} % of the area"
-        print(f"beyond its windows  {beyond} is the path estimate, a formula (beyond.tif)")
+        print(f"beyond its windows  {beyond} is {record['beyond_windows']} (beyond.tif)")
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

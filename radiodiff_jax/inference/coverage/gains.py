@@ -1,7 +1,7 @@
 """Path gain of every site over an area, by a model or by the simulator.
 
-Near a site stands what the model or the simulator says of a window around it. Beyond the window stands the path estimate, a
-formula, computed on cells of 3 or 4 m where the area is larger than 512 m; `Gains.known` tells the two apart.
+Near a site stands what the model or the simulator says of a window around it (`Gains.known`). Beyond it stands what the model
+says of cells of several metres, or else the path estimate, a formula; see `cells`.
 """
 
 import math
@@ -9,36 +9,25 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-import jax
 import numpy as np
-from jaxtyping import Bool, Float
-from scipy.ndimage import zoom
 
-from radiodiff_jax.features import Scene, path_gain
 from radiodiff_jax.images import Size
+from radiodiff_jax.inference.coverage.cells import Image, Mask, Place, cell_of, far_gain, on_cells, path_estimate
 from radiodiff_jax.inference.generator import MULTIPLE, Generator
 from radiodiff_jax.inference.scene import check_scene
-from radiodiff_jax.inference.windows import Window, blend, windows
-from radiodiff_jax.paths import Rays
+from radiodiff_jax.inference.windows import Window, blend, weights, windows
 from radiodiff_jax.units import db_to_gain
-
-Mask = Bool[np.ndarray, "height width"]
-Image = Float[np.ndarray, "height width"]
-Place = tuple[int, int]
-"""(row, column)."""
 
 BATCH = 4
 """Windows of the size of its training that a network is asked about at once; fewer of larger ones."""
+LARGEST_CELL = 8
+"""Metres of the largest cells that a network is asked about; few streets are wider than two of them."""
+FORMULA = "the path estimate, a formula"
 EXACT_WHOLE = 512
 """Metres: larger areas are simulated in windows, as a city takes 16 s at 512 m, and eight times as long at twice that."""
 EXACT_WINDOW = 256
-FINE_UP_TO = 512
-"""Metres: the path estimate of larger areas is computed on cells, at most `ESTIMATE_GRID` a side while these have no more
-than `LARGEST_CELL` metres. On cells of 4 m it takes 0.4 s of a core for 1 x 1 km, pixel by pixel 14 s."""
-ESTIMATE_GRID, LARGEST_CELL = 256, 4
 
 
 class Gains(NamedTuple):
@@ -47,7 +36,7 @@ class Gains(NamedTuple):
     gain: Image
     """In [0, 1] (see `units`); 0 is no signal or inside a building."""
     known: Window
-    """Where it is what the model or the simulator says, though blended with the path estimate near this window's edge."""
+    """Where it is what the model or the simulator says of pixels, though blended with what lies beyond near its edge."""
 
 
 class GainSource(Protocol):
@@ -58,6 +47,9 @@ class GainSource(Protocol):
     digest: str | None
     """Of the weights."""
 
+    def beyond(self, size: Size) -> str:
+        """For people: what stands beyond `Gains.known` on an area of this size."""
+
     def check(self, buildings: Mask, places: Sequence[Place]) -> None:
         """Raise UserError for places that it cannot be asked about."""
 
@@ -65,12 +57,37 @@ class GainSource(Protocol):
         """One after the other, in order."""
 
 
+class Level(NamedTuple):
+    """Windows of which a network is asked about each site."""
+
+    cell: int
+    """Metres of a pixel of the windows."""
+    window: Size
+    """(height, width) in cells."""
+    count: int
+    """n x n windows that contain the site; of one the site is in the middle."""
+
+    def grid(self, buildings: Mask) -> Mask:
+        """The area that windows are cut out of, no smaller than a window; what is added is open ground."""
+        found = on_cells(buildings, self.cell)
+        return np.pad(found, [(0, max(0, side - own)) for side, own in zip(self.window, found.shape, strict=True)])
+
+    def asked(self, grid: Size, place: Place) -> list[tuple[Place, Window]]:
+        """(cell of the site, window) of each question about a site."""
+        here = cell_of(place, self.cell)
+        return [(here, cut) for cut in windows(grid, self.window, here, self.count)]
+
+    def reaches(self, size: Size) -> bool:
+        """Whether it answers for all of an area, wherever the site is."""
+        return self.count == 1 and all(self.cell * own >= side for own, side in zip(self.window, size, strict=True))
+
+
 @dataclass(frozen=True)
 class ModelGains:
-    """By a generator, asked about a window around each site.
+    """By a generator, asked about a window around each site, and about windows on larger and larger cells for what is farther.
 
-    Of twice the side of its training one pass is as much work as 2 x 2 windows of that side with the site in their corners,
-    and better: on nine simulated cities of 512 x 512 m with eight sites each RMSE ??? instead of ??? dB.
+    A window of twice the side of the training is as much work as 2 x 2 windows with the site in their corners, and better, as
+    are larger cells than a formula; the guide has the figures.
     """
 
     model: Generator
@@ -90,33 +107,55 @@ class ModelGains:
         """Of a model file's weights; None of a run's."""
         return (self.model.record or {}).get("digest")
 
+    def beyond(self, size: Size) -> str:
+        """For people: what stands beyond the windows of pixels on an area of this size."""
+        *coarse, _ = levels = self.levels(size)
+        cells = " and ".join(f"{level.cell} m" for level in reversed(coarse))
+        formula = [] if levels[0].reaches(size) else [FORMULA]
+        return ", then ".join(([f"the model on cells of {cells}"] if coarse else []) + formula)
+
     def check(self, buildings: Mask, places: Sequence[Place]) -> None:
         """Raise UserError unless the model may be asked about this scene, see `check_scene`."""
         for place in places:
             check_scene(self.model.name, self.model.config.data, buildings, place)
 
-    def windows(self, size: Size) -> tuple[Size, int]:
-        """(height, width) of the windows on an area of some size, in whole cells and no larger than it, and how many a side."""
+    def levels(self, size: Size) -> list[Level]:
+        """Which windows it is asked about on an area of some size, the largest cells first, pixels last."""
+        trained = self.model.config.image_size
 
         def within(sides: int) -> Size:
-            trained = self.model.config.image_size
             return tuple(min(sides * own, side + -side % MULTIPLE) for own, side in zip(trained, size, strict=True))
 
-        whole = within(self.sides)
-        return (whole, 1) if self.model.fits(whole) else (within(1), self.sides)
+        wide = self.model.fits(within(self.sides))
+        found = [Level(1, within(self.sides), 1) if wide else Level(1, within(1), self.sides)]
+        cell = self.sides if wide else 1
+        while cell < LARGEST_CELL and any(cell * own < side for own, side in zip(trained, size, strict=True)):
+            cell *= 2
+            found.insert(0, Level(cell, trained, 1))
+        return found
 
     def __call__(self, buildings: Mask, places: Sequence[Place]) -> Iterator[Gains]:
-        """As `GainSource`; one compiled function for all windows."""
-        window, count = self.windows(buildings.shape)
-        more = [(0, max(0, side - own)) for side, own in zip(window, buildings.shape, strict=True)]
-        padded = np.pad(buildings, more)  # open ground
+        """As `GainSource`; one compiled function for all windows of pixels and one for all windows of larger cells."""
+        levels = self.levels(buildings.shape)
+        grids = [level.grid(buildings) for level in levels]
+
+        def ask(group: Sequence[Place]) -> list[list[Image]]:
+            return [self._answer(grid, level.window, [one for place in group for one in level.asked(grid.shape, place)])
+                    for level, grid in zip(levels, grids, strict=True)]  # fmt: skip
+
         groups = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
-        asked = [[(place, cut) for place in group for cut in windows(padded.shape, window, place, count)] for group in groups]
-        answers_of = one_ahead(partial(self._answer, padded, window), asked)
-        for group, cuts, answers in zip(groups, asked, answers_of, strict=True):
+        for group, answers in zip(groups, one_ahead(ask, groups), strict=True):
+            of_sites = [iter(found) for found in answers]
             for place in group:
-                mine = {_corner(cut): answer for (one, cut), answer in zip(cuts, answers, strict=True) if one == place}
-                yield stitched(buildings, padded, place, window, count, mine)
+                whole = levels[0].reaches(buildings.shape)
+                under = np.zeros(buildings.shape, np.float32) if whole else path_estimate(buildings, place).copy()
+                for level, grid, found in zip(levels[:-1], grids, of_sites, strict=False):
+                    ((here, cut),) = level.asked(grid.shape, place)
+                    gain = far_gain(next(found), opened(grid, here, cut), level.cell)
+                    lay(under, tuple(slice(level.cell * side.start, level.cell * side.stop) for side in cut), gain)
+                near, padded = levels[-1], grids[-1]
+                mine = {_corner(cut): next(of_sites[-1]) for _, cut in near.asked(padded.shape, place)}
+                yield stitched(buildings, under, padded.shape, place, near.window, near.count, mine)
 
     def _answer(self, buildings: Mask, window: Size, asked: Sequence[tuple[Place, Window]]) -> list[Image]:
         model, found = self.model.for_size(window), []
@@ -124,7 +163,7 @@ class ModelGains:
         for start in range(0, len(asked), at_once):
             some = list(asked[start : start + at_once])
             full = some + some[-1:] * (at_once - len(some))  # one size of batch, one compilation
-            cuts = np.stack([buildings[cut] for _, cut in full])
+            cuts = np.stack([opened(buildings, *one) for one in full])
             batch = {"buildings": cuts, "position": np.array([_inside(place, cut) for place, cut in full], np.int32)}
             if self.model.config.data.observed is not None:  # such models also take no measurements
                 batch |= {"observed": np.zeros_like(cuts), "gain": np.zeros(cuts.shape, np.uint8)}
@@ -138,6 +177,10 @@ class ExactGains:
 
     name: str = "simulator (dominant path model)"
     digest: str | None = None
+
+    def beyond(self, size: Size) -> str:
+        """For people: what stands beyond its windows."""
+        return FORMULA
 
     def check(self, buildings: Mask, places: Sequence[Place]) -> None:
         """The simulator takes every scene."""
@@ -160,7 +203,8 @@ class ExactGains:
         for place in places:
             (cut,) = windows(buildings.shape, window, place, 1)
             answer = simulate(prepare(buildings[cut]), _inside(place, cut))
-            yield stitched(buildings, buildings, place, window, 1, {_corner(cut): answer})
+            under = path_estimate(buildings, place)
+            yield stitched(buildings, under, buildings.shape, place, window, 1, {_corner(cut): answer})
 
 
 def one_ahead(work: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
@@ -177,12 +221,26 @@ def one_ahead(work: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[
         pool.shutdown(cancel_futures=True)
 
 
+def opened(grid: Mask, here: Place, cut: Window) -> Mask:
+    """A window of a mask, free where the site is: it may stand in a cell that is building by more than half."""
+    found = grid[cut].copy()
+    found[_inside(here, cut)] = False
+    return found
+
+
+def lay(under: Image, cut: Window, gain: Image) -> None:
+    """Lay the gain of a window, which may reach over the area's edge, on what is there, blended near its other edges."""
+    inside = tuple(slice(side.start, min(side.stop, own)) for side, own in zip(cut, under.shape, strict=True))
+    weight, size = weights(under.shape, inside), under[inside].shape
+    under[inside] = weight * gain[: size[0], : size[1]] + (1 - weight) * under[inside]
+
+
 def stitched(
-    buildings: Mask, padded: Mask, place: Place, window: Size, count: int, answers: dict[Place, Image]
+    buildings: Mask, under: Image, padded: Size, place: Place, window: Size, count: int, answers: dict[Place, Image]
 ) -> Gains:
-    """One map of the answers to count x count windows (by their upper left corners) of `padded`, over the path estimate."""
+    """One map of the answers to count x count windows (by their upper left corners) of an area of size `padded`, over `under`."""
     size = buildings.shape
-    chosen = list(windows(padded.shape, window, place, count))
+    chosen = list(windows(padded, window, place, count))
     known = tuple(
         slice(min(cut[axis].start for cut in chosen), min(size[axis], max(cut[axis].stop for cut in chosen)))
         for axis in (0, 1)
@@ -190,38 +248,9 @@ def stitched(
     if known == _whole(size) and len(chosen) == 1:
         gain = answers[_corner(chosen[0])][: size[0], : size[1]]
         return Gains(np.where(buildings, 0, gain).astype(np.float32), known)
-    under = np.pad(path_estimate(buildings, place), [(0, more - own) for more, own in zip(padded.shape, size, strict=True)])
+    under = np.pad(under, [(0, more - own) for more, own in zip(padded, size, strict=True)])
     found = blend(lambda cut: answers[_corner(cut)][..., None], under[..., None], window, place, count)[..., 0]
     return Gains(np.where(buildings, 0, found[: size[0], : size[1]]).clip(0, 1).astype(np.float32), known)
-
-
-def path_estimate(buildings: Mask, place: Place) -> Image:
-    """Gain in [0, 1] by the best formula without training (see `features.path_gain`), float32; not blanked in buildings.
-
-    Pixel by pixel up to 512 m a side, else on cells of 3 or 4 m; a cell is building where half of it is.
-    """
-    longest = max(buildings.shape)
-    cell = 1 if longest <= FINE_UP_TO else min(LARGEST_CELL, -(-longest // ESTIMATE_GRID))
-    height, width = buildings.shape
-    whole = np.pad(buildings, [(0, -side % cell) for side in buildings.shape])
-    coarse = whole.reshape(whole.shape[0] // cell, cell, whole.shape[1] // cell, cell).mean(axis=(1, 3)) >= 0.5
-    here = (place[0] // cell, place[1] // cell)
-    coarse[here] = False
-    found = np.asarray(_estimate(cell, coarse[None], np.array([here], np.int32)))[0]
-    if cell > 1:
-        found = zoom(found, cell, order=1, mode="nearest", grid_mode=True)
-    return found[:height, :width]
-
-
-@partial(jax.jit, static_argnums=0)
-def _estimate(cell: int, buildings: jax.Array, position: jax.Array) -> jax.Array:
-    scene = Scene(buildings, position)
-    rays, ways = scene.rays, scene.ways
-    # The scene's lengths are in cells; what follows from them is wanted of metres.
-    scene.rays = Rays(rays.walls, rays.metres * cell, rays.before * cell, rays.after * cell)
-    scene.ways = ways._replace(length=ways.length * cell)
-    scene.squared_distance = scene.squared_distance * cell**2
-    return path_gain(scene)
 
 
 def _corner(cut: Window) -> Place:

@@ -47,6 +47,10 @@ class StoredGains:
         """Of the source's weights."""
         return self.source.digest
 
+    def beyond(self, size: tuple[int, int]) -> str:
+        """As the source says."""
+        return self.source.beyond(size)
+
     def check(self, buildings: Mask, places: Sequence[Place]) -> None:
         """Raise UserError as the source does."""
         self.source.check(buildings, places)

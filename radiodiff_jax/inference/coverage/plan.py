@@ -57,9 +57,11 @@ class Coverage:
     received: Float[np.ndarray, "sites height width"]
     """Power in dBm, float32; -inf where nothing is received, and in buildings."""
     estimated: Bool[np.ndarray, "sites height width"]
-    """Where a site's power is the path estimate, beyond the model's windows."""
+    """Where a site's power is not of the source's windows of pixels, but `beyond_source`."""
     source: str
     """Which model, or the simulator."""
+    beyond_source: str
+    """What stands beyond its windows."""
     digest: str | None = None
     """Of its weights."""
     radio: Radio = field(default_factory=Radio)
@@ -82,7 +84,7 @@ class Coverage:
 
     @cached_property
     def beyond(self) -> Bool[np.ndarray, "height width"]:
-        """Where the best server's power is the path estimate."""
+        """Where the best server's power lies beyond the source's windows."""
         server = np.maximum(self.best_server, 0)[None]
         return np.take_along_axis(self.estimated, server, axis=0)[0] & (self.best_server >= 0)
 
@@ -105,6 +107,7 @@ class Coverage:
             "frequency": {"ghz": self.radio.gigahertz, "shift_db": round(self.radio.shift_db, 3), "note": self.radio.note},
             "source": self.source,
             "digest": self.digest,
+            "beyond_windows": self.beyond_source,
             "share_beyond_windows": round(float(self.beyond[outdoors].mean()), 6),
             "area": {
                 "file": self.area.source, "sha256": self.area.digest, "size": list(self.area.size), "left": self.area.left,
@@ -148,4 +151,6 @@ def cover(
     for index, found in enumerate(progress(source(area.buildings, places))):
         received[index] = powers.received_power_dbm(found.gain, sites[index], radio.shift_db)
         estimated[index][found.known] = False
-    return Coverage(area, list(sites), received, estimated, source.name, source.digest, radio, tuple(thresholds))
+    return Coverage(
+        area, list(sites), received, estimated, source.name, source.beyond(area.size), source.digest, radio, tuple(thresholds)
+    )

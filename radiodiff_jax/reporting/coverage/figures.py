@@ -60,7 +60,7 @@ def draw_coverage(coverage: Coverage) -> Figure:
 
 
 def draw_best_server(axes: Axes, coverage: Coverage, title: str = "best server") -> None:
-    """Each pixel in the colour of its best server; hatched where that is the path estimate, beyond the model's windows."""
+    """Each pixel in the colour of its best server; hatched where that is beyond the windows of pixels."""
     height, width = coverage.area.size
     axes.set_facecolor("none")
     axes.imshow(best_server_picture(coverage), extent=(0, width, height, 0), interpolation="nearest")

@@ -6,7 +6,7 @@
     DIR/coverage.kmz                        ground overlays with legends, and the sites
     DIR/contours.geojson                    contours of the strongest power at the thresholds
     DIR/power.tif, sinr.tif                 dBm and dB, float32                                (extra `geo`: rasterio)
-    DIR/best_server.tif, beyond.tif         index of the site; 1 where that is the path estimate
+    DIR/best_server.tif, beyond.tif         index of the site; 1 where that is beyond the windows
     DIR/received.tif                        a band a site, on demand
     DIR/coverage.nc                         all of these                                       (extra `geo`: xarray)
 """
@@ -76,7 +76,7 @@ def _write_geotiffs(folder: Path, coverage: Coverage, each: bool) -> None:
     server = coverage.best_server[None]
     write_geotiff(folder / "best_server.tif", server, area, ["best server, index in coverage.json"], told | names, -1)
     beyond = np.where(area.buildings, 255, coverage.beyond).astype(np.uint8)[None]
-    write_geotiff(folder / "beyond.tif", beyond, area, ["1: path estimate, beyond the windows"], told, 255)
+    write_geotiff(folder / "beyond.tif", beyond, area, [f"1: beyond the windows, {coverage.beyond_source}"], told, 255)
     if each:
         bands = [f"{site.name} (dBm)" for site in coverage.sites]
         write_geotiff(folder / "received.tif", coverage.received, area, bands, db | names, NODATA)

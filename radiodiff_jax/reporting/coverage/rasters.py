@@ -24,7 +24,7 @@ def tags(coverage: Coverage) -> dict[str, str]:
         "SOURCE": coverage.source,
         "DIGEST": coverage.digest or "none",
         "FREQUENCY": coverage.radio.note,
-        "BEYOND_WINDOWS": "path estimate (a formula), see beyond.tif",
+        "BEYOND_WINDOWS": f"{coverage.beyond_source}, see beyond.tif",
         "BUILDINGS": f"{coverage.area.source} (SHA-256 {coverage.area.digest})",
         "CREATED_BY": f"radiodiff_jax {__version__}",
     }

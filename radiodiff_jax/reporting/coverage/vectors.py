@@ -58,7 +58,7 @@ def write_netcdf(path: Path, coverage: Coverage, each: bool) -> Path:
         "power": field(coverage.strongest_dbm, "dBm", "strongest received power"),
         "sinr": field(coverage.sinr_db, "dB", "signal to interference and noise"),
         "best_server": (axes, coverage.best_server, {"long_name": "index of the strongest site, -1 for none"}),
-        "beyond": (axes, coverage.beyond.astype(np.int8), {"long_name": "power is the path estimate, beyond the model's windows"}),
+        "beyond": (axes, coverage.beyond.astype(np.int8), {"long_name": f"beyond the windows: {coverage.beyond_source}"}),
         "buildings": (axes, area.buildings.astype(np.int8), {"long_name": "inside a building"}),
     }
     places = {

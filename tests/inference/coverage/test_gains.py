@@ -1,13 +1,14 @@
-"""Maps of many sites: those of `predict` where one window holds the area, and the path estimate beyond windows."""
+"""Maps of many sites: those of `predict` where one window holds the area; beyond windows larger cells, then the path estimate."""
 
 import numpy as np
 import pytest
+from scipy.ndimage import maximum_filter, zoom
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.baselines import BASELINES
-from radiodiff_jax.inference.coverage import ExactGains, ModelGains, gains
+from radiodiff_jax.inference.coverage import ExactGains, ModelGains, cells, gains
 from radiodiff_jax.simulation import path_gain_grey, prepare
-from radiodiff_jax.units import grey_to_gain
+from radiodiff_jax.units import DB_PER_GAIN, grey_to_gain
 from tests.inference.test_model_file import buildings, generator  # noqa: F401 (fixtures)
 
 PLACES = [(16, 3), (1, 1), (30, 30), (15, 15), (2, 30)]
@@ -27,9 +28,11 @@ def test_one_window_is_what_predict_says(generator, buildings):  # noqa: F811
 
 @pytest.mark.parametrize(("sides", "reach"), [(1, 32), (2, 64), (2, 63)])
 def test_beyond_the_windows_is_the_path_estimate(generator, sides, reach, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(gains, "LARGEST_CELL", 1)
     if reach == 63:  # a network of one size: 2 x 2 windows that have the site in a corner
         monkeypatch.setattr(type(generator), "fits", lambda self, size: size == (32, 32))
     walls, places = town(), [(44, 36), (4, 4)]
+    assert ModelGains(generator, sides).beyond(walls.shape) == gains.FORMULA
     for place, found in zip(places, ModelGains(generator, sides)(walls, places), strict=True):
         beyond = np.ones(walls.shape, bool)
         beyond[found.known] = False
@@ -47,6 +50,22 @@ def test_a_window_of_twice_the_side_is_one_pass_of_the_network(generator):  # no
     whole = generator.for_size((64, 64)).predict(walls, place)
     np.testing.assert_array_equal(found.gain, np.where(walls, 0, whole.gain))
     assert found.known == (slice(0, 64), slice(0, 64))
+
+
+def test_farther_away_the_network_is_asked_about_larger_cells(generator):  # noqa: F811
+    coarse = town(64, 64)[:32, :32]
+    walls, place = np.kron(coarse, np.ones((2, 2), bool)), (44, 61)
+    source = ModelGains(generator, sides=1)
+    assert source.beyond(walls.shape) == "the model on cells of 2 m"
+    assert source.beyond((100, 999)) == "the model on cells of 2 m and 4 m and 8 m, then the path estimate, a formula"
+    (found,) = source(walls, [place])
+    answer = generator.predict(coarse, (22, 30)).gain - 25 * np.log10(2) / DB_PER_GAIN  # the law of distance, 2 m a pixel
+    wanted = zoom(answer.clip(0), 2, order=1, mode="nearest", grid_mode=True)
+    far = ~maximum_filter(walls, 5)  # at walls a cell takes what is outdoors
+    far[found.known] = False
+    assert far.sum() > 500 and found.known == (slice(28, 60), slice(32, 64))
+    np.testing.assert_allclose(found.gain[far], wanted[far], atol=1e-5)
+    assert (found.gain[walls] == 0).all()
 
 
 def test_an_area_that_is_no_multiple_of_cells(generator):  # noqa: F811
@@ -74,10 +93,10 @@ def test_the_simulator_is_asked_whole_or_in_windows(monkeypatch):
 
 def test_the_estimate_on_cells_is_near_that_of_pixels(monkeypatch):
     walls, place = np.kron(town(64, 64), np.ones((2, 2), bool)), (90, 70)
-    fine = gains.path_estimate(walls, place)
-    monkeypatch.setattr(gains, "FINE_UP_TO", 64)
-    monkeypatch.setattr(gains, "ESTIMATE_GRID", 64)
-    coarse = gains.path_estimate(walls, place)
+    fine = cells.path_estimate(walls, place)
+    monkeypatch.setattr(cells, "FINE_UP_TO", 64)
+    monkeypatch.setattr(cells, "ESTIMATE_GRID", 64)
+    coarse = cells.path_estimate(walls, place)
     far = ~walls
     far[60:120, 40:100] = False  # where the model's windows lie
     error = np.abs(coarse - fine)[far] * 99.16
