@@ -37,7 +37,7 @@ UNUSED = re.compile(
     r"\.md-(?:annotation|author|banner|consent|feedback|pagination|post|profile|social|source|tag|version|iconsearch|status)\b|"
     r"data-md-color-(?:primary|accent)=(?!custom)"
 )
-TEXT, TEXT_OF_GENERATED = 700, 160  # characters that the search knows of a section, and of one that the code writes
+TEXT, TEXT_OF_GENERATED = 600, 160  # characters that the search knows of a section, and of one that the code writes
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
