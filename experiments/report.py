@@ -23,8 +23,8 @@ def main(argv: list[str] | None = None) -> int:
         find_runs,
         make_sources,
         refresh,
-        watch,
     )
+    from radiodiff_jax.reporting.runs.watching import watch
 
     settings = ReportSettings(arguments.site, CONFIGS)
     logs = arguments.log or []

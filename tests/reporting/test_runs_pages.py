@@ -17,8 +17,9 @@ from radiodiff_jax.config_files import load_config
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.reporting.runs.analysis import phases
 from radiodiff_jax.reporting.runs.page import introduction
-from radiodiff_jax.reporting.runs.refresh import ReportSettings, find_runs, make_sources, refresh, report, watch
+from radiodiff_jax.reporting.runs.refresh import ReportSettings, find_runs, make_sources, refresh, report
 from radiodiff_jax.reporting.runs.run import read_folder
+from radiodiff_jax.reporting.runs.watching import watch
 from tests.reporting.run_folders import write_run
 
 UNDRAWN = "could not be drawn"
@@ -237,8 +238,8 @@ def test_watching_tells_each_refresh_once(short, tmp_path, monkeypatch, capsys):
         else:
             shutil.rmtree(run, ignore_errors=True)
 
-    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.time.sleep", change_then_delete)
-    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.REST", -1.0)
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.watching.time.sleep", change_then_delete)
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.watching.REST", -1.0)
     watch(lambda: make_sources([run]), ReportSettings(tmp_path / "site", CONFIGS), polls=3)
     first, second = capsys.readouterr().out.splitlines()
     assert "one: finished, step 10 of 10, page made in" in first and "step 777 of 10" in second and len(pauses) == 2
@@ -260,9 +261,9 @@ def test_logged_steps_alone_redraw_a_page_with_curves_rarely(tmp_path, monkeypat
         with (run / name).open("a") as file:
             file.write(line + "\n")
 
-    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.time.sleep", log)
-    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.time.monotonic", lambda: next(now))
-    monkeypatch.setattr("radiodiff_jax.reporting.runs.refresh.REST", -1.0)
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.watching.time.sleep", log)
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.watching.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("radiodiff_jax.reporting.runs.watching.REST", -1.0)
     watch(lambda: make_sources([run]), ReportSettings(tmp_path / "site", None), polls=5)
     told = capsys.readouterr().out.splitlines()
     # Step 50 alone is not drawn, the event is at once, step 70 not, and after a minute what there is.
