@@ -13,6 +13,7 @@ import argparse
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -142,6 +143,21 @@ def add_model(parser: argparse.ArgumentParser, default: str | None = None) -> No
                        help="a model that comes with the package (`python -m experiments.models` lists them) or a "
                        ".safetensors file of `experiments.models pack`")  # fmt: skip
     add_checkpoint(parser)
+
+
+class Stages:
+    """Prints the head of one stage after the other."""
+
+    def __init__(self, count: int):
+        self._count, self._number, self._started = count, 0, time.monotonic()
+
+    def __call__(self, what: str) -> None:
+        self._number += 1
+        print(f"\n[{self._number}/{self._count}] {what}  ({self.minutes():.1f} min since the start)", flush=True)
+
+    def minutes(self) -> float:
+        """Since the start."""
+        return (time.monotonic() - self._started) / 60
 
 
 NUMBER = re.compile(r"-|[-+]?[\d,]*\.?\d+")  # or none, as a table's cell

@@ -2,14 +2,13 @@
 model that comes with the package, what three transmitters give a city block together."""
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments import coverage, evaluate, ldm, predict, train, vae
-from experiments.command import a_path, command_help, run_command, whole_number
+from experiments.command import Stages, a_path, command_help, run_command, whole_number
 from experiments.training import CONFIGS
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.files import output_folder
@@ -23,39 +22,37 @@ UNSEEN_SEED, BLOCK_SEED = 2026, 2043  # cities that no training has seen
 def main(argv: list[str] | None = None) -> int:
     """Parse, call, print."""
     arguments = parse(argv)
-    out, started = output_folder(arguments.out), time.monotonic()
+    out = output_folder(arguments.out)
     data, runs = out / "data", {name: out / "runs" / name for name in ("regression", "vae", "ldm")}
     for kind, preset, words in (("generator", "pixel-tiny", arguments.regression), ("vae", "tiny", arguments.vae),
                                 ("generator", "tiny", arguments.ldm)):  # fmt: skip
         load_config(kind, preset, words, CONFIGS)  # a slip is told now, not after minutes of work
 
-    def stage(number: int, what: str) -> None:
-        print(f"\n[{number}/8] {what}  ({(time.monotonic() - started) / 60:.1f} min since the start)", flush=True)
-
-    stage(1, f"simulating {MAPS} cities of {SIZE[0]} x {SIZE[1]} m with {TRANSMITTERS} transmitters each")
+    stage = Stages(8)
+    stage(f"simulating {MAPS} cities of {SIZE[0]} x {SIZE[1]} m with {TRANSMITTERS} transmitters each")
     simulate(data, arguments.workers)
-    stage(2, "training a regression in pixels")
+    stage("training a regression in pixels")
     train.main(["--config", "pixel-tiny", "--data", str(data), "--run", str(runs["regression"]), *arguments.regression])
-    stage(3, "training the autoencoder, alone and then against the discriminator")
+    stage("training the autoencoder, alone and then against the discriminator")
     vae.main(["--config", "tiny", "--data", str(data), "--run", str(runs["vae"]), *arguments.vae])
-    stage(4, "training the diffusion model on its latents")
+    stage("training the diffusion model on its latents")
     ldm.main(
         ["--config", "tiny", "--data", str(data), "--vae", str(runs["vae"]), "--run", str(runs["ldm"]), *arguments.ldm]
     )
-    stage(5, "evaluating on cities that were not trained on")
+    stage("evaluating on cities that were not trained on")
     results = {name: evaluate_on_test(runs[name], data) for name in ("regression", "ldm")}
-    stage(6, "predicting the radio map of a new city")
+    stage("predicting the radio map of a new city")
     model = ["--run", str(runs["regression"])]
     picture = predict_unseen(out / "unseen", SIZE, UNSEEN_SEED, "a city that the model has not seen", model)
-    stage(7, "predicting a city block of 256 x 256 m by the model that comes with the package")
+    stage("predicting a city block of 256 x 256 m by the model that comes with the package")
     block = predict_unseen(out / "block", BLOCK, BLOCK_SEED, f"a city that {predict.DEFAULT_MODEL} has not seen", [])
-    stage(8, f"covering that block by {BLOCK_SITES} transmitters: best server, power, SINR")
+    stage(f"covering that block by {BLOCK_SITES} transmitters: best server, power, SINR")
     plan = cover_block(out / "block_buildings.png", out / "coverage")
 
     table = closing_table(results["regression"], results["ldm"])
-    path = write_summary(out, time.monotonic() - started, results["regression"]["layouts"], table)
+    path = write_summary(out, 60 * stage.minutes(), results["regression"]["layouts"], table)
     print(f"\n{evaluate.results_table(table)}\n\n{closing_sentence(table, results['regression']['layouts'])}")
-    print(f"Done in {(time.monotonic() - started) / 60:.1f} min. Look at:")
+    print(f"Done in {stage.minutes():.1f} min. Look at:")
     print(f"  {picture}   simulated, predicted and their difference, for a city made just now")
     print(f"  {block}   the same by the model that comes with the package, 256 x 256 m")
     print(f"  {runs['regression'] / 'samples'}   predictions while it learned")

@@ -6,11 +6,10 @@ autoencoder trained first, on the same cities.
 """
 
 import argparse
-import time
 from pathlib import Path
 
 from experiments import evaluate, ldm, models, train, vae
-from experiments.command import a_path, command_help, run_command, whole_number
+from experiments.command import Stages, a_path, command_help, run_command, whole_number
 from experiments.training import CONFIGS
 from radiodiff_jax.config_files import load_config
 from radiodiff_jax.errors import UserError, shown
@@ -66,21 +65,6 @@ def main(argv: list[str] | None = None) -> int:
     print(f"\nDone in {say.minutes():.1f} min. Use it: python -m experiments.predict --model {file} ...")
     print(f"To ship it: copy {file} to radiodiff_jax/pretrained/ and {card} to site_src/models/{name}/")
     return 0
-
-
-class Stages:
-    """Prints the head of one stage after the other."""
-
-    def __init__(self, count: int):
-        self._count, self._number, self._started = count, 0, time.monotonic()
-
-    def __call__(self, what: str) -> None:
-        self._number += 1
-        print(f"\n[{self._number}/{self._count}] {what}  ({self.minutes():.1f} min since the start)", flush=True)
-
-    def minutes(self) -> float:
-        """Since the start."""
-        return (time.monotonic() - self._started) / 60
 
 
 def share_cities(of: Path, run: Path) -> None:
