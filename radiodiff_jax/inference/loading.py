@@ -10,8 +10,7 @@ from radiodiff_jax.inference.model_file import SUFFIX, read_model_file, shipped_
 from radiodiff_jax.reading import is_there
 from radiodiff_jax.settings import VAEConfig
 from radiodiff_jax.training.digest import digest
-
-LATEST = "latest"  # as in training.checkpoint_files, which is loaded for runs only: Orbax and Grain take half a second
+from radiodiff_jax.training.run_files import LATEST
 
 
 def load_run(run: Path, checkpoint: str | int = LATEST) -> Generator | Reconstructor:
@@ -21,6 +20,7 @@ def load_run(run: Path, checkpoint: str | int = LATEST) -> Generator | Reconstru
     """
     if not (run / "config.yaml").is_file():
         raise UserError(f"{run} is no run folder (it has no config.yaml); train one with experiments.train or experiments.vae")
+    # Here, since it loads Orbax and Grain, which takes half a second.
     from radiodiff_jax.training.frozen import load_autoencoder, load_variables, read_adopted
 
     config = read_config(run / "config.yaml")

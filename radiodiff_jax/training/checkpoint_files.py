@@ -17,10 +17,8 @@ from radiodiff_jax.config_files import read_yaml
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.reading import read_json
 from radiodiff_jax.training.digest import quick_digests
-from radiodiff_jax.training.run_files import MetaRecord
+from radiodiff_jax.training.run_files import BEST, LATEST, MetaRecord
 from radiodiff_jax.training.task import State
-
-LATEST, BEST = "latest", "best"
 
 
 def check_integrity(step: int, meta: dict[str, Any], parts: State) -> None:

@@ -29,8 +29,9 @@ from radiodiff_jax.models.perceptual import perceptual_weights
 from radiodiff_jax.reading import OPEN, Positive, is_there, read_arrays, read_json
 from radiodiff_jax.settings import GANObjectiveConfig, VAEConfig
 from radiodiff_jax.spaces.latent import Latent
-from radiodiff_jax.training.checkpoint_files import LATEST, load_for_inference
+from radiodiff_jax.training.checkpoint_files import load_for_inference
 from radiodiff_jax.training.devices import any_process, barrier, is_main_process
+from radiodiff_jax.training.run_files import LATEST
 from radiodiff_jax.training.stored import COPY, SourceRecord, restore, store, stored_folder, whole_folder
 from radiodiff_jax.training.task import Batch
 from radiodiff_jax.units import grey_to_gain

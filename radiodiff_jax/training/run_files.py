@@ -23,6 +23,7 @@ from radiodiff_jax.reading import (
 )
 
 Record = dict[str, Any]
+LATEST, BEST = "latest", "best"  # of a run's checkpoints
 
 
 class MetricRecord(TypedDict):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from radiodiff_jax.errors import UserError
 from radiodiff_jax.inference.coverage.gains import ExactGains, GainSource, ModelGains
-from radiodiff_jax.inference.loading import LATEST, load_generator
+from radiodiff_jax.inference.loading import load_generator
 from radiodiff_jax.training.digest import digest
+from radiodiff_jax.training.run_files import LATEST
 
 
 @dataclass(frozen=True)
