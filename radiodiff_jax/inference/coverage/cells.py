@@ -24,8 +24,8 @@ Place = tuple[int, int]
 
 FINE_UP_TO = 512
 """Metres: the path estimate of larger areas is computed on cells, at most `ESTIMATE_GRID` a side while these have no more
-than `LARGEST_CELL` metres. On cells of 4 m it takes 0.1 s of a core for 1 x 1 km, pixel by pixel 3 s."""
-ESTIMATE_GRID, LARGEST_CELL = 256, 4
+than `ESTIMATE_CELL` metres. On cells of 4 m it takes 0.1 s of a core for 1 x 1 km, pixel by pixel 3 s."""
+ESTIMATE_GRID, ESTIMATE_CELL = 256, 4
 
 
 def on_cells(buildings: Mask, cell: int) -> Mask:
@@ -58,7 +58,7 @@ def path_estimate(buildings: Mask, place: Place) -> Image:
     Pixel by pixel up to 512 m a side, else on cells of 3 or 4 m.
     """
     longest = max(buildings.shape)
-    cell = 1 if longest <= FINE_UP_TO else min(LARGEST_CELL, -(-longest // ESTIMATE_GRID))
+    cell = 1 if longest <= FINE_UP_TO else min(ESTIMATE_CELL, -(-longest // ESTIMATE_GRID))
     coarse, here = on_cells(buildings, cell), cell_of(place, cell)
     coarse[here] = False
     found = to_pixels(np.asarray(_estimate(cell, coarse[None], np.array([here], np.int32)))[0], cell)
