@@ -20,6 +20,8 @@ def main(argv: list[str] | None = None) -> int:
         from radiodiff_jax.inference.loading import load_model
 
         model = load_model(arguments.model)
+    from radiodiff_jax.inference.evaluation_files import part_evaluated
+
     results = evaluate_run(arguments.run, arguments.data, arguments.split, arguments.steps, arguments.batch_size,
                            arguments.maps, arguments.count, arguments.out, model, arguments.simulation,
                            checkpoint=arguments.checkpoint, samples=arguments.samples,
@@ -28,8 +30,8 @@ def main(argv: list[str] | None = None) -> int:
         print(results_table(result["results"]))
         steps = f", {result['steps']} step{'s' if result['steps'] > 1 else ''}" if result["steps"] else ""
         known = f", {result['observed_pixels']} measured pixels a map" if "observed_pixels" in result else ""
-        chosen = "all" if arguments.split == "all" else f"{arguments.split} split"
-        print(f"{result['radio_maps']} radio maps of {result['layouts']} layouts, {chosen} of {arguments.data}{steps}{known}")
+        print(f"{result['radio_maps']} radio maps of {result['layouts']} layouts, {part_evaluated(arguments.split)} of "
+              f"{arguments.data}{steps}{known}")  # fmt: skip
         print_spread(result)
         print(f"every figure, both protocols, 90 % intervals over layouts: {path}")
     return 0

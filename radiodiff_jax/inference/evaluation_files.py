@@ -110,6 +110,11 @@ def named(arrays: dict[str, Any]) -> dict[str, list[list[int]]]:
     return names
 
 
+def part_evaluated(split: str) -> str:
+    """`test split`, or `all`: of the data."""
+    return "all" if split == "all" else f"{split} split"
+
+
 def evaluate_again(result: dict[str, Any]) -> str:
     """The command that makes this result."""
     who = ["--model", result["model"]] if "model" in result else ["--run", result["run"]]

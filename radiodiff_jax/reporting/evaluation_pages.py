@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from radiodiff_jax.errors import UserError
-from radiodiff_jax.inference.evaluation_files import KINDS, evaluate_again, read_evaluation, read_extremes
+from radiodiff_jax.inference.evaluation_files import (
+    KINDS,
+    evaluate_again,
+    part_evaluated,
+    read_evaluation,
+    read_extremes,
+)
 from radiodiff_jax.metrics import PROTOCOLS
 from radiodiff_jax.reporting.evaluation_figures import (
     SHOWN_DB,
@@ -97,15 +103,15 @@ def evaluation_page(json_path: Path, result: dict[str, Any], figures: FigureCach
         *spread_section(result, data, figures, stem),
         *steps_section(json_path, result, figures),
     ]
-    summary = f"Evaluation on the {result['split']} split of {result['data']}{steps}: {result['radio_maps']} radio maps."
+    part = f"{part_evaluated(result['split'])} of {result['data']}"
+    summary = f"Evaluation: {part}{steps}, {result['radio_maps']} radio maps."
     return page(f"Evaluation: {plain(split)}{steps}", *parts, description=summary)
 
 
 def introduction(result: dict[str, Any]) -> list[str]:
     """What was evaluated, and the predictors in the tables."""
-    split = "all" if result["split"] == "all" else f"{plain(result['split'])} split"
-    text = (f"{counted(result['radio_maps'], 'radio map')} of {counted(result['layouts'], 'city map')}, {split} of "
-            f"{code(result['data'])}. ")  # fmt: skip
+    text = (f"{counted(result['radio_maps'], 'radio map')} of {counted(result['layouts'], 'city map')}, "
+            f"{plain(part_evaluated(result['split']))} of {code(result['data'])}. ")  # fmt: skip
     if has_steps(result):
         text += (f"The model took {counted(result['steps'], 'sampling step')}, which is "
                  f"{counted(result['network_evaluations'], 'evaluation')} of its network. ")  # fmt: skip
