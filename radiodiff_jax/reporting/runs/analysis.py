@@ -113,6 +113,11 @@ class State(NamedTuple):
     word: str
     sentence: str
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the run may still write."""
+        return self.word not in ("finished", "failed")
+
 
 def state(run: Run, now: float | None = None) -> State:
     """The state at the time `now` (seconds since 1970), by the last event and the age of the newest line."""

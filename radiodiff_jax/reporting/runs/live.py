@@ -10,9 +10,6 @@ from radiodiff_jax.reporting.runs.interactive import POINTS, curve
 from radiodiff_jax.reporting.runs.page import eta_sentence
 from radiodiff_jax.reporting.runs.run import GROWING, Run, read_folder
 
-GOING_ON = ("empty", "running", "silent", "stopped")
-"""States of runs whose pages ask: those that may still write."""
-
 
 def stamp(folder: Path) -> str:
     """Changes with every line that the run writes. Raises OSError where the folder is gone."""
@@ -27,7 +24,7 @@ def live_state(folder: Path) -> dict[str, Any]:
     now = state(run)
     return {
         "stamp": when,
-        "going_on": now.word in GOING_ON,
+        "going_on": now.may_go_on,
         "sentence": " ".join(filter(None, (now.sentence, eta_sentence(run) if now.word == "running" else ""))),
         "step": run.last_step,
         "planned": run.planned,

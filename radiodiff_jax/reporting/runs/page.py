@@ -29,6 +29,7 @@ from radiodiff_jax.reporting.runs.analysis import (
     ENDINGS,
     GAIN,
     SKIPPED,
+    State,
     best,
     best_of,
     counting,
@@ -164,16 +165,16 @@ def summary_section(run: Run, found: list[Advice], now: float, judged: Verdict |
     return "\n\n".join([
         "## Summary",
         box,
-        live_line(run, current.word),
+        live_line(run, current),
         table(["figure", "value"], rows, 2) if rows else "",
         "\n".join(["**Trend**", "", *trends]) if trends else "",
         "\n".join(["**To look at**", "", *warnings]) if warnings else "",
     ])  # fmt: skip
 
 
-def live_line(run: Run, word: str) -> str:
+def live_line(run: Run, current: State) -> str:
     """What `live.js` fills in below the box of a run that may go on, while the page is served; else hidden."""
-    return '<p class="caption" data-live hidden></p>' if run.origin == RUN_FOLDER and word not in ("finished", "failed") else ""
+    return '<p class="caption" data-live hidden></p>' if run.origin == RUN_FOLDER and current.may_go_on else ""
 
 
 def summary_rows(run: Run) -> list[tuple[str, str]]:
