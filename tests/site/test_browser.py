@@ -1,15 +1,15 @@
 """What a reader sees, in headless Chromium: light, dark and at phone width. Screenshots go to ci-output/screenshots."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from radiodiff_jax.reporting.diagrams import browser as browser_at_hand
 from tests.site.conftest import REPOSITORY
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = browser_at_hand()
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 SCREENSHOTS = REPOSITORY / "ci-output" / "screenshots"
