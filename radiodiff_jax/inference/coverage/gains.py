@@ -151,7 +151,7 @@ class ModelGains:
                 under = np.zeros(buildings.shape, np.float32) if whole else path_estimate(buildings, place).copy()
                 for level, grid, found in zip(levels[:-1], grids, of_sites, strict=False):
                     ((here, cut),) = level.asked(grid.shape, place)
-                    gain = far_gain(next(found), opened(grid, here, cut), level.cell)
+                    gain = far_gain(next(found), cut_out(grid, here, cut), level.cell)
                     lay(under, tuple(slice(level.cell * side.start, level.cell * side.stop) for side in cut), gain)
                 near, padded = levels[-1], grids[-1]
                 mine = {_corner(cut): next(of_sites[-1]) for _, cut in near.asked(padded.shape, place)}
@@ -163,7 +163,7 @@ class ModelGains:
         for start in range(0, len(asked), at_once):
             some = list(asked[start : start + at_once])
             full = some + some[-1:] * (at_once - len(some))  # one size of batch, one compilation
-            cuts = np.stack([opened(buildings, *one) for one in full])
+            cuts = np.stack([cut_out(buildings, *one) for one in full])
             batch = {"buildings": cuts, "position": np.array([_inside(place, cut) for place, cut in full], np.int32)}
             if self.model.config.data.observed is not None:  # such models also take no measurements
                 batch |= {"observed": np.zeros_like(cuts), "gain": np.zeros(cuts.shape, np.uint8)}
@@ -225,7 +225,7 @@ def ahead(work: Callable[[Any], Any], arguments: Sequence[Any]) -> Iterator[Any]
         pool.shutdown(cancel_futures=True)
 
 
-def opened(grid: Mask, here: Place, cut: Window) -> Mask:
+def cut_out(grid: Mask, here: Place, cut: Window) -> Mask:
     """A window of a mask, free where the site is: it may stand in a cell that is building by more than half."""
     found = grid[cut].copy()
     found[_inside(here, cut)] = False
